@@ -1,0 +1,155 @@
+//! Internal keys: what memtables and tables sort by.
+//!
+//! internal key := user key | trailer:u64 little-endian, where trailer = sequence << 8 | kind.
+//! Order: user key ascending by the comparator, then trailer descending, so that the newest version of a key
+//! comes first. `EntryKind` values reach disk (tables and write batches): never renumber them.
+
+/// The position of a write in the history of the database. 56 bits; a new database is at 0.
+pub type SequenceNumber = u64;
+
+/// The largest sequence number; reading at it sees everything.
+pub const MAX_SEQUENCE: SequenceNumber = (1 << 56) - 1;
+
+/// Bytes of the trailer after the user key.
+pub const TRAILER_LEN: usize = 8;
+
+/// What an entry is. The numbers are RocksDB's record tags and part of the disk format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// The key is deleted.
+    Delete = 0x0,
+    /// The value follows.
+    Put = 0x1,
+    /// An operand for the merge operator.
+    Merge = 0x2,
+    /// The key, written once before, is deleted.
+    SingleDelete = 0x7,
+    /// Everything from the key up to (not including) the value is deleted.
+    RangeDelete = 0xf,
+    /// The value is in the value log; a pointer follows.
+    Pointer = 0x11,
+}
+
+impl EntryKind {
+    /// The largest tag: a lookup key built with it sorts before every entry of the same key and sequence.
+    pub const SEEK: EntryKind = EntryKind::Pointer;
+
+    /// The kind with this tag.
+    pub fn from_tag(tag: u8) -> Option<EntryKind> {
+        Some(match tag {
+            0x0 => EntryKind::Delete,
+            0x1 => EntryKind::Put,
+            0x2 => EntryKind::Merge,
+            0x7 => EntryKind::SingleDelete,
+            0xf => EntryKind::RangeDelete,
+            0x11 => EntryKind::Pointer,
+            _ => return None,
+        })
+    }
+
+    /// True for kinds that carry a value or a pointer to one.
+    pub fn is_value(self) -> bool {
+        matches!(self, EntryKind::Put | EntryKind::Pointer)
+    }
+
+    /// True for point deletions.
+    pub fn is_delete(self) -> bool {
+        matches!(self, EntryKind::Delete | EntryKind::SingleDelete)
+    }
+}
+
+/// Packs a sequence number and a kind.
+pub fn trailer(sequence: SequenceNumber, kind: EntryKind) -> u64 {
+    debug_assert!(sequence <= MAX_SEQUENCE);
+    sequence << 8 | kind as u64
+}
+
+/// Appends the internal key of (`user_key`, `sequence`, `kind`) to `out`.
+pub fn append_internal_key(out: &mut Vec<u8>, user_key: &[u8], sequence: SequenceNumber, kind: EntryKind) {
+    out.extend_from_slice(user_key);
+    out.extend_from_slice(&trailer(sequence, kind).to_le_bytes());
+}
+
+/// The user key of an internal key. `key` must be at least a trailer long; tables check that when they decode.
+pub fn user_key(key: &[u8]) -> &[u8] {
+    &key[..key.len() - TRAILER_LEN]
+}
+
+/// The trailer of an internal key.
+pub fn key_trailer(key: &[u8]) -> u64 {
+    u64::from_le_bytes(key[key.len() - TRAILER_LEN..].try_into().expect("eight bytes"))
+}
+
+/// The sequence number of an internal key.
+pub fn key_sequence(key: &[u8]) -> SequenceNumber {
+    key_trailer(key) >> 8
+}
+
+/// An internal key taken apart; borrows the user key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsedKey<'a> {
+    /// The caller's key.
+    pub user_key: &'a [u8],
+    /// When it was written.
+    pub sequence: SequenceNumber,
+    /// What the entry is.
+    pub kind: EntryKind,
+}
+
+impl<'a> ParsedKey<'a> {
+    /// Takes an internal key apart; `None` if it is too short or the kind is unknown.
+    pub fn parse(key: &'a [u8]) -> Option<ParsedKey<'a>> {
+        let split = key.len().checked_sub(TRAILER_LEN)?;
+        let packed = u64::from_le_bytes(key[split..].try_into().ok()?);
+        Some(ParsedKey {
+            user_key: &key[..split],
+            sequence: packed >> 8,
+            kind: EntryKind::from_tag(packed as u8)?,
+        })
+    }
+}
+
+/// An owned internal key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct InternalKey(pub Vec<u8>);
+
+impl InternalKey {
+    /// The internal key of (`user_key`, `sequence`, `kind`).
+    pub fn new(user_key: &[u8], sequence: SequenceNumber, kind: EntryKind) -> Self {
+        let mut bytes = Vec::with_capacity(user_key.len() + TRAILER_LEN);
+        append_internal_key(&mut bytes, user_key, sequence, kind);
+        InternalKey(bytes)
+    }
+
+    /// The key to seek with to find the newest entry of `user_key` visible at `sequence`.
+    pub fn for_lookup(user_key: &[u8], sequence: SequenceNumber) -> Self {
+        InternalKey::new(user_key, sequence, EntryKind::SEEK)
+    }
+
+    /// The encoded bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The caller's part.
+    pub fn user_key(&self) -> &[u8] {
+        user_key(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_apart_as_they_were_put_together() {
+        for kind in [EntryKind::Delete, EntryKind::Put, EntryKind::Merge, EntryKind::Pointer] {
+            let key = InternalKey::new(b"k", 77, kind);
+            let parsed = ParsedKey::parse(key.as_bytes()).unwrap();
+            assert_eq!((parsed.user_key, parsed.sequence, parsed.kind), (&b"k"[..], 77, kind));
+        }
+        assert!(ParsedKey::parse(b"short").is_none());
+        assert!(ParsedKey::parse(&[9; 8]).is_none());
+    }
+}

@@ -1,0 +1,404 @@
+//! Every knob of the engine: one tree, with default, unit and range at each field.
+
+use crate::base::Codec;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The whole configuration of a database. `Config::default()` is durable on every write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the database lives. Default `./auradb_data`.
+    pub db_path: PathBuf,
+    /// The write-ahead log.
+    pub wal: WalConfig,
+    /// The value log.
+    pub value_log: ValueLogConfig,
+    /// Memtables.
+    pub memtable: MemtableConfig,
+    /// Tables.
+    pub sst: SstConfig,
+    /// Compaction.
+    pub compaction: CompactionConfig,
+    /// Caches.
+    pub cache: CacheConfig,
+    /// Learned indexes.
+    pub learned_index: LearnedIndexConfig,
+    /// The compaction agent.
+    pub rl_agent: RlAgentConfig,
+    /// Threads, buffers, I/O modes.
+    pub performance: PerformanceConfig,
+}
+
+/// When the log is synced by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncPolicy {
+    /// Before each write is acknowledged.
+    EveryWrite,
+    /// Before every n-th write is acknowledged.
+    EveryNWrites(u64),
+    /// At least every so many milliseconds while there are unsynced writes.
+    EveryNMs(u64),
+    /// Only when a write or the caller asks.
+    Manual,
+}
+
+/// Knobs of the write-ahead log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WalConfig {
+    /// Directory of the log files. Default `<db>/wal`.
+    pub wal_path: Option<PathBuf>,
+    /// Bytes after which a new log file starts. Default 64 MiB.
+    pub max_file_size: u64,
+    /// True: a log thread syncs, with commits pipelined; false: the commit leader syncs inline. Default true.
+    pub async_writes: bool,
+    /// When the log is synced by itself. Default `EveryWrite`.
+    pub sync_policy: SyncPolicy,
+    /// Bytes of the log prepared (populated or buffered) at once. Default 64 KiB.
+    pub buffer_size: u64,
+}
+
+/// Knobs of the value log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValueLogConfig {
+    /// Directory of the segments. Default `<db>/vlog`.
+    pub vlog_path: Option<PathBuf>,
+    /// Bytes after which a segment is sealed and a new one starts. Default 256 MiB.
+    pub max_segment_size: u64,
+    /// Values of at least so many bytes are separated; 0 = all, `u64::MAX` = none. Default 1 KiB.
+    pub separation_threshold: u64,
+    /// Segments open for append at once. Default 4.
+    pub write_queues: usize,
+    /// Bytes of cached values; the same budget as `cache.vlog_cache_size`. Default 64 MiB.
+    pub cache_size: u64,
+    /// Whether values are compressed. Default true.
+    pub compress_values: bool,
+    /// The codec. Default Lz4.
+    pub compression_algorithm: Codec,
+    /// Bound of value-log bytes over live bytes. Default 1.4.
+    pub max_space_amp: f64,
+    /// Seconds after which values expire. Default none.
+    pub ttl: Option<u64>,
+}
+
+/// The structure of a memtable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemtableImplementation {
+    /// Concurrent skip list.
+    SkipList,
+    /// Adaptive radix tree.
+    Art,
+    /// B-tree.
+    BTree,
+}
+
+/// Knobs of memtables, for each column family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemtableConfig {
+    /// Bytes of one memtable. Default 64 MiB.
+    pub max_size: u64,
+    /// Share of `max_size` at which a memtable is sealed, in (0, 1]. Default 0.8.
+    pub flush_threshold: f64,
+    /// The structure. Default SkipList.
+    pub implementation: MemtableImplementation,
+    /// Active and sealed memtables before writers are slowed, then stopped. Default 2.
+    pub count: usize,
+}
+
+/// Knobs of tables, for each column family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SstConfig {
+    /// Directory of the tables. Default `<db>/sst`.
+    pub sst_path: Option<PathBuf>,
+    /// Bytes at which output tables are cut. Default 64 MiB.
+    pub target_file_size: u64,
+    /// Uncompressed bytes of a data block. Default 64 KiB.
+    pub block_size: usize,
+    /// Whether tables get a Bloom filter. Default true.
+    pub use_bloom_filters: bool,
+    /// Bits a key; fractions count. Default 10.0.
+    pub bloom_bits_per_key: f64,
+    /// Ribbon filters instead of Bloom. Default false.
+    pub use_ribbon_filters: bool,
+    /// Codec of data blocks, kept raw where it does not pay. Default Lz4.
+    pub compression: Codec,
+}
+
+/// How levels are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CompactionStrategy {
+    /// One run a level.
+    Leveled,
+    /// T runs a level.
+    Tiered,
+    /// 1..T runs, a number for each level.
+    Flexible,
+}
+
+/// Knobs of compaction, for each column family but the threads and the rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompactionConfig {
+    /// How levels are kept. Default Leveled.
+    pub strategy: CompactionStrategy,
+    /// Concurrent compactions. Default 4.
+    pub max_threads: usize,
+    /// MB (10^6 bytes) a second of background writing; flushes go first; none = unlimited. Default 100.
+    pub io_rate_limit: Option<u64>,
+    /// Whether the agent decides. Default false until the agent exists (the specification says true).
+    pub use_rl_agent: bool,
+    /// What starts a compaction.
+    pub triggers: CompactionTriggers,
+}
+
+/// What starts a compaction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompactionTriggers {
+    /// Level-0 runs that start a compaction; slow-down and stop follow from it (x5, x9). Default 4.
+    pub level0_files: usize,
+    /// T: size ratio between levels, at least 2. Default 10.
+    pub level_size_ratio: f64,
+    /// Above this write amplification the picker prefers cheaper merges. Default 5.
+    pub write_amplification: f64,
+}
+
+/// Which cache entries leave first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EvictionPolicy {
+    /// Least recently used.
+    Lru,
+    /// Adaptive replacement.
+    Arc,
+    /// Windowed tiny LFU.
+    TinyLfu,
+}
+
+/// Knobs of caches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Bytes of cached blocks, models and filters. Default 256 MiB.
+    pub block_cache_size: u64,
+    /// Bytes of cached values. Default 64 MiB.
+    pub vlog_cache_size: u64,
+    /// Which entries leave first. Default Arc.
+    pub eviction_policy: EvictionPolicy,
+    /// One pool of the sum, or two. Default true.
+    pub unified_cache: bool,
+}
+
+/// The model of a learned index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelType {
+    /// Linear segments with a bounded error.
+    PiecewiseLinear,
+    /// Recursive model index.
+    Rmi,
+    /// A tiny neural network.
+    TinyNn,
+}
+
+/// What finds a key where a table has no useful model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FallbackMethod {
+    /// Binary search over the fence index.
+    BinarySearch,
+    /// Fence pointers with interpolation.
+    FencePointers,
+    /// Filter, then scan.
+    BloomScan,
+}
+
+/// Knobs of learned indexes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnedIndexConfig {
+    /// Whether tables get a model. Default true.
+    pub enabled: bool,
+    /// The model. Default PiecewiseLinear.
+    pub model_type: ModelType,
+    /// Operations between tuning rounds. Default 10000.
+    pub training_frequency: u64,
+    /// Whether error bounds are tuned from measured lookups. Default false until the tuner exists (the
+    /// specification says true).
+    pub online_tuning: bool,
+    /// What is used where a table has no model. Default BinarySearch.
+    pub fallback_method: FallbackMethod,
+}
+
+/// Knobs of the compaction agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RlAgentConfig {
+    /// Default false until the agent exists (the specification says true).
+    pub enabled: bool,
+    /// Step of an update. Default 0.01.
+    pub learning_rate: f64,
+    /// Epsilon. Default 0.1.
+    pub exploration_rate: f64,
+    /// Operations in a mission. Default 1000.
+    pub state_update_frequency: u64,
+    /// Train from a recorded trace before serving. Default false.
+    pub offline_training: bool,
+    /// The trace. Default none.
+    pub training_data_path: Option<PathBuf>,
+}
+
+/// Threads, buffers, I/O modes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PerformanceConfig {
+    /// Threads for parallel reads, recovery, prefetch. Default: cores.
+    pub worker_threads: usize,
+    /// Bytes of compaction read-ahead and write buffer. Default 1 MiB.
+    pub io_buffer_size: usize,
+    /// O_DIRECT. Default false.
+    pub direct_io: bool,
+    /// Mapped WAL tail and mapped reads. Default true.
+    pub memory_mapped: bool,
+    /// Placement by NUMA node. Default false.
+    pub numa_aware: bool,
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            db_path: "./auradb_data".into(),
+            wal: WalConfig::default(),
+            value_log: ValueLogConfig::default(),
+            memtable: MemtableConfig::default(),
+            sst: SstConfig::default(),
+            compaction: CompactionConfig::default(),
+            cache: CacheConfig::default(),
+            learned_index: LearnedIndexConfig::default(),
+            rl_agent: RlAgentConfig::default(),
+            performance: PerformanceConfig::default(),
+        }
+    }
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        WalConfig {
+            wal_path: None,
+            max_file_size: 64 * MIB,
+            async_writes: true,
+            sync_policy: SyncPolicy::EveryWrite,
+            buffer_size: 64 << 10,
+        }
+    }
+}
+
+impl Default for ValueLogConfig {
+    fn default() -> Self {
+        ValueLogConfig {
+            vlog_path: None,
+            max_segment_size: 256 * MIB,
+            separation_threshold: 1 << 10,
+            write_queues: 4,
+            cache_size: 64 * MIB,
+            compress_values: true,
+            compression_algorithm: Codec::Lz4,
+            max_space_amp: 1.4,
+            ttl: None,
+        }
+    }
+}
+
+impl Default for MemtableConfig {
+    fn default() -> Self {
+        MemtableConfig {
+            max_size: 64 * MIB,
+            flush_threshold: 0.8,
+            implementation: MemtableImplementation::SkipList,
+            count: 2,
+        }
+    }
+}
+
+impl Default for SstConfig {
+    fn default() -> Self {
+        SstConfig {
+            sst_path: None,
+            target_file_size: 64 * MIB,
+            block_size: 64 << 10,
+            use_bloom_filters: true,
+            bloom_bits_per_key: 10.0,
+            use_ribbon_filters: false,
+            compression: Codec::Lz4,
+        }
+    }
+}
+
+impl Default for CompactionConfig {
+    fn default() -> Self {
+        CompactionConfig {
+            strategy: CompactionStrategy::Leveled,
+            max_threads: 4,
+            io_rate_limit: Some(100),
+            use_rl_agent: false,
+            triggers: CompactionTriggers::default(),
+        }
+    }
+}
+
+impl Default for CompactionTriggers {
+    fn default() -> Self {
+        CompactionTriggers { level0_files: 4, level_size_ratio: 10.0, write_amplification: 5.0 }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        CacheConfig {
+            block_cache_size: 256 * MIB,
+            vlog_cache_size: 64 * MIB,
+            eviction_policy: EvictionPolicy::Arc,
+            unified_cache: true,
+        }
+    }
+}
+
+impl Default for LearnedIndexConfig {
+    fn default() -> Self {
+        LearnedIndexConfig {
+            enabled: true,
+            model_type: ModelType::PiecewiseLinear,
+            training_frequency: 10_000,
+            online_tuning: false,
+            fallback_method: FallbackMethod::BinarySearch,
+        }
+    }
+}
+
+impl Default for RlAgentConfig {
+    fn default() -> Self {
+        RlAgentConfig {
+            enabled: false,
+            learning_rate: 0.01,
+            exploration_rate: 0.1,
+            state_update_frequency: 1000,
+            offline_training: false,
+            training_data_path: None,
+        }
+    }
+}
+
+impl Default for PerformanceConfig {
+    fn default() -> Self {
+        PerformanceConfig {
+            worker_threads: num_cpus::get(),
+            io_buffer_size: 1 << 20,
+            direct_io: false,
+            memory_mapped: true,
+            numa_aware: false,
+        }
+    }
+}

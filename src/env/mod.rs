@@ -1,0 +1,180 @@
+//! The only door to the outside: files, directories, clock, threads, randomness.
+//!
+//! Three implementations of one trait: `posix` (the operating system), `simulated` (memory, deterministic, gives
+//! crash images) and `faulty` (wraps another and makes the n-th operation fail). Everything else in the crate
+//! goes through `Env`; clippy bans `std::fs`, `std::thread::spawn`, `Instant::now` and `SystemTime::now` elsewhere.
+//!
+//! Durability contract, which the engine is built on and `simulated` enforces:
+//! - bytes written to a file survive a process crash at once, and a power loss only after `sync_data`;
+//! - a created, renamed or removed directory entry survives a power loss only after `sync_dir` of its directory;
+//! - a failed `sync_data` may have dropped the unsynced bytes: the file must not be trusted again.
+
+use crate::base::Result;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub mod faulty;
+pub mod posix;
+pub mod simulated;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    ReadWrite,
+    /// A new empty file for reading and writing; an existing one of the name is emptied.
+    Create,
+    /// As `Create`, then `capacity` bytes are allocated on the device, read as zeros, and writes go through a
+    /// shared mapping (no system call an append). Where the file system cannot allocate ahead or map, it is a
+    /// plain `Create` instead and `is_mapped` tells; a full device is an error here, never a later SIGBUS.
+    CreateMapped {
+        /// Bytes allocated and mapped. Writing past them is an error.
+        capacity: u64,
+    },
+}
+
+/// An open file. All methods may be called from several threads at once; overlapping writes are the caller's
+/// business. Errors name the file.
+pub trait File: Send + Sync {
+    /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize>;
+    /// Writes all of `parts`, one after the other, at `offset`. After an error any prefix may have been written.
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()>;
+    /// Makes the bytes and the length durable (fdatasync).
+    fn sync_data(&self) -> Result<()>;
+    /// Cuts or extends (with zeros) the file. A mapped file may be cut only when no more is written to it.
+    fn truncate(&self, len: u64) -> Result<()>;
+    /// The length in bytes.
+    fn len(&self) -> Result<u64>;
+    /// True if the file is empty.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Whether writes go through a mapping.
+    fn is_mapped(&self) -> bool {
+        false
+    }
+    /// Makes `[from, to)` of a mapped file cheap to write (faults its pages in). A hint.
+    fn populate(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
+    /// Tells the system that `[offset, offset + len)` will be read soon. A hint.
+    fn will_need(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+    /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
+    fn drop_cache(&self) {}
+    /// The whole file as mapped memory for reading, where the implementation can and `len` is fixed from now on.
+    fn map_for_reading(&self) -> Option<Arc<dyn AsRef<[u8]> + Send + Sync>> {
+        None
+    }
+    /// The file's path, for messages.
+    fn path(&self) -> &Path;
+    /// Reads exactly `buf.len()` bytes; a short file is a `Corruption` naming file and offset.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let got = self.read_at(offset, buf)?;
+        if got < buf.len() {
+            let wanted = buf.len();
+            return Err(crate::base::Error::corruption(
+                self.path(),
+                offset,
+                format!("file ends early: wanted {wanted} bytes, got {got}; restore it from a backup"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Free and total bytes of a file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Bytes an unprivileged process may still write.
+    pub available: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// Held while a database is open; dropping it lets go.
+pub trait FileLock: Send + Sync {}
+
+/// A thread that was spawned.
+pub trait Joinable: Send {
+    /// Waits until it ends.
+    fn join(self: Box<Self>);
+}
+
+/// The outside world.
+pub trait Env: Send + Sync + 'static {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>>;
+    /// Renames a file, replacing one of the new name.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> Result<()>;
+    /// Names in a directory (not sorted, without `.` and `..`).
+    fn list(&self, dir: &Path) -> Result<Vec<String>>;
+    /// Makes a directory and those above it.
+    fn create_dir_all(&self, dir: &Path) -> Result<()>;
+    /// Makes the directory's entries durable.
+    fn sync_dir(&self, dir: &Path) -> Result<()>;
+    /// Whether something of this name exists.
+    fn exists(&self, path: &Path) -> bool;
+    /// The length of a file by name.
+    fn file_len(&self, path: &Path) -> Result<u64>;
+    /// Takes the database lock. If another process or this one holds it: `Busy` is not the kind but `Io` with
+    /// subcode `Locked`, as RocksDB's, and the message names the path and the holder's pid.
+    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>>;
+    /// Space on the file system of `dir`.
+    fn space(&self, dir: &Path) -> Result<Space>;
+
+    /// Monotonic time since some fixed point.
+    fn now(&self) -> Duration;
+    /// Seconds since 1970.
+    fn unix_seconds(&self) -> u64;
+    /// Sleeps, or advances the simulated clock.
+    fn sleep(&self, duration: Duration);
+    /// A random number.
+    fn random(&self) -> u64;
+
+    /// Starts a thread. Not called where `runs_inline`.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>>;
+    /// True in the simulated environment: there are no background threads; whoever schedules background work
+    /// runs it before returning, so that one seed gives one history.
+    fn runs_inline(&self) -> bool {
+        false
+    }
+}
+
+/// The environment of the process: the operating system.
+pub fn default_env() -> Arc<dyn Env> {
+    posix::PosixEnv::shared()
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub fn read_file(env: &dyn Env, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = env.open(path, OpenMode::Read)?;
+    let len = file.len()?;
+    if len > limit {
+        return Err(crate::base::Error::corruption(path, 0, format!("{len} bytes long, expected at most {limit}")));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces `path` by a file with these bytes, atomically and durably: temporary file, sync, rename, sync of the
+/// directory (R7).
+pub fn write_file_atomically(env: &dyn Env, path: &Path, temporary: &PathBuf, bytes: &[u8]) -> Result<()> {
+    let file = env.open(temporary, OpenMode::Create)?;
+    file.write_at(0, &[IoSlice::new(bytes)])?;
+    file.sync_data()?;
+    drop(file);
+    env.rename(temporary, path)?;
+    env.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}

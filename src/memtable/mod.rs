@@ -1,0 +1,44 @@
+//! Where fresh writes live until they are flushed. One trait, several structures.
+
+use crate::base::key::{EntryKind, SequenceNumber};
+use crate::base::InternalComparator;
+use crate::iterator::InternalIterator;
+use std::sync::Arc;
+
+pub mod skiplist;
+
+/// An ordered, concurrent, insert-only map of internal keys to values; memory comes from an arena and goes with it.
+/// Inserts and reads may run in any number of threads at once.
+pub trait MemTable: Send + Sync {
+    /// Adds an entry. (user_key, sequence, kind) is never added twice.
+    fn insert(&self, sequence: SequenceNumber, kind: EntryKind, user_key: &[u8], value: &[u8]);
+    /// Shows the entries of `user_key` with sequence <= `snapshot`, newest first, until `visit` returns false.
+    fn get(
+        &self,
+        user_key: &[u8],
+        snapshot: SequenceNumber,
+        visit: &mut dyn FnMut(SequenceNumber, EntryKind, &[u8]) -> bool,
+    );
+    /// An iterator over all entries, also those inserted after it was made; keeps the memtable alive.
+    fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
+    /// Bytes of memory in use: arena chunks and nodes.
+    fn memory_bytes(&self) -> usize;
+    /// Entries added so far.
+    fn len(&self) -> usize;
+    /// True before the first insert.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Which structure a memtable uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// A concurrent skip list.
+    SkipList,
+}
+
+/// An empty memtable.
+pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
+    todo!()
+}
