@@ -13,9 +13,13 @@ pub mod base;
 pub mod config;
 pub mod env;
 
+pub mod batch;
 pub mod cache;
+pub mod compaction;
+pub mod flush;
 pub mod iterator;
 pub mod memtable;
 pub mod sst;
 pub mod value_log;
+pub mod version;
 pub mod wal;
