@@ -16,6 +16,7 @@ pub mod env;
 pub mod batch;
 pub mod cache;
 pub mod compaction;
+pub mod db;
 pub mod flush;
 pub mod iterator;
 pub mod memtable;

@@ -20,7 +20,8 @@ pub fn crc32_of(pieces: &[&[u8]]) -> u32 {
 
 /// Ties `crc` to a place. For a fixed place this is a bijection on `crc`, so no detection strength is lost.
 pub fn bind(crc: u32, file_number: u64, offset: u64) -> u32 {
-    let mut mixed = file_number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ offset.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let mut mixed =
+        file_number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ offset.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     mixed ^= mixed >> 29;
     mixed = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     // The constant keeps a zero checksum over zero bytes at place (0, 0) from passing.

@@ -117,7 +117,12 @@ pub mod rate_limit {
 }
 
 /// The next compaction of this version that pays, if any.
-pub fn pick(column_family: u32, version: &Arc<Version>, options: &LevelOptions, order: &InternalComparator) -> Option<CompactionPlan> {
+pub fn pick(
+    column_family: u32,
+    version: &Arc<Version>,
+    options: &LevelOptions,
+    order: &InternalComparator,
+) -> Option<CompactionPlan> {
     todo!()
 }
 
@@ -136,7 +141,12 @@ pub fn plan_range(
 }
 
 /// Runs a plan and gives the edit to install. On failure its outputs are removed.
-pub fn run(plan: &CompactionPlan, version: &Arc<Version>, context: &MergeContext, options: &LevelOptions) -> Result<VersionEdit> {
+pub fn run(
+    plan: &CompactionPlan,
+    version: &Arc<Version>,
+    context: &MergeContext,
+    options: &LevelOptions,
+) -> Result<VersionEdit> {
     todo!()
 }
 

@@ -161,7 +161,11 @@ pub fn read_file(env: &dyn Env, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = env.open(path, OpenMode::Read)?;
     let len = file.len()?;
     if len > limit {
-        return Err(crate::base::Error::corruption(path, 0, format!("{len} bytes long, expected at most {limit}")));
+        return Err(crate::base::Error::corruption(
+            path,
+            0,
+            format!("{len} bytes long, expected at most {limit}"),
+        ));
     }
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(0, &mut bytes)?;

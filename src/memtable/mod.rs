@@ -1,7 +1,7 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 
-use crate::base::key::{EntryKind, SequenceNumber};
 use crate::base::InternalComparator;
+use crate::base::key::{EntryKind, SequenceNumber};
 use crate::iterator::InternalIterator;
 use std::sync::Arc;
 

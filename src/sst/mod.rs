@@ -95,7 +95,12 @@ pub struct TableBuilder {
 
 impl TableBuilder {
     /// A builder that writes to `file` from offset 0, `io_buffer_size` bytes at a time.
-    pub fn new(file: Arc<dyn File>, number: u64, options: TableOptions, io_buffer_size: usize) -> TableBuilder {
+    pub fn new(
+        file: Arc<dyn File>,
+        number: u64,
+        options: TableOptions,
+        io_buffer_size: usize,
+    ) -> TableBuilder {
         todo!()
     }
     /// Adds a point entry. `Pointer` entries' values are encoded `ValuePointer`s and are counted by segment.

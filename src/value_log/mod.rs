@@ -83,7 +83,11 @@ pub struct ValueLog {
 
 impl ValueLog {
     /// Opens the log; existing segments become sealed (R4), new ones take numbers from `next_file_number`.
-    pub fn open(env: Arc<dyn Env>, options: ValueLogOptions, next_file_number: Arc<AtomicU64>) -> Result<Arc<ValueLog>> {
+    pub fn open(
+        env: Arc<dyn Env>,
+        options: ValueLogOptions,
+        next_file_number: Arc<AtomicU64>,
+    ) -> Result<Arc<ValueLog>> {
         todo!()
     }
     /// Appends one value. The bytes are in the file (page cache) when it returns. Compresses and checksums in the

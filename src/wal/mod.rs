@@ -59,7 +59,12 @@ pub struct WalSyncer {
 
 impl WalWriter {
     /// Creates the file, writes its header and syncs the directory.
-    pub fn create(env: &dyn Env, dir: &Path, header: &WalHeader, options: WalWriterOptions) -> Result<WalWriter> {
+    pub fn create(
+        env: &dyn Env,
+        dir: &Path,
+        header: &WalHeader,
+        options: WalWriterOptions,
+    ) -> Result<WalWriter> {
         todo!()
     }
     /// Appends one frame; the payload is the concatenation of `parts`. Returns the position after it. After an
