@@ -21,6 +21,9 @@ pub mod posix;
 mod random;
 pub mod simulated;
 
+#[cfg(test)]
+mod tests;
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
