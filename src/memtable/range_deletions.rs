@@ -1,7 +1,7 @@
 //! The range tombstones of one memtable.
 //!
-//! 1. Writers append tombstones as they come. 2. The first reader after an append cuts them into a
-//! `TombstoneList` and keeps it. 3. Later readers share that list until the next append.
+//! Writers append tombstones as they come. The first reader after an append cuts them into a `TombstoneList` and
+//! keeps it; later readers share that list until the next append.
 //!
 //! Invariant D1: a reader that sees `is_empty` false gets a list with every tombstone whose `add` returned before.
 

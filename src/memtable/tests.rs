@@ -57,6 +57,8 @@ impl Random {
     }
 }
 
+/// A version of a key, as `get` shows it.
+type Version = (u64, EntryKind, Vec<u8>);
 /// (internal key, value) in internal order.
 type Model = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -93,7 +95,7 @@ fn gets_answer_as_a_map_at_every_snapshot() {
         assert!(memtable.is_empty() && memtable.memory_bytes() == 0);
         let entries = fill(&*memtable, &mut random, 1, 2000);
         assert_eq!(memtable.len(), 2000);
-        let mut model: BTreeMap<Vec<u8>, Vec<(u64, EntryKind, Vec<u8>)>> = BTreeMap::new();
+        let mut model: BTreeMap<Vec<u8>, Vec<Version>> = BTreeMap::new();
         for (key, value) in &entries {
             let parsed = ParsedKey::parse(key).unwrap();
             let versions = model.entry(parsed.user_key.to_vec()).or_default();
