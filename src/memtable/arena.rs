@@ -164,7 +164,6 @@ impl Drop for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     /// Writes `len` bytes of `mark` into a fresh piece.
     fn fill(arena: &Arena, len: usize, mark: u8) -> NonNull<u8> {
@@ -215,26 +214,20 @@ mod tests {
 
     #[test]
     fn threads_never_share_bytes() {
-        let arena = Arc::new(Arena::new());
-        let workers: Vec<_> = (0..4u8)
-            .map(|mark| {
-                let arena = arena.clone();
-                std::thread::spawn(move || {
-                    let mut pieces = Vec::new();
-                    for round in 0..5000usize {
-                        let len = 1 + (round * 31 + mark as usize) % 400;
-                        pieces.push((fill(&arena, len, mark).as_ptr() as usize, len));
-                    }
-                    (mark, pieces)
-                })
-            })
-            .collect();
-        for worker in workers {
-            let (mark, pieces) = worker.join().unwrap();
-            for (address, len) in pieces {
-                let piece = NonNull::new(address as *mut u8).unwrap();
-                assert!(is_filled(piece, len, mark));
+        let arena = &Arena::new();
+        let fill_many = |mark: u8| {
+            let lengths = (0..5000usize).map(|round| 1 + (round * 31 + mark as usize) % 400);
+            lengths.map(|len| (fill(arena, len, mark).as_ptr() as usize, len)).collect::<Vec<_>>()
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|mark| (mark, scope.spawn(move || fill_many(mark)))).collect();
+            let filled: Vec<_> =
+                workers.into_iter().map(|(mark, worker)| (mark, worker.join().unwrap())).collect();
+            for (mark, pieces) in filled {
+                for (address, len) in pieces {
+                    assert!(is_filled(NonNull::new(address as *mut u8).unwrap(), len, mark));
+                }
             }
-        }
+        });
     }
 }

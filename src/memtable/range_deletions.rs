@@ -102,23 +102,17 @@ mod tests {
     #[test]
     fn readers_see_every_addition_that_finished() {
         let order = InternalComparator::default();
-        let deletions = Arc::new(RangeDeletions::new());
-        let adder = {
-            let deletions = deletions.clone();
-            std::thread::spawn(move || {
-                for sequence in 1..=200 {
-                    deletions.add(tombstone(b"a", b"z", sequence));
+        let deletions = RangeDeletions::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..=200).for_each(|sequence| deletions.add(tombstone(b"a", b"z", sequence))));
+            loop {
+                let added = deletions.count() as u64;
+                let seen = deletions.list(&order).covering_sequence(b"m", 1000, &order);
+                assert!(seen >= added, "D1: {added} were added, the list knows {seen}");
+                if added == 200 {
+                    break;
                 }
-            })
-        };
-        loop {
-            let added = deletions.count() as u64;
-            let seen = deletions.list(&order).covering_sequence(b"m", 1000, &order);
-            assert!(seen >= added, "D1: {added} were added, the list knows {seen}");
-            if added == 200 {
-                break;
             }
-        }
-        adder.join().unwrap();
+        });
     }
 }
