@@ -9,6 +9,7 @@ use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
 use crate::sst::TableOptions;
 use crate::value_log::ValueLog;
+use crate::version::Version;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +63,18 @@ impl Family {
         let old = std::mem::replace(&mut *self.view.write(), Arc::new(view));
         // What the old view alone kept alive goes outside the lock.
         drop(old);
+    }
+
+    /// A dropped family's tables go when the last handle (`holders` counts them) does.
+    pub(super) fn forget_if_last(&self, holders: usize) {
+        if holders == 1 {
+            let old = self.view();
+            self.set_view(ReadView {
+                active: Arc::clone(&old.active),
+                sealed: Vec::new(),
+                version: Arc::new(Version::empty(1)),
+            });
+        }
     }
 
     pub(super) fn is_dropped(&self) -> bool {

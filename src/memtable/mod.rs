@@ -11,6 +11,7 @@ use std::sync::Arc;
 mod arena;
 mod range_deletions;
 pub mod skiplist;
+pub mod write_buffer;
 #[cfg(test)]
 mod tests;
 
