@@ -334,7 +334,8 @@ fn what_comes_later_is_not_implemented_by_name() {
     assert_eq!(
         error.to_string(),
         format!(
-            "Not implemented: performance.worker_threads: {} comes with a later version; use {cores}, the number of cores",
+            "Not implemented: performance.worker_threads: {} comes with a later version; \
+             use {cores}, the number of cores",
             cores + 1
         )
     );
