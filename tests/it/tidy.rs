@@ -63,10 +63,10 @@ fn files_below(top: &Path, dir: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<Stri
             let path: PathBuf = entry.expect("a directory entry").path();
             if path.is_dir() {
                 visit(top, &path, wanted, found);
-            } else if let Some(name) = path.strip_prefix(top).expect("below the top").to_str() {
-                if wanted(name) {
-                    found.push(name.replace('\\', "/"));
-                }
+            } else if let Some(name) = path.strip_prefix(top).expect("below the top").to_str()
+                && wanted(name)
+            {
+                found.push(name.to_string());
             }
         }
     }
