@@ -8,7 +8,7 @@
 //! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
 //! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
 
-use crate::base::coding::get_u64;
+use crate::base::coding::{get_u64, put_slice, put_varint};
 use crate::base::{Error, Result, SequenceNumber};
 
 mod format;
@@ -287,21 +287,14 @@ impl WriteBatch {
     /// Writes one record in place: at most one growth of the buffer, each byte of key and value copied once.
     #[inline]
     fn encode(&mut self, tag: u8, id: Option<u32>, key: &[u8], value: Option<&[u8]>) {
-        let value_len = value.map_or(0, <[u8]>::len);
-        self.bytes.reserve(RECORD_OVERHEAD + SMALL + key.len() + value_len);
-        let mut head = Small { bytes: [0; SMALL], len: 1 };
-        head.bytes[0] = tag;
+        self.bytes.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
+        self.bytes.push(tag);
         if let Some(id) = id {
-            head.push_varint(id);
+            put_varint(&mut self.bytes, id.into());
         }
-        head.push_varint(key.len() as u32);
-        head.append_to(&mut self.bytes);
-        self.bytes.extend_from_slice(key);
+        put_slice(&mut self.bytes, key);
         if let Some(value) = value {
-            let mut head = Small { bytes: [0; SMALL], len: 0 };
-            head.push_varint(value_len as u32);
-            head.append_to(&mut self.bytes);
-            self.bytes.extend_from_slice(value);
+            put_slice(&mut self.bytes, value);
         }
     }
 }
@@ -312,35 +305,6 @@ impl<'a> IntoIterator for &'a WriteBatch {
 
     fn into_iter(self) -> BatchIter<'a> {
         self.iter()
-    }
-}
-
-const SMALL: usize = 16;
-const _: () = assert!(SMALL >= 1 + 5 + 5); // Tag, column family and key length fit.
-
-/// A few bytes put together on the stack, then appended with one copy of fixed size.
-struct Small {
-    bytes: [u8; SMALL],
-    len: usize,
-}
-
-impl Small {
-    #[inline]
-    fn push_varint(&mut self, mut value: u32) {
-        while value >= 0x80 {
-            self.bytes[self.len] = value as u8 | 0x80;
-            self.len += 1;
-            value >>= 7;
-        }
-        self.bytes[self.len] = value as u8;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn append_to(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        out.extend_from_slice(&self.bytes); // A fixed length is one store, where a variable one is a call.
-        out.truncate(end);
     }
 }
 
