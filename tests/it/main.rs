@@ -1,0 +1,3 @@
+//! The integration tests: one binary, because each one more is linked on its own.
+
+mod tidy;
