@@ -16,6 +16,7 @@ pub mod env;
 pub mod cache;
 pub mod iterator;
 pub mod memtable;
+pub mod record;
 pub mod sst;
 pub mod value_log;
 pub mod wal;
