@@ -19,6 +19,7 @@ pub mod compaction;
 pub mod flush;
 pub mod iterator;
 pub mod memtable;
+pub mod record;
 pub mod sst;
 pub mod value_log;
 pub mod version;
