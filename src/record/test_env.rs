@@ -63,6 +63,10 @@ impl TestEnv {
     pub fn bytes(&self, path: &Path) -> Vec<u8> {
         self.files.lock()[path].lock().clone()
     }
+    /// Takes a file away.
+    pub fn remove(&self, path: &Path) {
+        self.files.lock().remove(path).expect("the file is there");
+    }
     /// Puts a file of these bytes.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
         self.files.lock().insert(path.to_path_buf(), Arc::new(Mutex::new(bytes)));
