@@ -30,6 +30,8 @@ pub(crate) mod run;
 pub mod shadowing;
 #[cfg(test)]
 mod simulation_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use plan::plan_range;
 

@@ -2,7 +2,7 @@
 
 use super::outputs::{Cuts, Outputs};
 use super::rate_limit::Priority;
-use super::shadowing::{OlderVersions, Rules, Shadowing};
+use super::shadowing::{LoggedValues, OlderVersions, Rules, Shadowing};
 use super::{CompactionPlan, CompactionStats, LevelOptions, MergeContext};
 use crate::base::extension::{CompactionFilter, FilterContext};
 use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
@@ -54,6 +54,7 @@ fn merge_inputs(
         plan.files().flat_map(|file| file.table.range_tombstones().iter()).collect();
     let tombstones = TombstoneList::build(&originals, order);
     let made = made_filter(plan, context);
+    let values = LoggedValues { log: &context.value_log, column_family: context.column_family };
     let rules = Rules {
         order,
         snapshots: &context.snapshots,
@@ -61,8 +62,7 @@ fn merge_inputs(
         merge_operator: context.merge_operator.as_deref(),
         filter: context.filter.as_deref().or(made.as_deref()),
         level: plan.start_level() as u32,
-        value_log: &context.value_log,
-        column_family: context.column_family,
+        values: &values,
     };
     let kept = rules.needed_tombstones(|fragment| older.may_cover(fragment));
     let grandparents = version.meeting(plan.output_level + 1, &range, order).cloned().collect();

@@ -19,7 +19,7 @@ use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
 use crate::base::{EntryKind, Error, ErrorKind, InternalComparator, ParsedKey, Result};
 use crate::base::{SequenceNumber, ValuePointer};
 use crate::iterator::InternalIterator;
-use crate::value_log::ValueLog;
+use crate::value_log::{ValueBytes, ValueLog};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -38,6 +38,26 @@ impl OlderVersions for MayExist {
     }
 }
 
+/// Where separated values are read when a filter or merge needs them.
+pub trait Values {
+    /// The value of `user_key`, verified.
+    fn read(&self, pointer: &ValuePointer, user_key: &[u8]) -> Result<ValueBytes>;
+}
+
+/// The values of one column family in the value log.
+pub struct LoggedValues<'a> {
+    /// The value log.
+    pub log: &'a ValueLog,
+    /// The column family, to verify the values.
+    pub column_family: u32,
+}
+
+impl Values for LoggedValues<'_> {
+    fn read(&self, pointer: &ValuePointer, user_key: &[u8]) -> Result<ValueBytes> {
+        self.log.read(pointer, self.column_family, user_key, false, true)
+    }
+}
+
 /// How histories are judged.
 pub struct Rules<'a> {
     /// Order of keys.
@@ -52,10 +72,8 @@ pub struct Rules<'a> {
     pub filter: Option<&'a dyn CompactionFilter>,
     /// The level a filter is told.
     pub level: u32,
-    /// Where separated values are read when a filter or merge needs them.
-    pub value_log: &'a ValueLog,
-    /// The column family, to verify those values.
-    pub column_family: u32,
+    /// Where separated values are read.
+    pub values: &'a dyn Values,
 }
 
 impl Rules<'_> {
@@ -346,7 +364,7 @@ impl<'a> Shadowing<'a> {
         let stored = self.input.value();
         let decision = if kind == EntryKind::Pointer {
             let pointer = decode_pointer(stored, &self.user_key)?;
-            let value = self.rules.value_log.read(&pointer, self.rules.column_family, &self.user_key, false, true)?;
+            let value = self.rules.values.read(&pointer, &self.user_key)?;
             filter.filter(self.rules.level, &self.user_key, &value.buffer[value.range.clone()])
         } else {
             filter.filter(self.rules.level, &self.user_key, stored)
@@ -406,8 +424,7 @@ impl<'a> Shadowing<'a> {
             Base::None | Base::Deleted => None,
             Base::Value(range) => Some(&self.bytes[range]),
             Base::Pointer(pointer) => {
-                let family = self.rules.column_family;
-                read = self.rules.value_log.read(&pointer, family, &self.user_key, false, true)?;
+                read = self.rules.values.read(&pointer, &self.user_key)?;
                 Some(&read.buffer[read.range.clone()])
             }
         };

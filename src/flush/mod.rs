@@ -11,7 +11,7 @@ use crate::compaction::MergeContext;
 use crate::compaction::outputs::{Cuts, Outputs};
 use crate::compaction::rate_limit::Priority;
 use crate::compaction::run::write;
-use crate::compaction::shadowing::{MayExist, Rules, Shadowing};
+use crate::compaction::shadowing::{LoggedValues, MayExist, Rules, Shadowing};
 use crate::iterator::InternalIterator;
 use crate::version::NewFile;
 use std::sync::atomic::Ordering;
@@ -29,6 +29,7 @@ pub fn write_level0(
 ) -> Result<Option<NewFile>> {
     context.check_cancel()?;
     let tombstones = TombstoneList::build(tombstones, &context.order);
+    let values = LoggedValues { log: &context.value_log, column_family: context.column_family };
     let rules = Rules {
         order: &context.order,
         snapshots: &context.snapshots,
@@ -36,8 +37,7 @@ pub fn write_level0(
         merge_operator: context.merge_operator.as_deref(),
         filter: None,
         level: 0,
-        value_log: &context.value_log,
-        column_family: context.column_family,
+        values: &values,
     };
     let kept = rules.needed_tombstones(|_| true);
     let outputs = Outputs::new(context, 0, Priority::Flush, Cuts::none(), kept);
