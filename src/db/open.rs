@@ -71,7 +71,7 @@ impl Found {
         Ok(Found { files })
     }
 
-    fn largest_number(&self) -> u64 {
+    pub(super) fn largest_number(&self) -> u64 {
         let number = |kind: &FileKind| match kind {
             FileKind::Wal(n) | FileKind::Segment(n) | FileKind::Table(n) => *n,
             FileKind::Manifest(n) | FileKind::Options(n) | FileKind::Temporary(n) => *n,
@@ -125,15 +125,21 @@ pub(super) fn open(
     let lock = if read_only { None } else { Some(prepare_directories(&*env, &directories)?) };
     if !exists {
         check_not_damaged(&*env, &directories)?;
+        // A manifest without CURRENT is what a crash left of a creation, or a database that lost it.
+        match VersionSet::read_manifest(&*env, path) {
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(Error::invalid_argument(format!("{}: created by somebody else meanwhile", path.display()))),
+        }
     }
     let found = Found::look(&*env, &directories)?;
     let state = if exists { Some(VersionSet::read_manifest(&*env, path)?) } else { None };
     let database = state.as_ref().map_or_else(|| new_identity(&*env), |state| state.database);
     let next_file_number = Arc::new(AtomicU64::new(found.largest_number() + 1));
-    let plan = Plan { env, options, directories, read_only, state, database, next_file_number };
+    let plan = Plan { env, options, directories, read_only, state: state.clone(), database, next_file_number };
     let (engine, families) = assemble(plan, named)?;
     *engine.lock.lock() = lock;
-    start(&engine, &found)?;
+    start(&engine, state.as_ref(), &found)?;
     Ok((engine, families))
 }
 
@@ -463,8 +469,11 @@ pub(super) fn update_log_limit(engine: &Engine) {
 }
 
 /// Replays the logs, sweeps, and lets background work begin.
-fn start(engine: &Arc<Engine>, found: &Found) -> Result<()> {
-    let report = recovery::replay_logs(engine, found)?;
+fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> Result<()> {
+    let report = match state {
+        Some(state) => recovery::replay_logs(engine, state, found)?,
+        None => String::new(),
+    };
     if engine.read_only {
         engine.health.set_report(report);
         return Ok(());

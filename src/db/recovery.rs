@@ -39,9 +39,8 @@ struct Replay<'a> {
 }
 
 /// Replays the logs found and gives a report in words, empty if there was nothing to tell.
-pub(super) fn replay_logs(engine: &Arc<Engine>, found: &Found) -> Result<String> {
-    let Some(state) = engine.versions.recovered_state() else { return Ok(String::new()) };
-    let files = log_files(engine, &state, found)?;
+pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &Found) -> Result<String> {
+    let files = log_files(engine, state, found)?;
     if !engine.read_only {
         for file in &files {
             engine.env.open(&file.path, OpenMode::ReadWrite)?.sync_data()?;

@@ -84,6 +84,11 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
         let got = String::from_utf8_lossy(&bytes).into_owned();
         Error::corruption(&current, 0, format!("got {got:?}, expected a manifest's name and checksum; {RESTORE}"))
     })?;
+    read_numbered(env, dir, number)
+}
+
+/// Reads the manifest of this number.
+pub(super) fn read_numbered(env: &dyn Env, dir: &Path, number: u64) -> Result<ManifestState> {
     let path = path_of(dir, FileKind::Manifest(number));
     if !env.exists(&path) {
         let message = format!("the manifest that CURRENT names is missing; {RESTORE}");

@@ -83,6 +83,14 @@ impl ManifestState {
         Ok(())
     }
 
+    /// The flushed sequence number and the tables of a column family.
+    pub fn tables_of(&self, column_family: u32) -> (u64, Vec<NewFile>) {
+        match self.families.get(&column_family) {
+            Some(family) => (family.flushed_sequence, family.files.values().cloned().collect()),
+            None => (0, Vec::new()),
+        }
+    }
+
     /// Fills the public list of column families.
     pub(super) fn finish(&mut self) {
         let named = |(&id, family): (&u32, &FamilyState)| (id, family.name.clone(), family.comparator.clone());

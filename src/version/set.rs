@@ -108,6 +108,11 @@ impl VersionSet {
         manifest::read(env, db_dir)
     }
 
+    /// Reads one manifest file, whether CURRENT names it or not (repair).
+    pub fn read_manifest_file(env: &dyn Env, db_dir: &Path, number: u64) -> Result<ManifestState> {
+        manifest::read_numbered(env, db_dir, number)
+    }
+
     /// A new database: identity, first manifest with the default column family (id 0, "default"), CURRENT.
     pub fn create(context: VersionSetContext, database: [u8; 16], comparator: &str) -> Result<VersionSet> {
         let default = ColumnFamilyState {
