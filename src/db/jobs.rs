@@ -47,7 +47,12 @@ impl Engine {
     pub(super) fn flush_sealed(&self, families: &[Arc<Family>]) -> Result<()> {
         let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> =
             families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect();
-        let last = work.iter().flat_map(|(_, sealed)| sealed).map(|buffer| buffer.last_sequence()).max().unwrap_or(0);
+        let last = work
+            .iter()
+            .flat_map(|(_, sealed)| sealed)
+            .map(|buffer| buffer.last_sequence())
+            .max()
+            .unwrap_or(0);
         // Entries nobody may see yet must not make older versions look superseded.
         self.durability.wait(last)?;
         if self.families.read().by_id.len() > families.len() && self.durability.durable() < last {
@@ -97,7 +102,11 @@ impl Engine {
         self.install(edits, |family, view| {
             let flushed = work.iter().find(|(of, _)| of.id == family.id).map(|(_, sealed)| sealed.as_slice());
             let flushed = flushed.unwrap_or_default();
-            view.sealed.iter().filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone))).cloned().collect()
+            view.sealed
+                .iter()
+                .filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone)))
+                .cloned()
+                .collect()
         })
     }
 
@@ -113,11 +122,17 @@ impl Engine {
     }
 
     /// Runs a compaction and installs its outcome.
-    pub(super) fn compact(&self, family: &Arc<Family>, version: &Arc<Version>, plan: &CompactionPlan) -> Result<()> {
+    pub(super) fn compact(
+        &self,
+        family: &Arc<Family>,
+        version: &Arc<Version>,
+        plan: &CompactionPlan,
+    ) -> Result<()> {
         let started = self.env.now();
         let context = self.merge_context(family, plan.output_level, plan.bottommost);
         let edit = compaction::run(plan, version, &context, &family.level_options())?;
-        let (files, bytes) = (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
+        let (files, bytes) =
+            (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
         let outputs: Vec<u64> = edit.added.iter().map(|file| file.number).collect();
         let removed: Vec<u64> = edit.removed.iter().map(|(_, number)| *number).collect();
         if family.is_dropped() {
@@ -163,7 +178,9 @@ impl Engine {
         self.apply_edits(edits)?;
         let mut state = self.state.lock();
         for id in ids {
-            let (Some(family), Some(version)) = (self.family(id), self.versions.current(id)) else { continue };
+            let (Some(family), Some(version)) = (self.family(id), self.versions.current(id)) else {
+                continue;
+            };
             let old = family.view();
             let sealed = sealed(&family, &old);
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });

@@ -135,7 +135,9 @@ impl Engine {
     pub(super) fn check_writes(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
-            return Err(Error::not_implemented("Not supported operation in read only mode: open the database for writing"));
+            return Err(Error::not_implemented(
+                "Not supported operation in read only mode: open the database for writing",
+            ));
         }
         self.health.check()
     }

@@ -35,6 +35,12 @@ impl SegmentHandle {
     }
 }
 
+impl std::fmt::Debug for SegmentHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "segment {}", self.number)
+    }
+}
+
 impl Drop for SegmentHandle {
     fn drop(&mut self) {
         // The queue that appends to a segment holds it until it is sealed, so this one is.
@@ -96,7 +102,12 @@ impl Registry {
     }
 
     /// Creates a segment with a durable directory entry (V3). Its header is synced with the first records.
-    pub fn create(&self, env: &dyn Env, number: u64, database: &[u8; 16]) -> Result<(Arc<Segment>, SegmentRef)> {
+    pub fn create(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
         let path = self.path(number);
         let made = env.open(&path, OpenMode::Create).and_then(|file| {
             let header = format::encode_segment_header(database, number);
@@ -149,9 +160,12 @@ impl Registry {
         let segments = self.segments.read();
         let is_unsynced = |segment: &&Arc<Segment>| segment.file.appended_len() > segment.file.durable_len();
         match numbers {
-            Some(numbers) => {
-                numbers.iter().filter_map(|number| segments.get(number)).filter(is_unsynced).cloned().collect()
-            }
+            Some(numbers) => numbers
+                .iter()
+                .filter_map(|number| segments.get(number))
+                .filter(is_unsynced)
+                .cloned()
+                .collect(),
             None => segments.values().filter(is_unsynced).cloned().collect(),
         }
     }
@@ -194,7 +208,9 @@ impl Registry {
             return Err(Error::not_found("no such value-log segment").in_file(&path));
         };
         if segment.is_held() {
-            return Err(Error::new(ErrorKind::Busy, "the segment is held: values in it are in use").in_file(&path));
+            return Err(
+                Error::new(ErrorKind::Busy, "the segment is held: values in it are in use").in_file(&path)
+            );
         }
         *segment.hold.lock() = Hold::Removed;
         match env.remove_file(&path) {
@@ -216,7 +232,8 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Resul
     } else {
         let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
         file.read_exact_at(0, &mut bytes)?;
-        header_damaged = check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
+        header_damaged =
+            check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
     }
     Ok(Segment {
         number,
@@ -241,7 +258,8 @@ fn check_segment_header(header: SegmentHeader, file: &dyn File, database: &[u8; 
             "this is segment {claimed}: the file was renamed or copied; put the right file in its place"
         )),
         SegmentHeader::Newer(version) => {
-            let what = format!("segment format {version} is newer than this build knows; open with a newer version");
+            let what =
+                format!("segment format {version} is newer than this build knows; open with a newer version");
             Err(Error::corruption(file.path(), 0, what).with_subcode(Subcode::NewerFormat))
         }
     }

@@ -156,7 +156,11 @@ pub struct Committer {
 
 impl Committer {
     /// A committer that goes on after `last_sequence`.
-    pub fn new(settings: WalSettings, durability: Arc<Durability>, last_sequence: SequenceNumber) -> Committer {
+    pub fn new(
+        settings: WalSettings,
+        durability: Arc<Durability>,
+        last_sequence: SequenceNumber,
+    ) -> Committer {
         Committer {
             state: Mutex::new(CommitState {
                 wal: None,
@@ -220,7 +224,12 @@ impl Committer {
         Ok(Committed { last, visible })
     }
 
-    fn commit_queued(&self, prepared: Prepared<'_>, options: CommitOptions, owner: &dyn Owner) -> Result<Committed> {
+    fn commit_queued(
+        &self,
+        prepared: Prepared<'_>,
+        options: CommitOptions,
+        owner: &dyn Owner,
+    ) -> Result<Committed> {
         let request = Arc::new(Request {
             bytes: prepared.bytes.into_owned(),
             families: prepared.families,
@@ -323,11 +332,18 @@ impl Committer {
         Ok(visible)
     }
 
-    fn append(&self, state: &mut CommitState, first: SequenceNumber, bytes: &[u8], owner: &dyn Owner) -> Result<()> {
+    fn append(
+        &self,
+        state: &mut CommitState,
+        first: SequenceNumber,
+        bytes: &[u8],
+        owner: &dyn Owner,
+    ) -> Result<()> {
         let needs_new = match &state.wal {
             None => true,
             Some(wal) => {
-                !wal.has_room(bytes.len() + FRAME_ROOM) || wal.position().offset >= self.settings.max_file_size
+                !wal.has_room(bytes.len() + FRAME_ROOM)
+                    || wal.position().offset >= self.settings.max_file_size
             }
         };
         if needs_new {
@@ -444,11 +460,17 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
     for record in BatchIter::over(item.bytes)? {
         let (family, kind, key, value) = match record? {
             Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-            Record::Pointer { column_family, key, pointer } => (column_family, EntryKind::Pointer, key, pointer),
+            Record::Pointer { column_family, key, pointer } => {
+                (column_family, EntryKind::Pointer, key, pointer)
+            }
             Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-            Record::SingleDelete { column_family, key } => (column_family, EntryKind::SingleDelete, key, &[][..]),
+            Record::SingleDelete { column_family, key } => {
+                (column_family, EntryKind::SingleDelete, key, &[][..])
+            }
             Record::Merge { column_family, key, operand } => (column_family, EntryKind::Merge, key, operand),
-            Record::RangeDelete { column_family, start, end } => (column_family, EntryKind::RangeDelete, start, end),
+            Record::RangeDelete { column_family, start, end } => {
+                (column_family, EntryKind::RangeDelete, start, end)
+            }
             Record::LogData(_) => continue,
         };
         let target = match last {
