@@ -173,14 +173,14 @@ impl Engine {
             .collect();
         // No commit runs and background work is held back by the failure, so nothing else flushes these.
         if !work.is_empty() {
-            self.flush_tables(&work)?;
+            self.flush_tables(&work, &|| self.first_needed_log(&commit, &work))?;
         }
         let position = WalPosition { log: self.next_file_number.load(Ordering::Relaxed), offset: 0 };
         self.durability.recovered(position);
         self.health.clear();
         drop(commit);
         self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
-        self.retire_logs();
+        self.retire_logs()?;
         let mut state = self.state.lock();
         state.retry_at = None;
         state.look_for_compactions = true;
@@ -230,7 +230,7 @@ impl Engine {
         }
         if !unlogged.is_empty() {
             self.cancel.store(false, Ordering::Release);
-            self.flush_tables(&unlogged)?;
+            self.flush_tables(&unlogged, &|| self.first_needed_log(&commit, &unlogged))?;
         }
         let sealed_wals = self.committer.finish_log(&mut commit)?;
         let last_sequence = Some(commit.last_sequence);

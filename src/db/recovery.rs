@@ -94,7 +94,7 @@ fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<Ve
         })
         .collect();
     numbers.sort_unstable();
-    let expected = state.sealed_wals.iter().map(|(number, _)| number);
+    let expected = state.live_wals.iter().chain(state.sealed_wals.iter().map(|(number, _)| number));
     for number in expected.filter(|number| **number >= state.min_wal) {
         if !numbers.contains(number) {
             let path = path_of(dir, FileKind::Wal(*number));

@@ -18,7 +18,7 @@ use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
 use crate::env::{Env, FileLock, Joinable};
 use crate::value_log::ValueLog;
-use crate::version::VersionSet;
+use crate::version::{VersionEdit, VersionSet};
 use crate::write::commit::{CommitState, Owner};
 use crate::write::separate::Thresholds;
 use crate::write::{Committer, Durability, Separator, Throttle};
@@ -185,6 +185,17 @@ impl Owner for Engine {
 
     fn next_file_number(&self) -> u64 {
         self.next_file_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn log_started(&self, number: u64) -> Result<()> {
+        // Touches no family, so no view changes and the install lock is not needed.
+        if self.manifest_failed.load(Ordering::Acquire) {
+            self.versions.reset_manifest()?;
+            self.manifest_failed.store(false, Ordering::Release);
+        }
+        let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
+        let applied = self.versions.apply(vec![edit], &self.value_log);
+        applied.inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -92,6 +92,8 @@ pub trait Owner {
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()>;
     /// A number for a new log file.
     fn next_file_number(&self) -> u64;
+    /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
+    fn log_started(&self, number: u64) -> Result<()>;
     /// Refuses when the engine takes no writes.
     fn check_writable(&self) -> Result<()>;
 }
@@ -387,6 +389,7 @@ impl Committer {
             buffer_size: self.settings.buffer_size,
         };
         let wal = WalWriter::create(&*self.settings.env, &self.settings.dir, &header, options)?;
+        owner.log_started(header.number)?;
         self.durability.add_log(wal.syncer());
         let position = wal.position();
         let last_sequence = state.last_sequence;
@@ -426,16 +429,18 @@ impl Committer {
         Ok(state.wals.iter().map(|wal| (wal.number, wal.len)).collect())
     }
 
-    /// Takes the logs that hold nothing unflushed, `oldest_unflushed` being the smallest unflushed sequence number.
-    pub fn retire_logs(&self, state: &mut CommitState, oldest_unflushed: SequenceNumber) -> Vec<u64> {
+    /// The first log that is still needed when `oldest_unflushed` is the smallest unflushed sequence number; `None`
+    /// if there is no log at all.
+    pub fn first_needed_log(&self, state: &CommitState, oldest_unflushed: SequenceNumber) -> Option<u64> {
+        let needed = state.wals.iter().find(|wal| wal.last_sequence >= oldest_unflushed);
+        needed.or(state.wals.back()).map(|wal| wal.number)
+    }
+
+    /// Takes the logs before `first_needed`; the last one always stays.
+    pub fn retire_logs(&self, state: &mut CommitState, first_needed: u64) -> Vec<u64> {
         let mut retired = Vec::new();
-        while let Some(front) = state.wals.front() {
-            let is_active = state.wals.len() == 1 && state.wal.is_some();
-            if is_active || front.last_sequence >= oldest_unflushed {
-                break;
-            }
-            retired.push(front.number);
-            state.wals.pop_front();
+        while state.wals.len() > 1 && state.wals[0].number < first_needed {
+            retired.extend(state.wals.pop_front().map(|wal| wal.number));
         }
         if let Some(last) = retired.last() {
             self.durability.forget_logs_below(last + 1);
