@@ -25,7 +25,7 @@ use crate::env::{self, Env};
 use crate::read::ReadView;
 use crate::value_log::{ValueLog, ValueLogOptions};
 use crate::version::{ManifestState, Version, VersionEdit, VersionSet, VersionSetContext};
-use crate::write::{Committer, Durability, FamilyTarget, Separator, Throttle, WalSettings};
+use crate::write::{CommitState, Committer, Durability, FamilyTarget, Separator, Throttle, WalSettings};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::cmp::Ordering as KeyOrder;
 use std::path::Path;
@@ -318,7 +318,7 @@ fn assemble(plan: Plan, named: &[(String, ColumnFamilyOptions)]) -> Result<(Arc<
         build_engine(plan, cache, value_cache, owner, value_log, versions, table_options_map, last_sequence)?;
     for (id, name, options) in existing {
         let version = engine.versions.current(id).unwrap_or_else(|| Arc::new(Version::empty(options.levels)));
-        add_family(&engine, id, &name, options, version);
+        add_family(&engine, &mut engine.committer.lock(), id, &name, options, version);
     }
     let missing: Vec<_> = to_create;
     for (name, options) in missing {
@@ -443,6 +443,7 @@ fn build_engine(
 /// Puts a family, which the version set knows, into the engine.
 pub(super) fn add_family(
     engine: &Engine,
+    commit: &mut CommitState,
     id: u32,
     name: &str,
     options: ColumnFamilyOptions,
@@ -461,7 +462,7 @@ pub(super) fn add_family(
         families.by_id.insert(id, Arc::clone(&family));
         families.by_name.insert(name.to_string(), id);
     }
-    engine.committer.lock().families.insert(id, target);
+    commit.families.insert(id, target);
     update_log_limit(engine);
     family
 }

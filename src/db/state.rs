@@ -1,7 +1,7 @@
 //! The engine's parts and the locks between them.
 //!
-//! Locks, always taken in this order: `install` (one change of versions and views at a time), the commit lock
-//! (in `Committer`), `state` (background bookkeeping, and any change of a family's view). Readers take none of
+//! Locks, always taken in this order: the commit lock (in `Committer`), `install` (one change of versions and views
+//! at a time), `state` (background bookkeeping, and any change of a family's view). Readers take none of
 //! them: they clone the family's view and load the visible sequence number.
 //!
 //! Invariant D1: a version and the memtables it replaces change in one `set_view`: no reader sees an entry twice or
