@@ -24,3 +24,5 @@ pub mod sst;
 pub mod value_log;
 pub mod version;
 pub mod wal;
+
+mod c_api;
