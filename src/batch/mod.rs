@@ -1,119 +1,335 @@
-//! Write batches: many operations applied at once, in RocksDB's public byte format.
+//! Write batches: many operations applied at once, in RocksDB's public byte format (`format.rs` has the bytes).
 //!
-//! batch := sequence:u64 | count:u32 | record*       (little-endian)
-//! record := tag:u8 [column family:varint32 when not the default] key:slice [value:slice]
-//! Tags are RocksDB's (0x0 delete, 0x1 put, 0x2 merge, 0x3 log data, 0x4 0x5 0x6 the same with a column family,
-//! 0x7 0x8 single delete, 0xe 0xf range delete, 0x10 0x11 pointer). Log data is not counted and takes no sequence.
+//! 1. Each operation is encoded at once at the end of one growing buffer; the buffer is the batch.
+//! 2. The writer stamps the sequence number into the header and hands the same bytes to the log.
+//! 3. The memtable is filled from the bytes through `BatchIter`.
+//!
+//! Invariant B1: the buffer is a whole, well-formed batch after every call, also after one that failed, and its
+//! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
+//! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
 
-use crate::base::Result;
+use crate::base::coding::{get_u64, put_slice, put_varint};
+use crate::base::{Error, Result, SequenceNumber};
 
-/// Bytes before the first record.
-pub const HEADER_LEN: usize = 12;
+mod format;
+#[cfg(test)]
+mod tests;
 
-/// One record, as the bytes have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record<'a> {
-    /// Store a value.
-    Put { column_family: u32, key: &'a [u8], value: &'a [u8] },
-    /// Store a value that lies in the value log (inside the engine only).
-    Pointer { column_family: u32, key: &'a [u8], pointer: &'a [u8] },
-    /// Delete a key.
-    Delete { column_family: u32, key: &'a [u8] },
-    /// Delete a key written once.
-    SingleDelete { column_family: u32, key: &'a [u8] },
-    /// Delete `[start, end)`.
-    RangeDelete { column_family: u32, start: &'a [u8], end: &'a [u8] },
-    /// Add an operand.
-    Merge { column_family: u32, key: &'a [u8], operand: &'a [u8] },
-    /// Bytes for the log alone.
-    LogData(&'a [u8]),
-}
+pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+
+/// The most bytes a record's key and value may have together: room is left in 32-bit lengths for the headers
+/// that log, value log and tables put around them.
+pub const MAX_RECORD_BYTES: u64 = u32::MAX as u64 - 64;
+
+/// Most bytes around key and value in a record: tag, column family, two lengths.
+const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
 
 /// A batch being built. Not thread-safe, as RocksDB's.
 #[derive(Clone, Debug)]
 pub struct WriteBatch {
-    _private: (),
+    /// Header and records: the public bytes.
+    bytes: Vec<u8>,
+    contents: Contents,
+    save_points: Vec<SavePoint>,
+}
+
+/// Which kinds of records a batch has, so that the writer need not walk the bytes to find out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    merge: bool,
+    range_delete: bool,
+    pointer: bool,
+}
+
+impl Contents {
+    fn of(tag: u8) -> Contents {
+        Contents {
+            merge: tag == format::MERGE,
+            range_delete: tag == format::RANGE_DELETE,
+            pointer: tag == format::POINTER,
+        }
+    }
+
+    fn add(&mut self, other: Contents) {
+        self.merge |= other.merge;
+        self.range_delete |= other.range_delete;
+        self.pointer |= other.pointer;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SavePoint {
+    len: usize,
+    count: u32,
+    contents: Contents,
+}
+
+impl Default for WriteBatch {
+    fn default() -> Self {
+        WriteBatch::new()
+    }
 }
 
 impl WriteBatch {
     /// An empty batch.
     pub fn new() -> WriteBatch {
-        todo!()
+        WriteBatch::with_capacity(HEADER_LEN)
     }
-    /// A batch from bytes that `data` gave; malformed bytes are `Corruption`.
+
+    /// An empty batch with room for `bytes` encoded bytes.
+    pub fn with_capacity(bytes: usize) -> WriteBatch {
+        let mut buffer = Vec::with_capacity(bytes.max(HEADER_LEN));
+        buffer.resize(HEADER_LEN, 0);
+        WriteBatch { bytes: buffer, contents: Contents::default(), save_points: Vec::new() }
+    }
+
+    /// A batch from bytes that `data` gave; malformed bytes are `Corruption`, and so are pointer records, which
+    /// only the engine may write.
     pub fn from_data(data: &[u8]) -> Result<WriteBatch> {
-        todo!()
+        let batch = WriteBatch::from_log_data(data)?;
+        if batch.contents.pointer {
+            return Err(format::malformed("has a value-log pointer, which only the engine may write"));
+        }
+        Ok(batch)
     }
+
+    /// A batch from bytes that the engine wrote, where pointer records are welcome.
+    pub fn from_log_data(data: &[u8]) -> Result<WriteBatch> {
+        verify(data)?;
+        let mut contents = Contents::default();
+        for record in BatchIter::over(data)? {
+            match record? {
+                Record::Merge { .. } => contents.merge = true,
+                Record::RangeDelete { .. } => contents.range_delete = true,
+                Record::Pointer { .. } => contents.pointer = true,
+                Record::Put { .. }
+                | Record::Delete { .. }
+                | Record::SingleDelete { .. }
+                | Record::LogData(_) => {}
+            }
+        }
+        Ok(WriteBatch { bytes: data.to_vec(), contents, save_points: Vec::new() })
+    }
+
     /// The bytes.
+    #[inline]
     pub fn data(&self) -> &[u8] {
-        todo!()
+        &self.bytes
     }
+
+    /// Bytes the batch takes in the log.
+    #[inline]
+    pub fn approximate_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The sequence number of the first counted record; 0 until the writer sets it.
+    #[inline]
+    pub fn sequence(&self) -> SequenceNumber {
+        get_u64(&self.bytes, format::SEQUENCE.start).expect("B1: the header is there")
+    }
+
+    /// Stamps the sequence number of the first counted record.
+    #[inline]
+    pub fn set_sequence(&mut self, sequence: SequenceNumber) {
+        debug_assert!(sequence <= crate::base::key::MAX_SEQUENCE);
+        self.bytes[format::SEQUENCE].copy_from_slice(&sequence.to_le_bytes());
+    }
+
     /// Counted records.
+    #[inline]
     pub fn count(&self) -> u32 {
-        todo!()
+        u32::from_le_bytes(self.bytes[format::COUNT].try_into().expect("four bytes"))
     }
+
+    #[inline]
+    fn set_count(&mut self, count: u32) {
+        self.bytes[format::COUNT].copy_from_slice(&count.to_le_bytes());
+    }
+
     /// True without counted records and log data.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.bytes.len() == HEADER_LEN
     }
+
+    /// True if there is a merge record.
+    #[inline]
+    pub fn has_merge(&self) -> bool {
+        self.contents.merge
+    }
+
+    /// True if there is a range delete.
+    #[inline]
+    pub fn has_range_delete(&self) -> bool {
+        self.contents.range_delete
+    }
+
+    /// True if there is a pointer record.
+    #[inline]
+    pub fn has_pointer(&self) -> bool {
+        self.contents.pointer
+    }
+
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
-        todo!()
+        self.bytes.truncate(HEADER_LEN);
+        self.bytes.fill(0);
+        self.contents = Contents::default();
+        self.save_points.clear();
     }
-    /// Appends a put. Keys and values are limited to `u32::MAX` bytes less the overhead (`InvalidArgument`).
+
+    /// Appends a put. Key and value together are limited to `MAX_RECORD_BYTES` (`InvalidArgument`).
+    #[inline]
     pub fn put(&mut self, column_family: u32, key: &[u8], value: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::PUT, format::PUT_WITH_ID, column_family, key, Some(value))
     }
+
     /// Appends a delete.
+    #[inline]
     pub fn delete(&mut self, column_family: u32, key: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::DELETE, format::DELETE_WITH_ID, column_family, key, None)
     }
+
     /// Appends a single delete.
+    #[inline]
     pub fn single_delete(&mut self, column_family: u32, key: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::SINGLE_DELETE, format::SINGLE_DELETE_WITH_ID, column_family, key, None)
     }
-    /// Appends a range delete.
+
+    /// Appends a range delete. Which of `start` and `end` comes first is for the applier to judge.
+    #[inline]
     pub fn delete_range(&mut self, column_family: u32, start: &[u8], end: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::RANGE_DELETE, format::RANGE_DELETE_WITH_ID, column_family, start, Some(end))
     }
+
     /// Appends a merge operand.
+    #[inline]
     pub fn merge(&mut self, column_family: u32, key: &[u8], operand: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::MERGE, format::MERGE_WITH_ID, column_family, key, Some(operand))
     }
-    /// Appends bytes for the log alone.
+
+    /// Appends bytes for the log alone: not counted, no sequence number.
     pub fn put_log_data(&mut self, bytes: &[u8]) -> Result<()> {
-        todo!()
+        check_lengths(bytes.len(), 0)?;
+        self.encode(format::LOG_DATA, None, bytes, None);
+        Ok(())
     }
+
     /// Appends a pointer record (engine only).
+    #[inline]
     pub fn put_pointer(&mut self, column_family: u32, key: &[u8], pointer: &[u8]) -> Result<()> {
-        todo!()
+        self.append(format::POINTER, format::POINTER_WITH_ID, column_family, key, Some(pointer))
     }
+
+    /// Appends a record taken from another batch.
+    pub fn append_record(&mut self, record: Record<'_>) -> Result<()> {
+        match record {
+            Record::Put { column_family, key, value } => self.put(column_family, key, value),
+            Record::Pointer { column_family, key, pointer } => self.put_pointer(column_family, key, pointer),
+            Record::Delete { column_family, key } => self.delete(column_family, key),
+            Record::SingleDelete { column_family, key } => self.single_delete(column_family, key),
+            Record::RangeDelete { column_family, start, end } => self.delete_range(column_family, start, end),
+            Record::Merge { column_family, key, operand } => self.merge(column_family, key, operand),
+            Record::LogData(bytes) => self.put_log_data(bytes),
+        }
+    }
+
+    /// Appends all records of `other`, in one copy. Its sequence number and save points play no part.
+    pub fn append_batch(&mut self, other: &WriteBatch) -> Result<()> {
+        let count = self.count().checked_add(other.count()).ok_or_else(too_many)?;
+        self.bytes.extend_from_slice(&other.bytes[HEADER_LEN..]);
+        self.set_count(count);
+        self.contents.add(other.contents);
+        Ok(())
+    }
+
     /// Remembers this place.
     pub fn set_save_point(&mut self) {
-        todo!()
+        let here = SavePoint { len: self.bytes.len(), count: self.count(), contents: self.contents };
+        self.save_points.push(here);
     }
-    /// Back to the last remembered place; `NotFound` without one.
+
+    /// Back to the last remembered place, which is forgotten; `NotFound` without one.
     pub fn rollback_to_save_point(&mut self) -> Result<()> {
-        todo!()
+        let place = self.save_points.pop().ok_or_else(no_save_point)?;
+        self.bytes.truncate(place.len);
+        self.set_count(place.count);
+        self.contents = place.contents;
+        Ok(())
     }
+
     /// Forgets the last remembered place; `NotFound` without one.
     pub fn pop_save_point(&mut self) -> Result<()> {
-        todo!()
+        self.save_points.pop().map(|_| ()).ok_or_else(no_save_point)
     }
+
     /// The records in order.
+    #[inline]
     pub fn iter(&self) -> BatchIter<'_> {
-        todo!()
+        BatchIter::after_header(&self.bytes)
+    }
+
+    /// Appends a counted record; on failure the batch is as before (B1).
+    #[inline]
+    fn append(&mut self, tag: u8, tag_with_id: u8, id: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        check_lengths(key.len(), value.map_or(0, <[u8]>::len))?;
+        let count = self.count().checked_add(1).ok_or_else(too_many)?;
+        match id {
+            0 => self.encode(tag, None, key, value),
+            _ => self.encode(tag_with_id, Some(id), key, value),
+        }
+        self.set_count(count);
+        self.contents.add(Contents::of(tag));
+        Ok(())
+    }
+
+    /// Writes one record in place: at most one growth of the buffer, each byte of key and value copied once.
+    #[inline]
+    fn encode(&mut self, tag: u8, id: Option<u32>, key: &[u8], value: Option<&[u8]>) {
+        self.bytes.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
+        self.bytes.push(tag);
+        if let Some(id) = id {
+            put_varint(&mut self.bytes, id.into());
+        }
+        put_slice(&mut self.bytes, key);
+        if let Some(value) = value {
+            put_slice(&mut self.bytes, value);
+        }
     }
 }
 
-/// The records of a batch; the first malformed one is an `Err` and the last item.
-pub struct BatchIter<'a> {
-    rest: &'a [u8],
+impl<'a> IntoIterator for &'a WriteBatch {
+    type Item = Result<Record<'a>>;
+    type IntoIter = BatchIter<'a>;
+
+    fn into_iter(self) -> BatchIter<'a> {
+        self.iter()
+    }
 }
 
-impl<'a> BatchIter<'a> {
-    /// The records after the header of encoded batch bytes.
-    pub fn over(data: &'a [u8]) -> Result<BatchIter<'a>> {
-        todo!()
+#[inline]
+fn check_lengths(key_len: usize, value_len: usize) -> Result<()> {
+    if key_len as u64 + value_len as u64 <= MAX_RECORD_BYTES {
+        Ok(())
+    } else {
+        Err(too_large(key_len, value_len))
     }
+}
+
+#[cold]
+fn too_large(key_len: usize, value_len: usize) -> Error {
+    Error::invalid_argument(format!(
+        "key of {key_len} bytes and value of {value_len} bytes: together at most {MAX_RECORD_BYTES} bytes fit a record"
+    ))
+}
+
+#[cold]
+fn too_many() -> Error {
+    Error::invalid_argument(format!("write batch: more than {} records; split the batch", u32::MAX))
+}
+
+#[cold]
+fn no_save_point() -> Error {
+    Error::not_found("write batch: no save point is set")
 }

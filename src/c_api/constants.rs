@@ -31,7 +31,7 @@ pub enum auradb_compression_t {
 pub enum auradb_compaction_style_t {
     /// One sorted run a level.
     auradb_level_compaction = 0,
-    /// Several sorted runs a level.
+    /// Several sorted runs a level. Not available in this version.
     auradb_universal_compaction = 1,
     /// Not available.
     auradb_fifo_compaction = 2,

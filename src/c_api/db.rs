@@ -175,8 +175,8 @@ pub extern "C" fn auradb_destroy_db(
     });
 }
 
-/// Rebuilds the manifest of a damaged, closed database from the tables and logs that are readable. Some data may
-/// be lost; what was readable is kept. Borrows all arguments.
+/// Rebuilds the manifest of a damaged, closed database from the tables and logs that are readable; damaged tables are
+/// set aside. Some data may be lost; what was readable is kept. Borrows all arguments.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_repair_db(
     options: Option<&auradb_options_t>,
@@ -184,9 +184,11 @@ pub extern "C" fn auradb_repair_db(
     errptr: *mut *mut c_char,
 ) {
     fallible(errptr, || {
+        let options = present(options)?;
         // SAFETY: C1.
         let path = unsafe { path(name) }?;
-        Db::repair(&present(options)?.database_options(&[])?, path)
+        let families = [(DEFAULT_COLUMN_FAMILY.to_string(), options.column_family_options()?)];
+        Db::repair(&options.database_options(&[])?, path, &families)
     });
 }
 

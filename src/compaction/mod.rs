@@ -1,18 +1,39 @@
 //! Merging tables: observe -> choose -> plan -> run -> install -> record the outcome.
 //!
-//! `policy/` is pure (Observation -> Action); `plan` turns an action into inputs and checks it; `run` merges and
-//! writes; the caller installs the edit.
+//! `policy/` is pure (Observation -> Action); `plan` turns an action into inputs, checks and claims them; `run`
+//! merges them through `shadowing` (what no snapshot can see is dropped) into `outputs` (tables cut at good
+//! places); the caller installs the edit. `rate_limit` paces it all.
+//!
+//! Invariants:
+//! - C1: a version of a key never moves below an older one: inputs hold every older table of the levels down to
+//!   the output level that meets their range.
+//! - C2: for every snapshot and the latest sequence number, what a read sees of a key is the same before and after.
+//! - C3: a table is an input of at most one running compaction, and two running compactions with the same output
+//!   level never have ranges that meet.
 
+use crate::base::error::Subcode;
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOperator};
-use crate::base::{InternalComparator, Result, SequenceNumber};
+use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
-use crate::iterator::InternalIterator;
 use crate::sst::TableOptions;
 use crate::value_log::ValueLog;
-use crate::version::{FileMeta, NewFile, Version, VersionEdit};
+use crate::version::{FileMeta, Version, VersionEdit};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+pub(crate) mod outputs;
+pub mod plan;
+pub mod policy;
+pub mod rate_limit;
+pub(crate) mod run;
+pub mod shadowing;
+#[cfg(test)]
+mod simulation_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use plan::plan_range;
 
 /// What a column family's compactions aim at.
 #[derive(Clone, Debug)]
@@ -33,7 +54,21 @@ pub struct LevelOptions {
     pub referenced_value_weight: f64,
 }
 
-/// What a compaction reads and where it writes.
+impl LevelOptions {
+    /// Bytes at which outputs into `level` are cut.
+    pub fn target_size(&self, level: usize) -> u64 {
+        let growth = u64::from(self.target_multiplier.max(1)).saturating_pow(level.saturating_sub(1) as u32);
+        self.target_file_size.saturating_mul(growth).max(1)
+    }
+
+    /// Bytes of the level below the output that one output may meet, so that compacting it later stays small.
+    pub fn max_grandparent_bytes(&self, level: usize) -> u64 {
+        self.target_size(level).saturating_mul(10)
+    }
+}
+
+/// What a compaction reads and where it writes. As long as it lives its inputs are claimed (C3): hold it until
+/// the edit is installed.
 pub struct CompactionPlan {
     /// The column family.
     pub column_family: u32,
@@ -51,7 +86,24 @@ pub struct CompactionPlan {
     pub full: bool,
     /// Why, for the info log.
     pub reason: String,
-    // + RAII: being_compacted flags are set by the planner and cleared on drop
+    _claim: plan::Claim,
+}
+
+impl CompactionPlan {
+    /// All inputs.
+    pub fn files(&self) -> impl Iterator<Item = &Arc<FileMeta>> {
+        self.inputs.iter().flat_map(|(_, files)| files)
+    }
+
+    /// Bytes of all inputs.
+    pub fn input_bytes(&self) -> u64 {
+        self.files().map(|file| file.properties.file_size).sum()
+    }
+
+    /// The uppermost input level.
+    pub fn start_level(&self) -> usize {
+        self.inputs.first().map_or(0, |&(level, _)| level)
+    }
 }
 
 /// Everything a merge needs besides its inputs. Also used by flush.
@@ -71,7 +123,7 @@ pub struct MergeContext {
     pub table_options: TableOptions,
     /// Buffer for writing and read-ahead.
     pub io_buffer_size: usize,
-    /// Sequence numbers that snapshots read at, ascending.
+    /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.
     pub snapshots: Vec<SequenceNumber>,
     /// Combines operands.
     pub merge_operator: Option<Arc<dyn MergeOperator>>,
@@ -87,6 +139,16 @@ pub struct MergeContext {
     pub cancel: Arc<AtomicBool>,
     /// Counts.
     pub stats: Arc<CompactionStats>,
+}
+
+impl MergeContext {
+    /// `ShutdownInProgress` once `cancel` is set.
+    pub(crate) fn check_cancel(&self) -> Result<()> {
+        match self.cancel.load(Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::ShutdownInProgress, "the merge was cancelled")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Counts since open, over all column families.
@@ -108,36 +170,17 @@ pub struct CompactionStats {
     pub dropped_entries: AtomicU64,
 }
 
-pub mod rate_limit {
-    //! Paces background writing.
-    /// A token bucket.
-    pub struct RateLimiter {
-        _private: (),
-    }
-}
-
-/// The next compaction of this version that pays, if any.
+/// The next compaction of this version that pays, if any. A version that is no longer the current one gives no
+/// plan that could do harm: tables that are gone or moved cannot be claimed.
 pub fn pick(
     column_family: u32,
     version: &Arc<Version>,
     options: &LevelOptions,
     order: &InternalComparator,
 ) -> Option<CompactionPlan> {
-    todo!()
-}
-
-/// A plan for the part of `level` that meets `[begin, end]`, into `output_level` (manual compaction). `Busy` if a
-/// running compaction has some of it.
-pub fn plan_range(
-    column_family: u32,
-    version: &Arc<Version>,
-    level: usize,
-    output_level: usize,
-    begin: Option<&[u8]>,
-    end: Option<&[u8]>,
-    order: &InternalComparator,
-) -> Result<Option<CompactionPlan>> {
-    todo!()
+    let seen = policy::Observation::of(version, options);
+    let actions = policy::leveled::choose(&seen);
+    actions.into_iter().find_map(|action| plan::from_action(column_family, version, action, options, order))
 }
 
 /// Runs a plan and gives the edit to install. On failure its outputs are removed.
@@ -147,10 +190,16 @@ pub fn run(
     context: &MergeContext,
     options: &LevelOptions,
 ) -> Result<VersionEdit> {
-    todo!()
+    run::run(plan, version, context, options)
 }
 
 /// Bytes that compactions are behind by (for stall control): what is above each level's target.
 pub fn debt_bytes(version: &Version, options: &LevelOptions) -> u64 {
-    todo!()
+    policy::leveled::debt_bytes(&policy::Observation::of(version, options))
+}
+
+/// The error of a merge operator that gave no result.
+pub(crate) fn merge_failed(name: &str, key: &[u8]) -> Error {
+    let message = format!("Merge operator failed: {name} gave no result for key {}", key.escape_ascii());
+    Error::new(ErrorKind::Corruption, message).with_subcode(Subcode::Callback)
 }

@@ -1,10 +1,37 @@
-//! The assembled engine: the only module that knows all others. (API; bodies in the submodules.)
+//! The assembled engine: the only module that knows all others, and the face that Rust callers and the C layer use.
+//!
+//! `open` puts the parts together and `recovery` replays the logs; `state` names the parts and the order of locks;
+//! `jobs` is what background work does, `background` who does it and when; `maintenance` is what a user asks for
+//! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
+mod background;
+mod column_family;
+mod family;
+mod health;
+mod info_log;
+mod iterator;
+mod jobs;
+mod maintenance;
+mod manage;
+mod open;
 pub mod options;
+mod properties;
+mod reads;
+mod recovery;
+mod repair;
+mod set_options;
+mod snapshots;
+mod state;
+mod writes;
+
+pub use crate::read::PinnedValue;
+pub use health::Health;
+pub use iterator::DbIterator;
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
 use crate::base::{Error, Result, SequenceNumber};
-use crate::batch::WriteBatch;
+use family::Family;
+use state::Engine;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,124 +42,88 @@ pub const DEFAULT_COLUMN_FAMILY: &str = "default";
 /// pinned values keep what they need alive; after `close` every call gives `ShutdownInProgress`.
 #[derive(Clone)]
 pub struct Db {
-    _private: Arc<()>,
+    handle: Arc<Handle>,
+}
+
+/// Closes the engine when the last `Db` goes.
+struct Handle {
+    engine: Arc<Engine>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what could not be made durable is recovered at the next open.
+        let _ = self.engine.close();
+    }
 }
 
 /// A handle of a column family. Cheap to clone. A dropped family stays readable through live handles.
 #[derive(Clone)]
 pub struct ColumnFamily {
-    _private: Arc<()>,
+    family: Arc<Family>,
+    engine: std::sync::Weak<Engine>,
 }
 
 impl ColumnFamily {
     /// Its id: 0 for the default one.
     pub fn id(&self) -> u32 {
-        todo!()
+        self.family.id
     }
+
     /// Its name.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.family.name
+    }
+}
+
+impl Drop for ColumnFamily {
+    fn drop(&mut self) {
+        // The files of a dropped family go with the last handle that could read them.
+        if self.family.is_dropped()
+            && let Some(engine) = self.engine.upgrade()
+        {
+            self.family.forget_if_last(Arc::strong_count(&self.family));
+            engine.remove_obsolete_files();
+        }
     }
 }
 
 /// A moment of the database that reads can name. Dropping it releases it.
 pub struct Snapshot {
-    _private: (),
+    engine: Arc<Engine>,
+    sequence: SequenceNumber,
 }
+
 impl Snapshot {
     /// Its sequence number, for `ReadOptions::snapshot`.
     pub fn sequence(&self) -> SequenceNumber {
-        todo!()
+        self.sequence
     }
 }
 
-/// A value read, kept alive without a copy for as long as this lives, whatever is written meanwhile.
-pub struct PinnedValue {
-    _private: (),
-}
-impl std::ops::Deref for PinnedValue {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        todo!()
-    }
-}
-
-/// What state the database is in.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// The failure that made the database read-only; `None` = healthy.
-    pub failure: Option<Error>,
-    /// Writes refused since.
-    pub refused_writes: u64,
-    /// What recovery dropped or repaired at open, in words; empty = nothing.
-    pub recovery_report: String,
-}
-
-/// Moves over the visible entries of a column family, both ways.
-pub struct DbIterator {
-    _private: (),
-}
-impl DbIterator {
-    /// Whether it stands on an entry.
-    pub fn valid(&self) -> bool {
-        todo!()
-    }
-    /// To the first entry within the bounds.
-    pub fn seek_to_first(&mut self) {
-        todo!()
-    }
-    /// To the last entry within the bounds.
-    pub fn seek_to_last(&mut self) {
-        todo!()
-    }
-    /// To the first entry at or after `target`.
-    pub fn seek(&mut self, target: &[u8]) {
-        todo!()
-    }
-    /// To the last entry at or before `target`.
-    pub fn seek_for_prev(&mut self, target: &[u8]) {
-        todo!()
-    }
-    /// One on.
-    pub fn next(&mut self) {
-        todo!()
-    }
-    /// One back.
-    pub fn prev(&mut self) {
-        todo!()
-    }
-    /// The key; until the next move.
-    pub fn key(&self) -> &[u8] {
-        todo!()
-    }
-    /// The value, read from the value log on first use; a failed read makes the iterator invalid with an error and
-    /// gives an empty slice. Until the next move.
-    pub fn value(&mut self) -> &[u8] {
-        todo!()
-    }
-    /// What went wrong, if anything.
-    pub fn status(&self) -> Result<()> {
-        todo!()
-    }
-    /// Shows the latest state (drops the snapshot, if any) and loses the position.
-    pub fn refresh(&mut self) -> Result<()> {
-        todo!()
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.engine.snapshots.release(self.sequence);
     }
 }
 
 impl Db {
     /// Opens a database with its default column family only; `InvalidArgument` if it has others.
     pub fn open(options: &Options, path: &Path, default: &ColumnFamilyOptions) -> Result<Db> {
-        todo!()
+        let named = [(DEFAULT_COLUMN_FAMILY.to_string(), default.clone())];
+        Db::open_column_families(options, path, &named).map(|(db, _)| db)
     }
+
     /// Opens with the column families named; every existing one must be named.
     pub fn open_column_families(
         options: &Options,
         path: &Path,
         families: &[(String, ColumnFamilyOptions)],
     ) -> Result<(Db, Vec<ColumnFamily>)> {
-        todo!()
+        let (engine, families) = open::open(options, path, families, false)?;
+        Ok(Db::with_handles(engine, families))
     }
+
     /// Opens for reading: writes nothing at all. Families not named are left out (the default one must be named).
     pub fn open_read_only(
         options: &Options,
@@ -140,122 +131,101 @@ impl Db {
         families: &[(String, ColumnFamilyOptions)],
         error_if_wal_exists: bool,
     ) -> Result<(Db, Vec<ColumnFamily>)> {
-        todo!()
+        if error_if_wal_exists {
+            manage::refuse_logs(options, path)?;
+        }
+        let (engine, families) = open::open(options, path, families, true)?;
+        Ok(Db::with_handles(engine, families))
     }
+
+    fn with_handles(engine: Arc<Engine>, families: Vec<Arc<Family>>) -> (Db, Vec<ColumnFamily>) {
+        let db = Db { handle: Arc::new(Handle { engine }) };
+        let handles = families.into_iter().map(|family| db.family_handle(family)).collect();
+        (db, handles)
+    }
+
+    fn family_handle(&self, family: Arc<Family>) -> ColumnFamily {
+        ColumnFamily { family, engine: Arc::downgrade(self.engine()) }
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.handle.engine
+    }
+
     /// Names of the column families of a closed (or open) database.
     pub fn list_column_families(options: &Options, path: &Path) -> Result<Vec<String>> {
-        todo!()
+        manage::list_column_families(options, path)
     }
+
     /// Removes a closed database's own files; foreign files and their directories stay. Fine if there is none.
     pub fn destroy(options: &Options, path: &Path) -> Result<()> {
-        todo!()
+        manage::destroy(options, path)
     }
-    /// Rebuilds the manifest of a damaged database from what is readable.
-    pub fn repair(options: &Options, path: &Path) -> Result<()> {
-        todo!()
+
+    /// Rebuilds the manifest of a damaged database from what is readable. Damaged tables are renamed to
+    /// `*.sst.damaged`; the logs are kept and replayed by the next open.
+    pub fn repair(options: &Options, path: &Path, families: &[(String, ColumnFamilyOptions)]) -> Result<()> {
+        repair::repair(options, path, families)
     }
-    /// Stops background work and seals the logs. Further calls on any clone fail. Also done when the last clone goes.
+
+    /// Stops background work, makes everything durable and lets the lock go. Further calls on any clone fail. Also
+    /// done when the last clone goes.
     pub fn close(&self) -> Result<()> {
-        todo!()
+        self.engine().close()
     }
 
     /// The default column family.
     pub fn default_column_family(&self) -> ColumnFamily {
-        todo!()
+        let family = self.engine().family(0).expect("the default family is never dropped");
+        self.family_handle(family)
     }
+
     /// Makes a column family.
     pub fn create_column_family(&self, options: &ColumnFamilyOptions, name: &str) -> Result<ColumnFamily> {
-        todo!()
+        self.engine().check_writes()?;
+        let family = column_family::create(self.engine(), options, name)?;
+        Ok(self.family_handle(family))
     }
+
     /// Drops a column family; live handles keep reading it.
     pub fn drop_column_family(&self, family: &ColumnFamily) -> Result<()> {
-        todo!()
+        self.engine().check_writes()?;
+        column_family::drop_family(self.engine(), self.own(family)?)
     }
 
-    /// Applies a batch atomically.
-    pub fn write(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
-        todo!()
-    }
-    /// Stores one value.
-    pub fn put(&self, family: &ColumnFamily, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
-        todo!()
-    }
-    /// Deletes one key.
-    pub fn delete(&self, family: &ColumnFamily, key: &[u8], options: &WriteOptions) -> Result<()> {
-        todo!()
-    }
-    /// Deletes a key written once since it was last deleted.
-    pub fn single_delete(&self, family: &ColumnFamily, key: &[u8], options: &WriteOptions) -> Result<()> {
-        todo!()
-    }
-    /// Deletes `[start, end)`; `InvalidArgument` if reversed.
-    pub fn delete_range(
-        &self,
-        family: &ColumnFamily,
-        start: &[u8],
-        end: &[u8],
-        options: &WriteOptions,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// Adds a merge operand; `InvalidArgument`/`NotImplemented` without a merge operator.
-    pub fn merge(
-        &self,
-        family: &ColumnFamily,
-        key: &[u8],
-        operand: &[u8],
-        options: &WriteOptions,
-    ) -> Result<()> {
-        todo!()
+    /// The family of a handle, which must be of this database.
+    fn own<'a>(&self, family: &'a ColumnFamily) -> Result<&'a Arc<Family>> {
+        if !std::ptr::eq(family.engine.as_ptr(), Arc::as_ptr(self.engine())) {
+            return Err(Error::invalid_argument(format!(
+                "column family handle {} belongs to another database",
+                family.name()
+            )));
+        }
+        Ok(&family.family)
     }
 
-    /// The value of a key.
-    pub fn get(
-        &self,
-        family: &ColumnFamily,
-        key: &[u8],
-        options: &ReadOptions,
-    ) -> Result<Option<PinnedValue>> {
-        todo!()
+    fn own_all(&self, families: &[&ColumnFamily]) -> Result<Vec<Arc<Family>>> {
+        families.iter().map(|family| self.own(family).cloned()).collect()
     }
-    /// The values of several keys, all read at one moment; one answer a key, in order.
-    pub fn multi_get(
-        &self,
-        keys: &[(&ColumnFamily, &[u8])],
-        options: &ReadOptions,
-    ) -> Vec<Result<Option<PinnedValue>>> {
-        todo!()
-    }
-    /// False only if the key is certainly absent; never reads from the device. May give the value.
-    pub fn key_may_exist(
-        &self,
-        family: &ColumnFamily,
-        key: &[u8],
-        options: &ReadOptions,
-    ) -> (bool, Option<PinnedValue>) {
-        todo!()
-    }
-    /// An iterator, not positioned.
-    pub fn iterator(&self, family: &ColumnFamily, options: &ReadOptions) -> Result<DbIterator> {
-        todo!()
-    }
-    /// Iterators over several families at one moment.
-    pub fn iterators(&self, families: &[&ColumnFamily], options: &ReadOptions) -> Result<Vec<DbIterator>> {
-        todo!()
-    }
+
     /// The moment now.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let engine = Arc::clone(self.engine());
+        let sequence = engine.snapshots.take(|| engine.durability.visible(), engine.env.now());
+        Snapshot { engine, sequence }
     }
 
     /// Flushes the memtables of the families named; waits if `wait`.
     pub fn flush(&self, families: &[&ColumnFamily], wait: bool) -> Result<()> {
-        todo!()
+        self.engine().flush(&self.own_all(families)?, wait)
     }
-    /// Makes buffered log bytes reach the system, and the device if `sync`.
+
+    /// Makes every acknowledged write durable if `sync`. (Without it there is nothing to do: a write is in the
+    /// system's hands when it is acknowledged.)
     pub fn flush_wal(&self, sync: bool) -> Result<()> {
-        todo!()
+        if sync { self.engine().sync_logs() } else { self.engine().check_writes() }
     }
+
     /// Compacts `[begin, end]` of a family down to its last level with data.
     pub fn compact_range(
         &self,
@@ -264,20 +234,24 @@ impl Db {
         end: Option<&[u8]>,
         options: &CompactRangeOptions,
     ) -> Result<()> {
-        todo!()
+        self.engine().compact_range(self.own(family)?, begin, end, options)
     }
+
     /// Waits until no flush or compaction is due or running.
     pub fn wait_for_background_work(&self) -> Result<()> {
-        todo!()
+        self.engine().wait_for_quiet()
     }
+
     /// A property in words; `None` if unknown. Names start with `rocksdb.` or `auradb.`.
     pub fn property(&self, family: &ColumnFamily, name: &str) -> Option<String> {
-        todo!()
+        properties::property(self.engine(), self.own(family).ok()?, name)
     }
+
     /// A property that is a number.
     pub fn property_int(&self, family: &ColumnFamily, name: &str) -> Option<u64> {
-        todo!()
+        properties::property_int(self.engine(), self.own(family).ok()?, name)
     }
+
     /// About how many bytes of tables lie in each `[start, end)`; memtables too if `include_memtables`.
     pub fn approximate_sizes(
         &self,
@@ -285,30 +259,38 @@ impl Db {
         ranges: &[(&[u8], &[u8])],
         include_memtables: bool,
     ) -> Result<Vec<u64>> {
-        todo!()
+        self.engine().check_open()?;
+        Ok(properties::approximate_sizes(self.own(family)?, ranges, include_memtables))
     }
+
     /// Changes options of a family while open (`write_buffer_size`, `disable_auto_compactions`, triggers ...).
     pub fn set_options(&self, family: &ColumnFamily, changes: &[(&str, &str)]) -> Result<()> {
-        todo!()
+        self.engine().check_writes()?;
+        set_options::apply(self.engine(), self.own(family)?, changes)
     }
+
     /// The last sequence number handed out.
     pub fn latest_sequence(&self) -> SequenceNumber {
-        todo!()
+        self.engine().durability.visible()
     }
+
     /// Everything up to here survives a power loss.
     pub fn durable_sequence(&self) -> SequenceNumber {
-        todo!()
+        self.engine().durability.durable()
     }
+
     /// What state it is in.
     pub fn health(&self) -> Health {
-        todo!()
+        self.engine().health.snapshot()
     }
+
     /// After a failure was repaired (space freed): goes on with new files. The error if that is not possible.
     pub fn resume(&self) -> Result<()> {
-        todo!()
+        self.engine().resume()
     }
+
     /// The configuration it runs with.
     pub fn config(&self) -> crate::config::Config {
-        todo!()
+        self.engine().options.config.clone()
     }
 }

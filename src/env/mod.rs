@@ -11,13 +11,18 @@
 
 use crate::base::Result;
 use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod action;
 pub mod faulty;
 pub mod posix;
+mod random;
 pub mod simulated;
+
+#[cfg(test)]
+mod tests;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,10 @@ pub trait File: Send + Sync {
     }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}
+    /// Behaves as the page cache does when the device refuses a sync: the bytes written since the last sync stay
+    /// readable but count as clean, so no later sync makes them durable. `faulty` calls it at a sync it makes
+    /// fail; only `simulated` can do it.
+    fn lose_unsynced(&self) {}
     /// The whole file as mapped memory for reading, where the implementation can and `len` is fixed from now on.
     fn map_for_reading(&self) -> Option<Arc<dyn AsRef<[u8]> + Send + Sync>> {
         None
@@ -174,7 +183,7 @@ pub fn read_file(env: &dyn Env, path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// Replaces `path` by a file with these bytes, atomically and durably: temporary file, sync, rename, sync of the
 /// directory (R7).
-pub fn write_file_atomically(env: &dyn Env, path: &Path, temporary: &PathBuf, bytes: &[u8]) -> Result<()> {
+pub fn write_file_atomically(env: &dyn Env, path: &Path, temporary: &Path, bytes: &[u8]) -> Result<()> {
     let file = env.open(temporary, OpenMode::Create)?;
     file.write_at(0, &[IoSlice::new(bytes)])?;
     file.sync_data()?;

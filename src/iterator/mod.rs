@@ -4,6 +4,8 @@ use crate::base::Error;
 
 pub mod concat;
 pub mod merging;
+#[cfg(test)]
+mod tests;
 
 /// Moves over internal keys in their order, both ways. A new iterator is not valid until positioned.
 /// After an error it is not valid and `error` tells why: end of data and failure cannot be mistaken.

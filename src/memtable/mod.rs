@@ -1,11 +1,21 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
+//!
+//! `skiplist` is the reference structure; its entries live in an `arena`. Range tombstones do not go into the
+//! map of point entries: `RangeDeletions` holds those of one memtable beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
 use crate::iterator::InternalIterator;
 use std::sync::Arc;
 
+mod arena;
+mod range_deletions;
 pub mod skiplist;
+pub mod write_buffer;
+#[cfg(test)]
+mod tests;
+
+pub use range_deletions::RangeDeletions;
 
 /// An ordered, concurrent, insert-only map of internal keys to values; memory comes from an arena and goes with it.
 /// Inserts and reads may run in any number of threads at once.
@@ -40,5 +50,7 @@ pub enum Structure {
 
 /// An empty memtable.
 pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
-    todo!()
+    match structure {
+        Structure::SkipList => skiplist::create(order),
+    }
 }

@@ -1,9 +1,30 @@
 //! The write-ahead log: one file format, a writer, and replay that tells a torn tail from rot.
+//!
+//! 1. `WalWriter::create` makes a file durable with a header that says where the file before it ended (R1).
+//! 2. `append` puts frames into it, some with a `DurableMark`: what was durable when they were written (R3).
+//! 3. `replay` reads all files, collects the marks, and shows the frames in order up to where the log ends.
+//!
+//! An *era* is a run of files that continue each other: it starts with a file whose header has no `previous`, the
+//! first after an open. The open that started an era had accepted the end of the era before it, wherever that was;
+//! so a torn tail ends its era only, and marks say nothing about earlier eras.
+//!
+//! Invariants:
+//! - L1 what replay shows is a prefix of each era: no frame is shown after one of its era that is missing.
+//! - L2 a frame below a mark, or below a sealed length, is shown or is a `Corruption`; never silently left out,
+//!   except in mode `SkipCorrupted`.
+//! - L3 a file without a whole header has no frames: `create` syncs the header before the first append.
 
-use crate::base::Result;
-use crate::env::Env;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+mod format;
+mod replay;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use replay::replay;
+pub use writer::{WalSyncer, WalWriter, WalWriterOptions};
+
+use std::path::PathBuf;
 
 /// A byte in the log: file number, then offset. Ordered as the log was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -31,80 +52,15 @@ pub struct WalHeader {
     pub database: [u8; 16],
     /// This file's number.
     pub number: u64,
-    /// Where the log before this one ended when this one was started; `None` for the first after an open.
+    /// Where the log before this one ended when this one was started; `None` for the first after an open, or after
+    /// anything else that made the rest of the log before it unneeded.
     pub previous: Option<WalPosition>,
-}
-
-/// How a log file is written.
-#[derive(Clone, Copy, Debug)]
-pub struct WalWriterOptions {
-    /// Map a preallocated file; plain writes otherwise, or where it cannot be mapped.
-    pub mapped: bool,
-    /// Bytes preallocated, and how long the file may grow when mapped.
-    pub capacity: u64,
-    /// Bytes populated ahead when mapped.
-    pub buffer_size: u64,
-}
-
-/// Appends frames to one log file. One thread appends at a time (`&mut`); the syncer syncs through a `WalSyncer`.
-pub struct WalWriter {
-    _private: (),
-}
-
-/// Syncs a log file from another thread while appends go on.
-#[derive(Clone)]
-pub struct WalSyncer {
-    _private: (),
-}
-
-impl WalWriter {
-    /// Creates the file, writes its header and syncs the directory.
-    pub fn create(
-        env: &dyn Env,
-        dir: &Path,
-        header: &WalHeader,
-        options: WalWriterOptions,
-    ) -> Result<WalWriter> {
-        todo!()
-    }
-    /// Appends one frame; the payload is the concatenation of `parts`. Returns the position after it. After an
-    /// error the writer is finished: every later append is the same error.
-    pub fn append(&mut self, parts: &[&[u8]], mark: Option<&DurableMark>) -> Result<WalPosition> {
-        todo!()
-    }
-    /// Whether a frame with a payload of `len` bytes still fits (always true when not mapped).
-    pub fn has_room(&self, len: usize) -> bool {
-        todo!()
-    }
-    /// The position after the last frame.
-    pub fn position(&self) -> WalPosition {
-        todo!()
-    }
-    /// A handle that syncs.
-    pub fn syncer(&self) -> WalSyncer {
-        todo!()
-    }
-    /// Cuts the preallocated rest off. Does not sync.
-    pub fn finish(self) -> Result<WalPosition> {
-        todo!()
-    }
-}
-
-impl WalSyncer {
-    /// Makes everything appended before the call durable.
-    pub fn sync(&self) -> Result<()> {
-        todo!()
-    }
-    /// The file's number.
-    pub fn number(&self) -> u64 {
-        todo!()
-    }
 }
 
 /// What to do at a bad frame. The numbers are RocksDB's `WALRecoveryMode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveryMode {
-    /// Accept a torn tail of the last file only.
+    /// Accept a torn tail of the last file (of an era) only.
     TolerateCorruptedTail = 0,
     /// Any bad byte is an error.
     AbsoluteConsistency = 1,
@@ -131,7 +87,8 @@ pub struct ReplayFrame<'a> {
     pub position: WalPosition,
     /// The payload.
     pub payload: &'a [u8],
-    /// Everything known durable from any valid frame of the whole log, also of later frames.
+    /// Everything known durable from any valid frame of the whole log, also of later frames. The position of the
+    /// log is the one known from the frame's own era.
     pub durable: &'a DurableMark,
 }
 
@@ -142,18 +99,8 @@ pub struct ReplayReport {
     pub frames: u64,
     /// Bytes after the last good frame that were not zero padding.
     pub dropped_bytes: u64,
-    /// Where and why the log ended early, for the info log.
+    /// Where and why the log ended early, for the info log. In mode `SkipCorrupted`, where it was first skipped.
     pub ended_early: Option<(WalPosition, String)>,
-}
-
-/// Shows every frame of `files` (ascending numbers) in order. `visit` may break with a reason: the log ends before
-/// that frame (a torn value); if the frame is known durable, that is a `Corruption` instead.
-pub fn replay(
-    env: &dyn Env,
-    files: &[WalFile],
-    database: [u8; 16],
-    mode: RecoveryMode,
-    visit: &mut dyn FnMut(&ReplayFrame<'_>) -> Result<ControlFlow<String>>,
-) -> Result<ReplayReport> {
-    todo!()
+    /// The position after the last frame accepted; `None` if there was none.
+    pub end: Option<WalPosition>,
 }

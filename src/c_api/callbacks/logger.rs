@@ -5,6 +5,7 @@ use super::required;
 use crate::base::extension::{LogLevel, Logger};
 use libc::{c_char, c_int, c_uint, c_void};
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 /// Receives the log lines of databases. May be used from any thread.
@@ -37,7 +38,9 @@ impl Logger for StderrLogger {
     fn log(&self, level: LogLevel, line: fmt::Arguments<'_>) {
         let level = format!("{level:?}").to_uppercase();
         let space = if self.prefix.is_empty() { "" } else { " " };
-        eprintln!("{}{space}[{level}] {line}", self.prefix);
+        let text = format!("{}{space}[{level}] {line}\n", self.prefix);
+        // Where stderr is closed there is nobody to tell.
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }
 

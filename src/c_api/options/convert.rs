@@ -46,6 +46,16 @@ fn at_least(name: &str, number: c_int, least: usize) -> Result<usize> {
         .ok_or_else(|| Error::invalid_argument(format!("{name} is {number}; it must be at least {least}")))
 }
 
+/// A number of runs that slows or stops writers; negative = never.
+fn limit(number: c_int) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Numbers below these are raised to them, as RocksDB does.
+const LEAST_WRITE_BUFFER: u64 = 64 << 10;
+const LEAST_FILE_SIZE: u64 = 4 << 10;
+const LEAST_MEMTABLES: c_int = 2;
+
 impl auradb_options_t {
     /// How the engine opens the database. One cache serves it all: that of these options, or else the first that
     /// the column families' options name.
@@ -63,7 +73,7 @@ impl auradb_options_t {
             db_write_buffer_size: self.db_write_buffer_size as u64,
             max_total_wal_size: self.max_total_wal_size,
             atomic_flush: self.atomic_flush,
-            max_background_jobs: at_least("max_background_jobs", self.max_background_jobs.max(1), 1)?,
+            max_background_jobs: self.max_background_jobs.max(1) as usize,
         })
     }
 
@@ -87,9 +97,9 @@ impl auradb_options_t {
             options.bottommost_compression = Some(codec(self.bottommost_compression)?);
         }
         options.levels = at_least("num_levels", self.levels, 1)?;
-        options.level0_trigger = at_least("level0_file_num_compaction_trigger", self.level0_trigger, 1)?;
-        options.level0_slowdown = at_least("level0_slowdown_writes_trigger", self.level0_slowdown, 1)?;
-        options.level0_stop = at_least("level0_stop_writes_trigger", self.level0_stop, 1)?;
+        options.level0_trigger = self.level0_trigger();
+        options.level0_slowdown = limit(self.level0_slowdown).max(options.level0_trigger);
+        options.level0_stop = limit(self.level0_stop).max(options.level0_slowdown);
         options.level1_bytes = self.level1_bytes;
         options.level_size_ratio = self.level_size_ratio;
         options.target_file_size_multiplier =
@@ -109,19 +119,22 @@ impl auradb_options_t {
         config.value_log.max_segment_size = self.value_log_segment_size;
         config.value_log.compression_algorithm = codec(self.value_log_compression)?;
         config.value_log.compress_values = config.value_log.compression_algorithm != Codec::None;
-        config.memtable.max_size = self.write_buffer_size as u64;
+        config.memtable.max_size = (self.write_buffer_size as u64).max(LEAST_WRITE_BUFFER);
         config.memtable.flush_threshold = 1.0;
-        config.memtable.count = at_least("max_write_buffer_number", self.max_write_buffer_number, 1)?;
-        config.sst.target_file_size = self.target_file_size;
+        config.memtable.count = self.max_write_buffer_number.max(LEAST_MEMTABLES) as usize;
+        config.sst.target_file_size = self.target_file_size.max(LEAST_FILE_SIZE);
         config.sst.compression = codec(self.compression)?;
         self.table.apply(&mut config);
         config.compaction.strategy = self.strategy()?;
         config.compaction.io_rate_limit = None;
-        config.compaction.triggers.level0_files =
-            at_least("level0_file_num_compaction_trigger", self.level0_trigger, 1)?;
+        config.compaction.triggers.level0_files = self.level0_trigger();
         config.compaction.triggers.level_size_ratio = self.level_size_ratio;
         config.learned_index.enabled = self.learned_index;
         Ok(config)
+    }
+
+    fn level0_trigger(&self) -> usize {
+        usize::try_from(self.level0_trigger).unwrap_or(1).max(1)
     }
 
     fn wal_path(&self) -> PathBuf {

@@ -141,8 +141,8 @@ pub extern "C" fn auradb_options_get_disable_auto_compactions(options: Option<&a
     look(options, |options| c_uchar::from(options.disable_auto_compactions))
 }
 
-/// How levels are kept: an `auradb_compaction_style_t`. Opening fails with "Not implemented: " for FIFO.
-/// Default level (0).
+/// How levels are kept: an `auradb_compaction_style_t`. Opening fails with "Not implemented: " for
+/// one that is not available. Default level (0).
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_compaction_style(options: Option<&mut auradb_options_t>, v: c_int) {
     change(options, |options| options.compaction_style = v);

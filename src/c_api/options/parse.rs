@@ -3,7 +3,7 @@
 use super::super::callbacks::slice_transform::{FixedPrefix, NoTransform};
 use super::super::callbacks::uint64_add::Uint64Add;
 use super::auradb_options_t;
-use super::table::TableOptions;
+use super::table::{TableOptions, sane_bits};
 use crate::base::{BytewiseComparator, Error, Result};
 use libc::c_int;
 use std::ffi::CString;
@@ -226,7 +226,7 @@ fn filter(value: &str) -> Result<Option<f64>> {
     }
     let mut words = value.split(':');
     match (words.next(), words.next().map(str::parse::<f64>)) {
-        (Some("bloomfilter" | "rocksdb.internal.BloomFilter"), Some(Ok(bits))) => Ok(Some(bits)),
+        (Some("bloomfilter" | "rocksdb.internal.BloomFilter"), Some(Ok(bits))) => Ok(sane_bits(bits)),
         _ => Err(bad("filter_policy", value)),
     }
 }

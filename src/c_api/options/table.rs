@@ -15,7 +15,7 @@ pub struct auradb_block_based_table_options_t {
 
 /// Which filter tables get. May be used from any thread.
 pub struct auradb_filterpolicy_t {
-    bits_per_key: f64,
+    bits_per_key: Option<f64>,
 }
 
 /// The table options inside `auradb_options_t`.
@@ -48,7 +48,7 @@ impl Default for TableOptions {
 impl TableOptions {
     /// Puts what the knobs can say into them. The cache is RocksDB's 32 MiB where none is shared.
     pub fn apply(&self, config: &mut Config) {
-        config.sst.block_size = self.block_size;
+        config.sst.block_size = self.block_size.clamp(64, 16 << 20);
         config.sst.use_bloom_filters = self.bloom_bits_per_key.is_some();
         if let Some(bits) = self.bloom_bits_per_key {
             config.sst.bloom_bits_per_key = bits;
@@ -89,7 +89,7 @@ pub extern "C" fn auradb_block_based_options_set_filter_policy(
     filter_policy: Option<Box<auradb_filterpolicy_t>>,
 ) {
     change(options, |options| {
-        options.options.bloom_bits_per_key = filter_policy.map(|policy| policy.bits_per_key);
+        options.options.bloom_bits_per_key = filter_policy.and_then(|policy| policy.bits_per_key);
     });
 }
 
@@ -165,11 +165,22 @@ pub extern "C" fn auradb_block_based_options_set_checksum(
     change(options, |_| {});
 }
 
+/// A policy, with RocksDB's limits: below half a bit there is no filter; otherwise from 1 to 100 bits.
+fn bloom(bits_per_key: c_double) -> *mut auradb_filterpolicy_t {
+    let bits_per_key = sane_bits(bits_per_key);
+    quiet(|| Ok(give(auradb_filterpolicy_t { bits_per_key })))
+}
+
+/// Bits a key within RocksDB's limits; none = no filter.
+pub fn sane_bits(bits_per_key: f64) -> Option<f64> {
+    (bits_per_key >= 0.5).then(|| bits_per_key.clamp(1.0, 100.0))
+}
+
 /// Gives a Bloom filter of `bits_per_key` bits (10 gives about 1 % false positives), for
 /// `auradb_block_based_options_set_filter_policy` or `auradb_filterpolicy_destroy`.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_filterpolicy_create_bloom(bits_per_key: c_double) -> *mut auradb_filterpolicy_t {
-    quiet(|| Ok(give(auradb_filterpolicy_t { bits_per_key })))
+    bloom(bits_per_key)
 }
 
 /// The same as `auradb_filterpolicy_create_bloom`: a filter covers a whole table.
@@ -177,7 +188,7 @@ pub extern "C" fn auradb_filterpolicy_create_bloom(bits_per_key: c_double) -> *m
 pub extern "C" fn auradb_filterpolicy_create_bloom_full(
     bits_per_key: c_double,
 ) -> *mut auradb_filterpolicy_t {
-    quiet(|| Ok(give(auradb_filterpolicy_t { bits_per_key })))
+    bloom(bits_per_key)
 }
 
 /// Destroys a filter policy that was not given to table options. Takes the handle; NULL is fine.

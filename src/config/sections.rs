@@ -1,43 +1,18 @@
-//! Every knob of the engine: one tree, with default, unit and range at each field.
+//! The sections of the tree. Ranges are inclusive; `validate.rs` enforces them.
 
+use super::words;
 use crate::base::Codec;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// The whole configuration of a database. `Config::default()` is durable on every write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where the database lives. Default `./auradb_data`.
-    pub db_path: PathBuf,
-    /// The write-ahead log.
-    pub wal: WalConfig,
-    /// The value log.
-    pub value_log: ValueLogConfig,
-    /// Memtables.
-    pub memtable: MemtableConfig,
-    /// Tables.
-    pub sst: SstConfig,
-    /// Compaction.
-    pub compaction: CompactionConfig,
-    /// Caches.
-    pub cache: CacheConfig,
-    /// Learned indexes.
-    pub learned_index: LearnedIndexConfig,
-    /// The compaction agent.
-    pub rl_agent: RlAgentConfig,
-    /// Threads, buffers, I/O modes.
-    pub performance: PerformanceConfig,
-}
 
 /// When the log is synced by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncPolicy {
     /// Before each write is acknowledged.
     EveryWrite,
-    /// Before every n-th write is acknowledged.
+    /// Before every n-th write is acknowledged. Range 1 to `u32::MAX`.
     EveryNWrites(u64),
-    /// At least every so many milliseconds while there are unsynced writes.
+    /// At least every so many milliseconds while there are unsynced writes. Range 1 to 3600000.
     EveryNMs(u64),
     /// Only when a write or the caller asks.
     Manual,
@@ -49,13 +24,13 @@ pub enum SyncPolicy {
 pub struct WalConfig {
     /// Directory of the log files. Default `<db>/wal`.
     pub wal_path: Option<PathBuf>,
-    /// Bytes after which a new log file starts. Default 64 MiB.
+    /// Bytes after which a new log file starts. Default 64 MiB. Range 4 KiB to 1 TiB.
     pub max_file_size: u64,
     /// True: a log thread syncs, with commits pipelined; false: the commit leader syncs inline. Default true.
     pub async_writes: bool,
     /// When the log is synced by itself. Default `EveryWrite`.
     pub sync_policy: SyncPolicy,
-    /// Bytes of the log prepared (populated or buffered) at once. Default 64 KiB.
+    /// Bytes of the log prepared (populated or buffered) at once. Default 64 KiB. Range 4 KiB to 1 GiB.
     pub buffer_size: u64,
 }
 
@@ -65,21 +40,23 @@ pub struct WalConfig {
 pub struct ValueLogConfig {
     /// Directory of the segments. Default `<db>/vlog`.
     pub vlog_path: Option<PathBuf>,
-    /// Bytes after which a segment is sealed and a new one starts. Default 256 MiB.
+    /// Bytes after which a segment is sealed and a new one starts. Default 256 MiB. Range 4 KiB to 1 TiB.
     pub max_segment_size: u64,
-    /// Values of at least so many bytes are separated; 0 = all, `u64::MAX` = none. Default 1 KiB.
+    /// Values of at least so many bytes are separated; 0 = all, `u64::MAX` = none (written `"none"`).
+    /// Default 1 KiB. Range 0 to `max_segment_size`, or none.
+    #[serde(with = "words::threshold")]
     pub separation_threshold: u64,
-    /// Segments open for append at once. Default 4.
+    /// Segments open for append at once. Default 4. Range 1 to 64.
     pub write_queues: usize,
-    /// Bytes of cached values; the same budget as `cache.vlog_cache_size`. Default 64 MiB.
+    /// Bytes of cached values; the same budget as `cache.vlog_cache_size`. Default 64 MiB. Range 1 B to 1 PiB.
     pub cache_size: u64,
     /// Whether values are compressed. Default true.
     pub compress_values: bool,
     /// The codec. Default Lz4.
     pub compression_algorithm: Codec,
-    /// Bound of value-log bytes over live bytes. Default 1.4.
+    /// Bound of value-log bytes over live bytes. Default 1.4. Above 1, at most 100.
     pub max_space_amp: f64,
-    /// Seconds after which values expire. Default none.
+    /// Seconds after which values expire. Default none. At least 1.
     pub ttl: Option<u64>,
 }
 
@@ -98,13 +75,13 @@ pub enum MemtableImplementation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemtableConfig {
-    /// Bytes of one memtable. Default 64 MiB.
+    /// Bytes of one memtable. Default 64 MiB. Range 4 KiB to 1 TiB.
     pub max_size: u64,
     /// Share of `max_size` at which a memtable is sealed, in (0, 1]. Default 0.8.
     pub flush_threshold: f64,
     /// The structure. Default SkipList.
     pub implementation: MemtableImplementation,
-    /// Active and sealed memtables before writers are slowed, then stopped. Default 2.
+    /// Active and sealed memtables before writers are slowed, then stopped. Default 2. Range 2 to 1024.
     pub count: usize,
 }
 
@@ -114,13 +91,13 @@ pub struct MemtableConfig {
 pub struct SstConfig {
     /// Directory of the tables. Default `<db>/sst`.
     pub sst_path: Option<PathBuf>,
-    /// Bytes at which output tables are cut. Default 64 MiB.
+    /// Bytes at which output tables are cut. Default 64 MiB. Range 4 KiB to 1 TiB.
     pub target_file_size: u64,
-    /// Uncompressed bytes of a data block. Default 64 KiB.
+    /// Uncompressed bytes of a data block. Default 64 KiB. Range 64 B to 16 MiB.
     pub block_size: usize,
     /// Whether tables get a Bloom filter. Default true.
     pub use_bloom_filters: bool,
-    /// Bits a key; fractions count. Default 10.0.
+    /// Bits a key; fractions count. Default 10.0. Above 0, at most 100.
     pub bloom_bits_per_key: f64,
     /// Ribbon filters instead of Bloom. Default false.
     pub use_ribbon_filters: bool,
@@ -145,9 +122,11 @@ pub enum CompactionStrategy {
 pub struct CompactionConfig {
     /// How levels are kept. Default Leveled.
     pub strategy: CompactionStrategy,
-    /// Concurrent compactions. Default 4.
+    /// Concurrent compactions. Default 4. Range 1 to 256.
     pub max_threads: usize,
-    /// MB (10^6 bytes) a second of background writing; flushes go first; none = unlimited. Default 100.
+    /// MB (10^6 bytes) a second of background writing; flushes go first; none = unlimited (written `"none"`).
+    /// Default 100. Range 1 to 1000000, or none.
+    #[serde(with = "words::limit")]
     pub io_rate_limit: Option<u64>,
     /// Whether the agent decides. Default false until the agent exists (the specification says true).
     pub use_rl_agent: bool,
@@ -159,11 +138,11 @@ pub struct CompactionConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompactionTriggers {
-    /// Level-0 runs that start a compaction; slow-down and stop follow from it (x5, x9). Default 4.
+    /// Level-0 runs that start a compaction; slow-down and stop follow from it (x5, x9). Default 4. Range 1 to 10000.
     pub level0_files: usize,
-    /// T: size ratio between levels, at least 2. Default 10.
+    /// T: size ratio between levels. Default 10. Range 2 to 1000.
     pub level_size_ratio: f64,
-    /// Above this write amplification the picker prefers cheaper merges. Default 5.
+    /// Above this write amplification the picker prefers cheaper merges. Default 5. Range 1 to 1000.
     pub write_amplification: f64,
 }
 
@@ -182,9 +161,9 @@ pub enum EvictionPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// Bytes of cached blocks, models and filters. Default 256 MiB.
+    /// Bytes of cached blocks, models and filters. Default 256 MiB. Range 1 B to 1 PiB.
     pub block_cache_size: u64,
-    /// Bytes of cached values. Default 64 MiB.
+    /// Bytes of cached values. Default 64 MiB. Range 1 B to 1 PiB.
     pub vlog_cache_size: u64,
     /// Which entries leave first. Default Arc.
     pub eviction_policy: EvictionPolicy,
@@ -222,7 +201,7 @@ pub struct LearnedIndexConfig {
     pub enabled: bool,
     /// The model. Default PiecewiseLinear.
     pub model_type: ModelType,
-    /// Operations between tuning rounds. Default 10000.
+    /// Operations between tuning rounds. Default 10000. At least 1.
     pub training_frequency: u64,
     /// Whether error bounds are tuned from measured lookups. Default false until the tuner exists (the
     /// specification says true).
@@ -237,11 +216,11 @@ pub struct LearnedIndexConfig {
 pub struct RlAgentConfig {
     /// Default false until the agent exists (the specification says true).
     pub enabled: bool,
-    /// Step of an update. Default 0.01.
+    /// Step of an update, in (0, 1]. Default 0.01.
     pub learning_rate: f64,
-    /// Epsilon. Default 0.1.
+    /// Epsilon, in [0, 1]. Default 0.1.
     pub exploration_rate: f64,
-    /// Operations in a mission. Default 1000.
+    /// Operations in a mission. Default 1000. At least 1.
     pub state_update_frequency: u64,
     /// Train from a recorded trace before serving. Default false.
     pub offline_training: bool,
@@ -253,9 +232,10 @@ pub struct RlAgentConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PerformanceConfig {
-    /// Threads for parallel reads, recovery, prefetch. Default: cores.
+    /// Threads for parallel reads, recovery, prefetch. Default: cores (written `"cores"`). Range 1 to 65535.
+    #[serde(with = "words::threads")]
     pub worker_threads: usize,
-    /// Bytes of compaction read-ahead and write buffer. Default 1 MiB.
+    /// Bytes of compaction read-ahead and write buffer. Default 1 MiB. Range 4 KiB to 1 GiB.
     pub io_buffer_size: usize,
     /// O_DIRECT. Default false.
     pub direct_io: bool,
@@ -263,142 +243,4 @@ pub struct PerformanceConfig {
     pub memory_mapped: bool,
     /// Placement by NUMA node. Default false.
     pub numa_aware: bool,
-}
-
-const MIB: u64 = 1 << 20;
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            db_path: "./auradb_data".into(),
-            wal: WalConfig::default(),
-            value_log: ValueLogConfig::default(),
-            memtable: MemtableConfig::default(),
-            sst: SstConfig::default(),
-            compaction: CompactionConfig::default(),
-            cache: CacheConfig::default(),
-            learned_index: LearnedIndexConfig::default(),
-            rl_agent: RlAgentConfig::default(),
-            performance: PerformanceConfig::default(),
-        }
-    }
-}
-
-impl Default for WalConfig {
-    fn default() -> Self {
-        WalConfig {
-            wal_path: None,
-            max_file_size: 64 * MIB,
-            async_writes: true,
-            sync_policy: SyncPolicy::EveryWrite,
-            buffer_size: 64 << 10,
-        }
-    }
-}
-
-impl Default for ValueLogConfig {
-    fn default() -> Self {
-        ValueLogConfig {
-            vlog_path: None,
-            max_segment_size: 256 * MIB,
-            separation_threshold: 1 << 10,
-            write_queues: 4,
-            cache_size: 64 * MIB,
-            compress_values: true,
-            compression_algorithm: Codec::Lz4,
-            max_space_amp: 1.4,
-            ttl: None,
-        }
-    }
-}
-
-impl Default for MemtableConfig {
-    fn default() -> Self {
-        MemtableConfig {
-            max_size: 64 * MIB,
-            flush_threshold: 0.8,
-            implementation: MemtableImplementation::SkipList,
-            count: 2,
-        }
-    }
-}
-
-impl Default for SstConfig {
-    fn default() -> Self {
-        SstConfig {
-            sst_path: None,
-            target_file_size: 64 * MIB,
-            block_size: 64 << 10,
-            use_bloom_filters: true,
-            bloom_bits_per_key: 10.0,
-            use_ribbon_filters: false,
-            compression: Codec::Lz4,
-        }
-    }
-}
-
-impl Default for CompactionConfig {
-    fn default() -> Self {
-        CompactionConfig {
-            strategy: CompactionStrategy::Leveled,
-            max_threads: 4,
-            io_rate_limit: Some(100),
-            use_rl_agent: false,
-            triggers: CompactionTriggers::default(),
-        }
-    }
-}
-
-impl Default for CompactionTriggers {
-    fn default() -> Self {
-        CompactionTriggers { level0_files: 4, level_size_ratio: 10.0, write_amplification: 5.0 }
-    }
-}
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        CacheConfig {
-            block_cache_size: 256 * MIB,
-            vlog_cache_size: 64 * MIB,
-            eviction_policy: EvictionPolicy::Arc,
-            unified_cache: true,
-        }
-    }
-}
-
-impl Default for LearnedIndexConfig {
-    fn default() -> Self {
-        LearnedIndexConfig {
-            enabled: true,
-            model_type: ModelType::PiecewiseLinear,
-            training_frequency: 10_000,
-            online_tuning: false,
-            fallback_method: FallbackMethod::BinarySearch,
-        }
-    }
-}
-
-impl Default for RlAgentConfig {
-    fn default() -> Self {
-        RlAgentConfig {
-            enabled: false,
-            learning_rate: 0.01,
-            exploration_rate: 0.1,
-            state_update_frequency: 1000,
-            offline_training: false,
-            training_data_path: None,
-        }
-    }
-}
-
-impl Default for PerformanceConfig {
-    fn default() -> Self {
-        PerformanceConfig {
-            worker_threads: num_cpus::get(),
-            io_buffer_size: 1 << 20,
-            direct_io: false,
-            memory_mapped: true,
-            numa_aware: false,
-        }
-    }
 }

@@ -1,0 +1,245 @@
+//! The bytes of a write batch, which are RocksDB's and public: clients in other languages read and build them.
+//!
+//! batch  := sequence:u64 | count:u32 | record*                                     (little-endian)
+//! record := tag:u8 [column family:varint32] body          (the id only under the tags of the right column)
+//! slice  := length:varint32 | bytes
+//!
+//! | record        | default | with id | body                | counted |
+//! |---------------|---------|---------|---------------------|---------|
+//! | delete        | 0x0     | 0x4     | key:slice           | yes     |
+//! | put           | 0x1     | 0x5     | key:slice value:slice | yes   |
+//! | merge         | 0x2     | 0x6     | key:slice operand:slice | yes |
+//! | single delete | 0x7     | 0x8     | key:slice           | yes     |
+//! | range delete  | 0xf     | 0xe     | start:slice end:slice | yes   |
+//! | pointer       | 0x11    | 0x10    | key:slice pointer:slice | yes |
+//! | log data      | 0x3     | -       | bytes:slice         | no      |
+//! | no-op         | 0xd     | -       | -                   | no      |
+//!
+//! Counted records take one sequence number each, in order. A writer uses the default tag for column family 0;
+//! a reader takes either. No-ops are placeholders of RocksDB's transactions: read and passed over, never written.
+
+use crate::base::coding::{Decoder, get_u32, get_u64};
+use crate::base::key::MAX_SEQUENCE;
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
+use std::iter::FusedIterator;
+use std::ops::Range;
+
+/// Where the sequence number of the first counted record stands.
+pub(super) const SEQUENCE: Range<usize> = 0..8;
+/// Where the number of counted records stands.
+pub(super) const COUNT: Range<usize> = SEQUENCE.end..SEQUENCE.end + 4;
+/// Bytes before the first record.
+pub const HEADER_LEN: usize = COUNT.end;
+const _: () = assert!(HEADER_LEN == 12); // Public: changing this breaks every client that reads batches.
+
+pub(super) const DELETE: u8 = 0x0;
+pub(super) const PUT: u8 = 0x1;
+pub(super) const MERGE: u8 = 0x2;
+pub(super) const LOG_DATA: u8 = 0x3;
+pub(super) const DELETE_WITH_ID: u8 = 0x4;
+pub(super) const PUT_WITH_ID: u8 = 0x5;
+pub(super) const MERGE_WITH_ID: u8 = 0x6;
+pub(super) const SINGLE_DELETE: u8 = 0x7;
+pub(super) const SINGLE_DELETE_WITH_ID: u8 = 0x8;
+const NO_OP: u8 = 0xd;
+pub(super) const RANGE_DELETE_WITH_ID: u8 = 0xe;
+pub(super) const RANGE_DELETE: u8 = 0xf;
+pub(super) const POINTER_WITH_ID: u8 = 0x10;
+pub(super) const POINTER: u8 = 0x11;
+
+/// One record, as the bytes have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// Store a value.
+    Put {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+        /// What to store.
+        value: &'a [u8],
+    },
+    /// Store a value that lies in the value log (inside the engine only).
+    Pointer {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+        /// An encoded `ValuePointer`.
+        pointer: &'a [u8],
+    },
+    /// Delete a key.
+    Delete {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Delete a key written once.
+    SingleDelete {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Delete `[start, end)`.
+    RangeDelete {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The first key that goes.
+        start: &'a [u8],
+        /// The first key that stays.
+        end: &'a [u8],
+    },
+    /// Add an operand.
+    Merge {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+        /// What the merge operator is given.
+        operand: &'a [u8],
+    },
+    /// Bytes for the log alone.
+    LogData(&'a [u8]),
+}
+
+impl Record<'_> {
+    /// True if the record is in the batch's count and takes a sequence number.
+    #[inline]
+    pub fn is_counted(&self) -> bool {
+        !matches!(self, Record::LogData(_))
+    }
+}
+
+/// Sequence number and count from the header of encoded batch bytes.
+pub fn decode_header(data: &[u8]) -> Result<(SequenceNumber, u32)> {
+    let (Some(sequence), Some(count)) = (get_u64(data, SEQUENCE.start), get_u32(data, COUNT.start)) else {
+        let got = data.len();
+        return Err(malformed(format!("got {got} bytes, expected at least the {HEADER_LEN} of the header")));
+    };
+    if sequence > MAX_SEQUENCE {
+        return Err(malformed(format!("sequence number: got {sequence}, expected at most {MAX_SEQUENCE}")));
+    }
+    Ok((sequence, count))
+}
+
+/// Checks that `data` is a whole batch: the header, every record, and that the count is that of the records.
+pub fn verify(data: &[u8]) -> Result<()> {
+    let (_, expected) = decode_header(data)?;
+    let mut counted = 0u64;
+    for record in BatchIter::over(data)? {
+        counted += u64::from(record?.is_counted());
+    }
+    if counted != u64::from(expected) {
+        return Err(malformed(format!(
+            "count in the header: got {expected}, expected {counted}, the records there"
+        )));
+    }
+    Ok(())
+}
+
+/// The error for bytes that are no batch. They came from a caller or a log frame whose file the caller adds.
+pub(super) fn malformed(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Corruption, format!("write batch: {what}"))
+}
+
+/// The records of a batch; the first malformed one is an `Err` and the last item.
+#[derive(Clone, Debug)]
+pub struct BatchIter<'a> {
+    rest: Decoder<'a>,
+    total_len: usize,
+}
+
+impl<'a> BatchIter<'a> {
+    /// The records after the header of encoded batch bytes. Neither the header's values nor the count are
+    /// checked: `decode_header` and `verify` do that.
+    #[inline]
+    pub fn over(data: &'a [u8]) -> Result<BatchIter<'a>> {
+        match data.get(HEADER_LEN..) {
+            Some(records) => Ok(BatchIter { rest: Decoder::new(records), total_len: data.len() }),
+            None => Err(decode_header(data).expect_err("shorter than a header")),
+        }
+    }
+
+    /// The records of bytes that are known to have a header.
+    #[inline]
+    pub(super) fn after_header(data: &'a [u8]) -> BatchIter<'a> {
+        BatchIter { rest: Decoder::new(&data[HEADER_LEN..]), total_len: data.len() }
+    }
+
+    /// Byte of the batch at which the next record starts; after the last one, the batch's length.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.total_len - self.rest.rest().len()
+    }
+
+    #[cold]
+    fn fail(&mut self, offset: usize, what: impl std::fmt::Display) -> Option<Result<Record<'a>>> {
+        self.rest = Decoder::new(&[]);
+        Some(Err(malformed(format!("{what} at byte {offset} of {}", self.total_len))))
+    }
+}
+
+impl<'a> Iterator for BatchIter<'a> {
+    type Item = Result<Record<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<Record<'a>>> {
+        loop {
+            let offset = self.offset();
+            let tag = self.rest.u8()?;
+            if tag == NO_OP {
+                continue;
+            }
+            return match decode_record(tag, &mut self.rest) {
+                Ok(record) => Some(Ok(record)),
+                Err(Damage::UnknownTag) => self.fail(offset, format_args!("unknown tag 0x{tag:x}")),
+                Err(Damage::CutShort) => {
+                    self.fail(offset, format_args!("record of tag 0x{tag:x} with a bad or cut-short field"))
+                }
+            };
+        }
+    }
+}
+
+impl FusedIterator for BatchIter<'_> {}
+
+enum Damage {
+    UnknownTag,
+    CutShort,
+}
+
+#[inline]
+fn decode_record<'a>(tag: u8, rest: &mut Decoder<'a>) -> std::result::Result<Record<'a>, Damage> {
+    let column_family = match tag {
+        DELETE | PUT | MERGE | SINGLE_DELETE | RANGE_DELETE | POINTER | LOG_DATA => 0,
+        DELETE_WITH_ID
+        | PUT_WITH_ID
+        | MERGE_WITH_ID
+        | SINGLE_DELETE_WITH_ID
+        | RANGE_DELETE_WITH_ID
+        | POINTER_WITH_ID => rest.varint32().ok_or(Damage::CutShort)?,
+        _ => return Err(Damage::UnknownTag),
+    };
+    let key = slice(rest)?;
+    Ok(match tag {
+        PUT | PUT_WITH_ID => Record::Put { column_family, key, value: slice(rest)? },
+        DELETE | DELETE_WITH_ID => Record::Delete { column_family, key },
+        SINGLE_DELETE | SINGLE_DELETE_WITH_ID => Record::SingleDelete { column_family, key },
+        MERGE | MERGE_WITH_ID => Record::Merge { column_family, key, operand: slice(rest)? },
+        RANGE_DELETE | RANGE_DELETE_WITH_ID => {
+            Record::RangeDelete { column_family, start: key, end: slice(rest)? }
+        }
+        POINTER | POINTER_WITH_ID => Record::Pointer { column_family, key, pointer: slice(rest)? },
+        LOG_DATA => Record::LogData(key),
+        _ => return Err(Damage::UnknownTag),
+    })
+}
+
+/// A slice whose length fits 32 bits, as the format has it.
+#[inline]
+fn slice<'a>(rest: &mut Decoder<'a>) -> std::result::Result<&'a [u8], Damage> {
+    let len = rest.varint32().ok_or(Damage::CutShort)?;
+    rest.bytes(len as usize).ok_or(Damage::CutShort)
+}

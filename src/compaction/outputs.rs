@@ -1,0 +1,224 @@
+//! The tables that a merge writes, and where one ends and the next begins.
+//!
+//! Tables are cut between user keys only (V2), when they have their size or when they meet so much of the level
+//! below that compacting them later would be a burden. Range tombstones are clipped to the cuts: the part before
+//! the next table's first key goes into this one, the rest into those that follow. Unless `finish` succeeds, every
+//! file made is removed.
+
+use super::rate_limit::Priority;
+use super::{LevelOptions, MergeContext};
+use crate::base::file_name::{FileKind, path_of};
+use crate::base::range_tombstone::RangeTombstone;
+use crate::base::{InternalComparator, Result};
+use crate::env::OpenMode;
+use crate::sst::TableBuilder;
+use crate::version::{FileMeta, NewFile};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes written between two visits to the rate limiter.
+const PACE_BYTES: u64 = 128 << 10;
+/// Keys between two looks at the cancel flag.
+const CANCEL_KEYS: u32 = 256;
+
+/// Where tables end.
+pub(crate) struct Cuts {
+    target_size: u64,
+    max_grandparent_bytes: u64,
+    /// Tables of the level below the output that meet the merge, in key order.
+    grandparents: Vec<Arc<FileMeta>>,
+    next_grandparent: usize,
+    met_bytes: u64,
+}
+
+impl Cuts {
+    /// Cuts for outputs into `level`.
+    pub(crate) fn new(level: usize, options: &LevelOptions, grandparents: Vec<Arc<FileMeta>>) -> Cuts {
+        Cuts {
+            target_size: options.target_size(level),
+            max_grandparent_bytes: options.max_grandparent_bytes(level),
+            grandparents,
+            next_grandparent: 0,
+            met_bytes: 0,
+        }
+    }
+
+    /// No cuts: one table of everything.
+    pub(crate) fn none() -> Cuts {
+        Cuts {
+            target_size: u64::MAX,
+            max_grandparent_bytes: u64::MAX,
+            grandparents: Vec::new(),
+            next_grandparent: 0,
+            met_bytes: 0,
+        }
+    }
+
+    /// Whether to cut before `key`, the current table being `size` bytes.
+    fn before(&mut self, key: &[u8], size: u64, order: &InternalComparator) -> bool {
+        while let Some(file) = self.grandparents.get(self.next_grandparent) {
+            if !file.ends_before(key, order) {
+                break;
+            }
+            self.met_bytes += file.properties.file_size;
+            self.next_grandparent += 1;
+        }
+        size >= self.target_size || self.met_bytes > self.max_grandparent_bytes
+    }
+}
+
+struct Current {
+    number: u64,
+    builder: TableBuilder,
+    /// Bytes that the rate limiter knows of.
+    charged: u64,
+}
+
+/// Writes tables; see the module's text.
+pub(crate) struct Outputs<'a> {
+    context: &'a MergeContext,
+    level: u32,
+    priority: Priority,
+    cuts: Cuts,
+    /// In order of their starts; those that overlap have equal bounds.
+    tombstones: Vec<RangeTombstone>,
+    /// Tombstones before this one end before the current table.
+    next_tombstone: usize,
+    /// Where the current table begins; `None` for the first.
+    lower: Option<Vec<u8>>,
+    current: Option<Current>,
+    finished: Vec<NewFile>,
+    created: Vec<u64>,
+    committed: bool,
+    keys: u32,
+}
+
+impl<'a> Outputs<'a> {
+    /// Outputs into `level` with `tombstones` (fragments in key order, as `TombstoneList` has them).
+    pub(crate) fn new(
+        context: &'a MergeContext,
+        level: usize,
+        priority: Priority,
+        cuts: Cuts,
+        tombstones: Vec<RangeTombstone>,
+    ) -> Outputs<'a> {
+        Outputs {
+            context,
+            level: level as u32,
+            priority,
+            cuts,
+            tombstones,
+            next_tombstone: 0,
+            lower: None,
+            current: None,
+            finished: Vec::new(),
+            created: Vec::new(),
+            committed: false,
+            keys: 0,
+        }
+    }
+
+    /// Must be called before the entries of each user key.
+    pub(crate) fn begin_key(&mut self, user_key: &[u8]) -> Result<()> {
+        self.keys = self.keys.wrapping_add(1);
+        if self.keys.is_multiple_of(CANCEL_KEYS) {
+            self.context.check_cancel()?;
+        }
+        let Some(current) = &mut self.current else { return self.open() };
+        let size = current.builder.estimated_size();
+        let unpaced = size.saturating_sub(current.charged);
+        if unpaced >= PACE_BYTES {
+            current.charged = size;
+            self.pace(unpaced);
+        }
+        if self.cuts.before(user_key, size, &self.context.order) {
+            self.finish_table(Some(user_key))?;
+            self.cuts.met_bytes = 0;
+            self.open()?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry of the user key that was begun.
+    #[inline]
+    pub(crate) fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
+        let current = self.current.as_mut().expect("begin_key opens a table");
+        current.builder.add(internal_key, value)
+    }
+
+    /// Finishes the last table and makes all of them durable.
+    pub(crate) fn finish(mut self) -> Result<Vec<NewFile>> {
+        if self.current.is_none() && !self.tombstones.is_empty() {
+            self.open()?;
+        }
+        self.finish_table(None)?;
+        if !self.finished.is_empty() {
+            self.context.env.sync_dir(&self.context.sst_dir)?;
+        }
+        self.committed = true;
+        Ok(std::mem::take(&mut self.finished))
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let context = self.context;
+        let number = context.next_file_number.fetch_add(1, Ordering::AcqRel);
+        let path = path_of(&context.sst_dir, FileKind::Table(number));
+        self.created.push(number);
+        let file = context.env.open(&path, OpenMode::Create)?;
+        let builder = TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
+        self.current = Some(Current { number, builder, charged: 0 });
+        Ok(())
+    }
+
+    /// Ends the current table, if there is one, before `upper`.
+    fn finish_table(&mut self, upper: Option<&[u8]>) -> Result<()> {
+        let Some(mut current) = self.current.take() else { return Ok(()) };
+        self.add_tombstones(&mut current.builder, upper)?;
+        let properties = current.builder.finish()?;
+        self.pace(properties.file_size.saturating_sub(current.charged));
+        self.lower = upper.map(<[u8]>::to_vec);
+        self.finished.push(NewFile { level: self.level, run: 0, number: current.number, properties });
+        Ok(())
+    }
+
+    fn add_tombstones(&mut self, builder: &mut TableBuilder, upper: Option<&[u8]>) -> Result<()> {
+        let order = &self.context.order;
+        for tombstone in &self.tombstones[self.next_tombstone..] {
+            if upper.is_some_and(|upper| order.compare_user(&tombstone.start, upper).is_ge()) {
+                break;
+            }
+            let mut clipped = tombstone.clone();
+            if let Some(lower) = self.lower.as_ref().filter(|lower| order.compare_user(lower, &clipped.start).is_gt())
+            {
+                clipped.start.clone_from(lower);
+            }
+            match upper.filter(|upper| order.compare_user(&clipped.end, upper).is_gt()) {
+                Some(upper) => clipped.end = upper.to_vec(),
+                None => self.next_tombstone += 1,
+            }
+            if order.compare_user(&clipped.start, &clipped.end).is_lt() {
+                builder.add_range_tombstone(&clipped)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pace(&self, bytes: u64) {
+        if let Some(limiter) = &self.context.rate_limiter {
+            limiter.request(bytes, self.priority, &self.context.cancel);
+        }
+    }
+}
+
+impl Drop for Outputs<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        self.current = None;
+        for &number in &self.created {
+            // What cannot be removed now is an orphan, which the sweep removes.
+            let _ = self.context.env.remove_file(&path_of(&self.context.sst_dir, FileKind::Table(number)));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Who does background work, and when: a small pool of threads started on demand, flushes before compactions.
+//!
+//! A job is chosen under the state lock and run without it. Where the environment has no threads (simulation),
+//! `run_inline` runs everything due in the thread that caused it.
+
+use super::family::Family;
+use super::state::{BackgroundState, Engine};
+use crate::base::error::Subcode;
+use crate::base::extension::LogLevel;
+use crate::base::{Error, ErrorKind, Result};
+use crate::compaction::{self, CompactionPlan};
+use crate::version::Version;
+use crate::write::throttle::Pressure;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long background work waits before it tries again after a failure that may end by itself.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Bytes of compaction debt at which writers begin to be slowed, as a multiple of level 1's target.
+const DEBT_SLOW: f64 = 64.0;
+/// The same for the strongest slowing.
+const DEBT_STOP: f64 = 256.0;
+
+/// One piece of background work.
+pub(super) enum Job {
+    /// Flush all sealed memtables of these families, in one edit.
+    Flush(Vec<Arc<Family>>),
+    /// Run a compaction.
+    Compact(Arc<Family>, Arc<Version>, CompactionPlan),
+}
+
+impl Engine {
+    /// Compactions that may run at once.
+    fn compaction_slots(&self) -> usize {
+        let threads = self.options.config.compaction.max_threads;
+        match self.options.max_background_jobs {
+            0 => threads,
+            jobs => threads.min(jobs.saturating_sub(1).max(1)),
+        }
+    }
+
+    /// The next job that is due. Marks it as running.
+    pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Job> {
+        if state.shutdown || self.read_only || !self.health.allows_background() {
+            return None;
+        }
+        if state.retry_at.is_some_and(|at| self.env.now() < at) {
+            return None;
+        }
+        if let Some(job) = self.next_flush(state) {
+            return Some(job);
+        }
+        if !state.look_for_compactions || state.compactions >= self.compaction_slots() {
+            return None;
+        }
+        for family in self.all_families() {
+            if family.is_dropped() || family.options.read().disable_auto_compactions {
+                continue;
+            }
+            let version = Arc::clone(&family.view().version);
+            if let Some(plan) = compaction::pick(family.id, &version, &family.level_options(), &family.order) {
+                state.compactions += 1;
+                return Some(Job::Compact(family, version, plan));
+            }
+        }
+        state.look_for_compactions = false;
+        None
+    }
+
+    fn next_flush(&self, state: &mut BackgroundState) -> Option<Job> {
+        let mut due: Vec<Arc<Family>> = self
+            .all_families()
+            .into_iter()
+            .filter(|family| !family.is_dropped() && !state.flushing.contains(&family.id))
+            .filter(|family| !family.view().sealed.is_empty())
+            .collect();
+        if !self.options.atomic_flush {
+            due.truncate(1);
+        } else if !state.flushing.is_empty() {
+            return None;
+        }
+        if due.is_empty() {
+            return None;
+        }
+        state.flushing.extend(due.iter().map(|family| family.id));
+        state.flushes += 1;
+        Some(Job::Flush(due))
+    }
+
+    /// Runs a job and books its end.
+    pub(super) fn run_job(&self, job: Job) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| match &job {
+            Job::Flush(families) => self.flush_sealed(families),
+            Job::Compact(family, version, plan) => self.compact(family, version, plan),
+        }))
+        .unwrap_or_else(|panic| Err(panic_error(&panic)));
+        // The plan's hold on its inputs ends before anybody looks for the next one.
+        let (flushed, compacted) = match job {
+            Job::Flush(families) => (families, false),
+            Job::Compact(..) => (Vec::new(), true),
+        };
+        let mut state = self.state.lock();
+        for family in &flushed {
+            state.flushing.remove(&family.id);
+        }
+        state.flushes -= usize::from(!compacted);
+        state.compactions -= usize::from(compacted);
+        state.look_for_compactions = true;
+        match outcome {
+            Ok(()) => {
+                state.retry_at = None;
+                if self.health.clear_soft() {
+                    self.log(LogLevel::Info, format_args!("there is room again: writes go on"));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::ShutdownInProgress => {}
+            Err(error) => {
+                state.retry_at = Some(self.env.now() + RETRY_AFTER);
+                self.fail(&error);
+            }
+        }
+        self.update_pressure();
+        self.wake_workers(&mut state);
+        drop(state);
+        self.done.notify_all();
+        self.remove_obsolete_files();
+    }
+
+    /// Lets a worker look for jobs, starting one if all are busy.
+    pub(super) fn wake_workers(&self, state: &mut BackgroundState) {
+        if self.env.runs_inline() || state.shutdown || self.read_only {
+            return;
+        }
+        let wanted = self.compaction_slots() + 1;
+        if state.idle_threads == 0 && state.threads.len() < wanted {
+            let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return };
+            match self.env.spawn("auradb-work", Box::new(move || engine.worker())) {
+                Ok(thread) => state.threads.push(thread),
+                Err(error) if state.threads.is_empty() => self.health.fail(&error),
+                Err(_) => {}
+            }
+        }
+        self.work.notify_one();
+    }
+
+    fn worker(&self) {
+        loop {
+            let job = {
+                let mut state = self.state.lock();
+                loop {
+                    if state.shutdown {
+                        return;
+                    }
+                    if let Some(job) = self.next_job(&mut state) {
+                        // There may be more to do for another thread.
+                        self.wake_workers(&mut state);
+                        break job;
+                    }
+                    state.idle_threads += 1;
+                    match state.retry_at {
+                        Some(at) => {
+                            let rest = at.saturating_sub(self.env.now()) + Duration::from_millis(1);
+                            self.work.wait_for(&mut state, rest);
+                        }
+                        None => self.work.wait(&mut state),
+                    }
+                    state.idle_threads -= 1;
+                }
+            };
+            self.run_job(job);
+        }
+    }
+
+    /// Where there are no threads: runs everything due. Called without any lock.
+    pub(super) fn run_inline(&self) {
+        if !self.env.runs_inline() {
+            return;
+        }
+        loop {
+            let job = {
+                let mut state = self.state.lock();
+                // A simulated clock may stand still: there is no waiting, so trying again is for the next call.
+                if state.retry_at.is_some() && self.health.failure().is_none() {
+                    state.retry_at = None;
+                }
+                self.next_job(&mut state)
+            };
+            match job {
+                Some(job) => self.run_job(job),
+                None => return,
+            }
+        }
+    }
+
+    /// Sets how much writers are held back, from how far flushes and compactions are behind.
+    pub(super) fn update_pressure(&self) {
+        let mut pressure = Pressure::default();
+        for family in self.all_families().iter().filter(|family| !family.is_dropped()) {
+            let view = family.view();
+            let options = family.options.read();
+            if view.sealed.len() >= options.memtable.count.max(2) {
+                pressure.stop = true;
+            }
+            if options.disable_auto_compactions {
+                continue;
+            }
+            let runs = view.version.level0_runs();
+            if runs >= options.level0_stop {
+                pressure.stop = true;
+            } else if runs >= options.level0_slowdown {
+                let span = (options.level0_stop - options.level0_slowdown).max(1) as f64;
+                pressure.slow = pressure.slow.max((runs - options.level0_slowdown + 1) as f64 / span);
+            }
+            let level1 = options.level1_bytes.max(1) as f64;
+            drop(options);
+            let debt = compaction::debt_bytes(&view.version, &family.level_options()) as f64 / level1;
+            pressure.slow = pressure.slow.max((debt - DEBT_SLOW) / (DEBT_STOP - DEBT_SLOW));
+        }
+        if self.health.failure().is_some() || self.closed.load(Ordering::Acquire) {
+            pressure = Pressure::default();
+        }
+        self.throttle.set(pressure);
+    }
+
+    /// Waits until `ready`, doing the work itself where there are no threads. Ends with the failure that stops
+    /// background work, or when the database closes.
+    pub(super) fn wait_until(&self, ready: &dyn Fn(&BackgroundState) -> bool) -> Result<()> {
+        loop {
+            self.run_inline();
+            let mut state = self.state.lock();
+            if ready(&state) {
+                return Ok(());
+            }
+            self.check_open()?;
+            if let Some(failure) = self.health.failure() {
+                return Err(failure);
+            }
+            if self.env.runs_inline() {
+                return Err(Error::new(ErrorKind::Internal, "background work that was waited for is not due"));
+            }
+            self.done.wait_for(&mut state, Duration::from_millis(100));
+        }
+    }
+
+    /// Ends the worker threads. Running jobs stop early where they can.
+    pub(super) fn stop_workers(&self) {
+        let threads = {
+            let mut state = self.state.lock();
+            state.shutdown = true;
+            self.cancel.store(true, Ordering::Release);
+            std::mem::take(&mut state.threads)
+        };
+        self.work.notify_all();
+        self.done.notify_all();
+        for thread in threads {
+            thread.join();
+        }
+    }
+}
+
+/// The error for a caught panic: the database turns read-only, the process lives.
+pub(super) fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_string());
+    Error::new(ErrorKind::Internal, format!("panic in background work: {text}; reopen the database and report this"))
+        .with_subcode(Subcode::Panic)
+}

@@ -1,0 +1,222 @@
+//! What background work does: flush sealed memtables, run compactions, install the outcome, remove what is obsolete.
+//!
+//! Invariant W2 (flush barrier): before the edit that retires WAL records is written, every segment the flushed
+//! memtables point into is synced.
+//! Invariant W3 (one history): before a flush of one family among several is installed, the WAL is durable up to
+//! the flushed entries; otherwise a power loss could keep this family's newer writes and lose the others' older.
+
+use super::family::Family;
+use super::state::Engine;
+use crate::base::extension::LogLevel;
+use crate::base::file_name::{FileKind, path_of};
+use crate::base::range_tombstone::RangeTombstone;
+use crate::base::{Result, SequenceNumber};
+use crate::compaction::{self, CompactionPlan, MergeContext};
+use crate::flush;
+use crate::iterator::merging;
+use crate::memtable::write_buffer::WriteBuffer;
+use crate::read::ReadView;
+use crate::version::{NewFile, Version, VersionEdit};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// What a merge into `level` needs.
+    pub(super) fn merge_context(&self, family: &Family, level: usize, bottommost: bool) -> MergeContext {
+        let options = family.options.read();
+        MergeContext {
+            env: Arc::clone(&self.env),
+            sst_dir: self.directories.sst.clone(),
+            next_file_number: Arc::clone(&self.next_file_number),
+            column_family: family.id,
+            order: family.order.clone(),
+            table_options: family.table_options(level, bottommost, &self.cache, self.cache_owner),
+            io_buffer_size: self.options.config.performance.io_buffer_size,
+            snapshots: self.snapshots.sequences(),
+            merge_operator: options.merge_operator.clone(),
+            filter: options.compaction_filter.clone(),
+            filter_factory: options.compaction_filter_factory.clone(),
+            value_log: Arc::clone(&self.value_log),
+            rate_limiter: Some(Arc::clone(&self.rate_limiter)),
+            cancel: Arc::clone(&self.cancel),
+            stats: Arc::clone(&self.stats),
+        }
+    }
+
+    /// Flushes what is sealed of each family now, and installs it in one edit.
+    pub(super) fn flush_sealed(&self, families: &[Arc<Family>]) -> Result<()> {
+        let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> =
+            families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect();
+        let last = work.iter().flat_map(|(_, sealed)| sealed).map(|buffer| buffer.last_sequence()).max().unwrap_or(0);
+        // Entries nobody may see yet must not make older versions look superseded.
+        self.durability.wait(last)?;
+        if self.families.read().by_id.len() > families.len() && self.durability.durable() < last {
+            self.durability.sync()?; // W3
+        }
+        self.flush_buffers(&work)
+    }
+
+    /// Writes the memtables as tables, installs them, and removes the logs they were in.
+    pub(super) fn flush_buffers(&self, work: &[(Arc<Family>, Vec<Arc<WriteBuffer>>)]) -> Result<()> {
+        self.flush_tables(work)?;
+        self.retire_logs();
+        Ok(())
+    }
+
+    /// Writes the memtables as tables and installs them. Takes no commit lock: recovery, resume and close hold it.
+    pub(super) fn flush_tables(&self, work: &[(Arc<Family>, Vec<Arc<WriteBuffer>>)]) -> Result<()> {
+        let started = self.env.now();
+        let mut edits = Vec::with_capacity(work.len());
+        for (family, sealed) in work {
+            let file = self.write_table(family, sealed)?;
+            let size = file.as_ref().map_or(0, |file| file.properties.file_size);
+            self.log(
+                LogLevel::Info,
+                format_args!(
+                    "flush of [{}]: {} memtables to {size} bytes in {:?}",
+                    family.name,
+                    sealed.len(),
+                    self.env.now() - started
+                ),
+            );
+            let last = sealed.iter().map(|buffer| buffer.last_sequence()).max().unwrap_or(0);
+            edits.push(VersionEdit {
+                column_family: family.id,
+                added: file.into_iter().collect(),
+                flushed_sequence: Some(last),
+                last_sequence: Some(self.durability.visible().max(last)),
+                ..VersionEdit::default()
+            });
+        }
+        // W2
+        let mut segments: Vec<u64> =
+            work.iter().flat_map(|(_, sealed)| sealed).flat_map(|buffer| buffer.held()).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        self.value_log.sync(Some(&segments))?;
+        self.install(edits, |family, view| {
+            let flushed = work.iter().find(|(of, _)| of.id == family.id).map(|(_, sealed)| sealed.as_slice());
+            let flushed = flushed.unwrap_or_default();
+            view.sealed.iter().filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone))).cloned().collect()
+        })
+    }
+
+    fn write_table(&self, family: &Family, sealed: &[Arc<WriteBuffer>]) -> Result<Option<NewFile>> {
+        let children = sealed.iter().map(|buffer| Arc::clone(buffer.table()).iter()).collect();
+        let entries = merging::merge(children, &family.order);
+        let tombstones: Vec<RangeTombstone> = sealed
+            .iter()
+            .filter(|buffer| !buffer.deletions().is_empty())
+            .flat_map(|buffer| buffer.deletions().list(&family.order).iter().collect::<Vec<_>>())
+            .collect();
+        flush::write_level0(entries, &tombstones, &self.merge_context(family, 0, false))
+    }
+
+    /// Runs a compaction and installs its outcome.
+    pub(super) fn compact(&self, family: &Arc<Family>, version: &Arc<Version>, plan: &CompactionPlan) -> Result<()> {
+        let started = self.env.now();
+        let context = self.merge_context(family, plan.output_level, plan.bottommost);
+        let edit = compaction::run(plan, version, &context, &family.level_options())?;
+        let (files, bytes) = (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
+        let outputs: Vec<u64> = edit.added.iter().map(|file| file.number).collect();
+        let removed: Vec<u64> = edit.removed.iter().map(|(_, number)| *number).collect();
+        if family.is_dropped() {
+            self.remove_outputs(&outputs, &removed);
+            return Ok(());
+        }
+        if let Err(error) = self.install(vec![edit], |_, view| view.sealed.clone()) {
+            if family.is_dropped() {
+                self.remove_outputs(&outputs, &removed);
+                return Ok(());
+            }
+            return Err(error);
+        }
+        self.log(
+            LogLevel::Info,
+            format_args!(
+                "compaction of [{}] to level {}: {} ({files} files, {bytes} bytes out) in {:?}",
+                family.name,
+                plan.output_level,
+                plan.reason,
+                self.env.now() - started
+            ),
+        );
+        Ok(())
+    }
+
+    /// Outputs of a compaction whose family was dropped meanwhile (a moved file is not an output).
+    fn remove_outputs(&self, outputs: &[u64], removed: &[u64]) {
+        for number in outputs.iter().filter(|number| !removed.contains(number)) {
+            // What stays behind is swept at the next open.
+            let _ = self.env.remove_file(&path_of(&self.directories.sst, FileKind::Table(*number)));
+        }
+    }
+
+    /// Makes edits durable, then shows them to readers together with `sealed`, what remains unflushed (D1).
+    pub(super) fn install(
+        &self,
+        edits: Vec<VersionEdit>,
+        sealed: impl Fn(&Family, &ReadView) -> Vec<Arc<WriteBuffer>>,
+    ) -> Result<()> {
+        let ids: Vec<u32> = edits.iter().map(|edit| edit.column_family).collect();
+        let _one = self.install.lock();
+        self.apply_edits(edits)?;
+        let mut state = self.state.lock();
+        for id in ids {
+            let (Some(family), Some(version)) = (self.family(id), self.versions.current(id)) else { continue };
+            let old = family.view();
+            let sealed = sealed(&family, &old);
+            family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
+        }
+        state.look_for_compactions = true;
+        self.update_pressure();
+        self.wake_workers(&mut state);
+        Ok(())
+    }
+
+    /// The smallest sequence number that is in a memtable only.
+    fn oldest_unflushed(&self) -> SequenceNumber {
+        self.all_families()
+            .iter()
+            .filter(|family| !family.is_dropped())
+            .flat_map(|family| {
+                family.view().buffers().map(|buffer| buffer.first_sequence()).collect::<Vec<SequenceNumber>>()
+            })
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Removes the logs that hold nothing unflushed.
+    pub(super) fn retire_logs(&self) {
+        let retired = {
+            let mut commit = self.committer.lock();
+            // Under the commit lock no batch is between log and memtable.
+            let oldest = self.oldest_unflushed();
+            self.committer.retire_logs(&mut commit, oldest)
+        };
+        for number in retired {
+            let path = path_of(&self.directories.wal, FileKind::Wal(number));
+            if let Err(error) = self.env.remove_file(&path) {
+                self.log(LogLevel::Warn, format_args!("a log file no longer needed stays for now: {error}"));
+            }
+        }
+    }
+
+    /// Removes tables and segments that nothing refers to any more.
+    pub(super) fn remove_obsolete_files(&self) {
+        if self.read_only || self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        for number in self.versions.take_obsolete() {
+            let path = path_of(&self.directories.sst, FileKind::Table(number));
+            if let Err(error) = self.env.remove_file(&path) {
+                self.log(LogLevel::Warn, format_args!("a table no longer needed stays for now: {error}"));
+            }
+        }
+        for number in self.value_log.take_obsolete() {
+            if let Err(error) = self.value_log.remove(number) {
+                self.log(LogLevel::Warn, format_args!("a segment no longer needed stays for now: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What a user asks of the engine by hand: flush, sync the log, compact a range, resume after a failure, close.
+
+use super::family::Family;
+use super::options::CompactRangeOptions;
+use super::state::Engine;
+use crate::base::error::Subcode;
+use crate::base::extension::LogLevel;
+use crate::base::{Error, ErrorKind, Result};
+use crate::compaction;
+use crate::memtable::write_buffer::WriteBuffer;
+use crate::version::VersionEdit;
+use crate::wal::WalPosition;
+use crate::write::commit::Owner;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// Makes edits durable, after starting a new manifest if the last write to the old one failed. Called under the
+    /// install lock.
+    pub(super) fn apply_edits(&self, edits: Vec<VersionEdit>) -> Result<()> {
+        if self.manifest_failed.load(Ordering::Acquire) {
+            self.versions.reset_manifest()?;
+            self.manifest_failed.store(false, Ordering::Release);
+        }
+        self.versions.apply(edits, &self.value_log).inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
+    }
+
+    /// Seals the active memtables of `families`; with `wait`, until they and those sealed before are flushed.
+    pub(super) fn flush(&self, families: &[Arc<Family>], wait: bool) -> Result<()> {
+        self.check_writes()?;
+        let mut waiting: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> = Vec::new();
+        {
+            let mut commit = self.committer.lock();
+            for family in families {
+                self.seal(&mut commit, family.id)?;
+                waiting.push((Arc::clone(family), family.view().sealed.clone()));
+            }
+        }
+        self.run_inline();
+        if !wait {
+            return Ok(());
+        }
+        self.wait_until(&|_| {
+            waiting.iter().all(|(family, buffers)| {
+                let view = family.view();
+                family.is_dropped()
+                    || !buffers.iter().any(|buffer| view.sealed.iter().any(|held| Arc::ptr_eq(held, buffer)))
+            })
+        })
+    }
+
+    /// Makes every acknowledged write durable.
+    pub(super) fn sync_logs(&self) -> Result<()> {
+        self.check_writes()?;
+        self.durability.sync().inspect_err(|error| self.fail(error))
+    }
+
+    /// Waits until nothing is due or running.
+    pub(super) fn wait_for_quiet(&self) -> Result<()> {
+        self.wait_until(&|state| {
+            let quiet = state.flushes == 0 && state.compactions == 0 && !state.look_for_compactions;
+            quiet && self.all_families().iter().all(|family| family.view().sealed.is_empty())
+        })
+    }
+
+    /// Compacts `[begin, end]` of a family, level by level, down to the last level that holds some of it.
+    pub(super) fn compact_range(
+        &self,
+        family: &Arc<Family>,
+        begin: Option<&[u8]>,
+        end: Option<&[u8]>,
+        options: &CompactRangeOptions,
+    ) -> Result<()> {
+        self.check_writes()?;
+        self.flush(std::slice::from_ref(family), true)?;
+        let level_options = family.level_options();
+        let holds = |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
+        let Some(last) = (0..level_options.levels).rev().find(|level| holds(*level)) else { return Ok(()) };
+        let has_filter = {
+            let options = family.options.read();
+            options.compaction_filter.is_some() || options.compaction_filter_factory.is_some()
+        };
+        // With everything in level 0, the first level below it is where it goes.
+        let bottom = last.max(1);
+        for level in 0..bottom {
+            if holds(level) {
+                self.compact_level(family, level, level + 1, begin, end)?;
+            }
+        }
+        if last > 0 && (has_filter || options.force_bottommost) {
+            self.compact_level(family, bottom, bottom, begin, end)?;
+        }
+        Ok(())
+    }
+
+    fn compact_level(
+        &self,
+        family: &Arc<Family>,
+        level: usize,
+        output: usize,
+        begin: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<()> {
+        loop {
+            self.check_writes()?;
+            let planned = {
+                let mut state = self.state.lock();
+                let version = Arc::clone(&family.view().version);
+                let plan = compaction::plan_range(family.id, &version, level, output, begin, end, &family.order);
+                if matches!(plan, Ok(Some(_))) {
+                    state.manual += 1;
+                }
+                plan.map(|plan| plan.map(|plan| (version, plan)))
+            };
+            match planned {
+                Ok(None) => return Ok(()),
+                Ok(Some((version, plan))) => {
+                    let outcome = self.compact(family, &version, &plan);
+                    drop(plan);
+                    let mut state = self.state.lock();
+                    state.manual -= 1;
+                    state.look_for_compactions = true;
+                    self.wake_workers(&mut state);
+                    drop(state);
+                    self.done.notify_all();
+                    self.remove_obsolete_files();
+                    return outcome;
+                }
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    // A running compaction has some of the inputs: its end is signalled.
+                    let mut state = self.state.lock();
+                    if state.compactions + state.manual > 0 {
+                        self.done.wait_for(&mut state, std::time::Duration::from_millis(20));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// After a failure was repaired: flushes every memtable to new tables, with a new manifest and a new log. Values
+    /// whose segment failed to sync may be lost on the device, so that needs a reopen, which checks them.
+    pub(super) fn resume(&self) -> Result<()> {
+        self.check_open()?;
+        let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else { return Ok(()) };
+        if failure.subcode() == Subcode::Panic || failure.is_corruption() {
+            return Err(failure.context("resume cannot repair this; reopen the database"));
+        }
+        {
+            let _one = self.install.lock();
+            self.versions.reset_manifest()?;
+            self.manifest_failed.store(false, Ordering::Release);
+        }
+        let mut commit = self.committer.lock();
+        self.committer.abandon_log(&mut commit);
+        for family in self.all_families() {
+            self.seal(&mut commit, family.id)?;
+        }
+        let work: Vec<_> = self
+            .all_families()
+            .into_iter()
+            .map(|family| {
+                let sealed = family.view().sealed.clone();
+                (family, sealed)
+            })
+            .filter(|(_, sealed)| !sealed.is_empty())
+            .collect();
+        // No commit runs and background work is held back by the failure, so nothing else flushes these.
+        if !work.is_empty() {
+            self.flush_tables(&work)?;
+        }
+        let position = WalPosition { log: self.next_file_number.load(Ordering::Relaxed), offset: 0 };
+        self.durability.recovered(position);
+        self.health.clear();
+        drop(commit);
+        self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
+        self.retire_logs();
+        let mut state = self.state.lock();
+        state.retry_at = None;
+        state.look_for_compactions = true;
+        self.update_pressure();
+        self.wake_workers(&mut state);
+        Ok(())
+    }
+
+    /// Ends background work, makes everything durable, notes the logs' lengths in the manifest (so that the next
+    /// open knows every byte of them), and lets the lock go.
+    pub(super) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.throttle.release();
+        self.stop_workers();
+        let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
+        self.durability.stop();
+        if let Some(thread) = self.log_thread.lock().take() {
+            thread.join();
+        }
+        *self.lock.lock() = None;
+        outcome
+    }
+
+    fn seal_logs(&self) -> Result<()> {
+        if let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) {
+            self.log(LogLevel::Warn, format_args!("closed after a failure; the next open recovers: {failure}"));
+            return Ok(());
+        }
+        self.durability.sync()?;
+        let unlogged: Vec<_> = self
+            .all_families()
+            .into_iter()
+            .filter_map(|family| {
+                let view = family.view();
+                let buffers: Vec<_> = view.buffers().cloned().collect();
+                buffers.iter().any(|buffer| buffer.has_unlogged()).then_some((family, buffers))
+            })
+            .collect();
+        let mut commit = self.committer.lock();
+        for (family, _) in &unlogged {
+            self.seal(&mut commit, family.id)?;
+        }
+        if !unlogged.is_empty() {
+            self.cancel.store(false, Ordering::Release);
+            self.flush_tables(&unlogged)?;
+        }
+        let sealed_wals = self.committer.finish_log(&mut commit)?;
+        let last_sequence = Some(commit.last_sequence);
+        drop(commit);
+        let _one = self.install.lock();
+        self.apply_edits(vec![VersionEdit { sealed_wals, last_sequence, ..VersionEdit::default() }])?;
+        self.log(LogLevel::Info, format_args!("closed"));
+        Ok(())
+    }
+}

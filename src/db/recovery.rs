@@ -1,0 +1,276 @@
+//! From the logs that a crash or a close left behind to a database whose every entry is in a table.
+//!
+//! 1. Each log is synced before it is read: what is replayed is on the device (R5).
+//! 2. Frames are replayed in order; entries their family has already flushed are skipped. A pointer that is not known
+//!    to be durable is checked against the value log before anything of its batch is taken: a breach ends the log
+//!    there if it may be torn, and is `Corruption` if it was synced (W1, R2).
+//! 3. What was replayed is flushed to tables; one edit then retires all old logs. Until that edit is durable, every
+//!    step can be repeated from the start: a second crash in recovery changes nothing (fault 20).
+
+use super::family::Family;
+use super::open::{Found, counters_edit};
+use super::state::Engine;
+use crate::base::file_name::{FileKind, path_of};
+use crate::base::{EntryKind, Error, ErrorKind, Result, SequenceNumber, ValuePointer};
+use crate::batch::{self, BatchIter, Record};
+use crate::env::OpenMode;
+use crate::memtable::write_buffer::{Hold, WriteBuffer};
+use crate::read::ReadView;
+use crate::version::ManifestState;
+use crate::wal::{self, DurableMark, WalFile};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What replay builds for one family.
+struct Replayed {
+    family: Arc<Family>,
+    flushed: SequenceNumber,
+    buffer: Arc<WriteBuffer>,
+}
+
+struct Replay<'a> {
+    engine: &'a Arc<Engine>,
+    families: HashMap<u32, Replayed>,
+    last_sequence: SequenceNumber,
+    batches: u64,
+}
+
+/// Replays the logs found and gives a report in words, empty if there was nothing to tell.
+pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &Found) -> Result<String> {
+    let files = log_files(engine, state, found)?;
+    if !engine.read_only {
+        for file in &files {
+            engine.env.open(&file.path, OpenMode::ReadWrite)?.sync_data()?;
+        }
+    }
+    let flushed: HashMap<u32, SequenceNumber> =
+        engine.versions.column_families().into_iter().map(|family| (family.id, family.flushed_sequence)).collect();
+    let families = engine
+        .all_families()
+        .into_iter()
+        .map(|family| {
+            let flushed = flushed.get(&family.id).copied().unwrap_or(0);
+            let buffer = family.new_buffer();
+            (family.id, Replayed { family, flushed, buffer })
+        })
+        .collect();
+    let last_sequence = engine.durability.visible();
+    let mut replay = Replay { engine, families, last_sequence: 0, batches: 0 };
+    let mode = engine.options.recovery_mode;
+    let report =
+        wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| replay.frame(frame.payload, frame.durable))?;
+    let last_sequence = last_sequence.max(replay.last_sequence);
+    replay.finish(last_sequence)?;
+    if !engine.read_only {
+        let edit = counters_edit(last_sequence, engine.next_file_number.load(Ordering::Relaxed));
+        engine.versions.apply(vec![edit], &engine.value_log)?;
+    }
+    Ok(match report.ended_early {
+        None => String::new(),
+        Some((position, reason)) => format!(
+            "log {:06} ended at byte {}: {reason}; {} bytes after the last whole write were dropped, {} writes kept",
+            position.log, position.offset, report.dropped_bytes, report.frames
+        ),
+    })
+}
+
+/// The logs to replay, ascending; each that the manifest names must be there.
+fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<Vec<WalFile>> {
+    let dir = &engine.directories.wal;
+    let mut numbers: Vec<u64> = found
+        .files
+        .iter()
+        .filter_map(|(at, kind)| match kind {
+            FileKind::Wal(number) if at == dir && *number >= state.min_wal => Some(*number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    let expected = state.live_wals.iter().chain(state.sealed_wals.iter().map(|(number, _)| number));
+    for number in expected.filter(|number| **number >= state.min_wal) {
+        if !numbers.contains(number) {
+            let path = path_of(dir, FileKind::Wal(*number));
+            return Err(missing(&path, "a log file that holds writes not yet in tables"));
+        }
+    }
+    let sealed: HashMap<u64, u64> = state.sealed_wals.iter().copied().collect();
+    Ok(numbers
+        .into_iter()
+        .map(|number| WalFile {
+            number,
+            path: path_of(dir, FileKind::Wal(number)),
+            sealed_len: sealed.get(&number).copied(),
+        })
+        .collect())
+}
+
+fn missing(path: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::Corruption, format!("is missing: {what}; restore it, or run repair to go on without it"))
+        .in_file(path)
+        .with_subcode(crate::base::error::Subcode::MissingFile)
+}
+
+impl Replay<'_> {
+    /// One frame: a batch.
+    fn frame(&mut self, payload: &[u8], durable: &DurableMark) -> Result<ControlFlow<String>> {
+        let (first, count) = batch::decode_header(payload)?;
+        if first <= self.last_sequence {
+            let last = self.last_sequence;
+            return Ok(ControlFlow::Break(format!("batch {first} after {last}: the log runs backwards")));
+        }
+        let mut holds: Vec<(u32, u64, Hold)> = Vec::new();
+        if let Some(breach) = self.check_pointers(payload, first, durable, &mut holds)? {
+            return Ok(ControlFlow::Break(breach));
+        }
+        for (family, segment, hold) in &holds {
+            self.families[family].buffer.keep(*segment, hold);
+        }
+        self.insert(payload, first)?;
+        self.last_sequence = (first + u64::from(count)).saturating_sub(1).max(self.last_sequence);
+        self.batches += 1;
+        self.flush_full()?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Checks every pointer that is still needed; gives the reason if one names a value that is not there.
+    fn check_pointers(
+        &self,
+        payload: &[u8],
+        first: SequenceNumber,
+        durable: &DurableMark,
+        holds: &mut Vec<(u32, u64, Hold)>,
+    ) -> Result<Option<String>> {
+        let mut sequence = first;
+        for record in BatchIter::over(payload)? {
+            let record = record?;
+            if let Record::Pointer { column_family, key, pointer } = record
+                && self.needs(column_family, sequence)
+            {
+                let Some(pointer) = ValuePointer::decode(pointer) else {
+                    return Ok(Some("a value pointer is malformed".to_string()));
+                };
+                let synced = durable.segments.binary_search_by_key(&pointer.segment, |(segment, _)| *segment);
+                let synced = synced.is_ok_and(|at| durable.segments[at].1 >= pointer.end());
+                if !synced && !self.engine.value_log.verify(&pointer, column_family, key)? {
+                    return Ok(Some(format!(
+                        "the value at {:06}.vlog @ {} is not whole",
+                        pointer.segment, pointer.offset
+                    )));
+                }
+                match self.engine.value_log.hold(pointer.segment) {
+                    Some(hold) => holds.push((column_family, pointer.segment, hold)),
+                    None => {
+                        let path = path_of(&self.engine.directories.value_log, FileKind::Segment(pointer.segment));
+                        return Err(missing(&path, "a value-log segment that a logged write points into"));
+                    }
+                }
+            }
+            sequence += u64::from(!matches!(record, Record::LogData(_)));
+        }
+        Ok(None)
+    }
+
+    fn needs(&self, family: u32, sequence: SequenceNumber) -> bool {
+        self.families.get(&family).is_some_and(|replayed| sequence > replayed.flushed)
+    }
+
+    fn insert(&mut self, payload: &[u8], first: SequenceNumber) -> Result<()> {
+        let mut sequence = first;
+        for record in BatchIter::over(payload)? {
+            let (family, kind, key, value) = match record? {
+                Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
+                Record::Pointer { column_family, key, pointer } => (column_family, EntryKind::Pointer, key, pointer),
+                Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
+                Record::SingleDelete { column_family, key } => (column_family, EntryKind::SingleDelete, key, &[][..]),
+                Record::Merge { column_family, key, operand } => (column_family, EntryKind::Merge, key, operand),
+                Record::RangeDelete { column_family, start, end } => {
+                    (column_family, EntryKind::RangeDelete, start, end)
+                }
+                Record::LogData(_) => continue,
+            };
+            if self.needs(family, sequence) {
+                let buffer = &self.families[&family].buffer;
+                match kind {
+                    EntryKind::RangeDelete => buffer.delete_range(sequence, key, value),
+                    kind => buffer.insert(sequence, kind, key, value),
+                }
+            }
+            sequence += 1;
+        }
+        Ok(())
+    }
+
+    /// Flushes memtables that have reached their size, so that recovery needs no more memory than running.
+    fn flush_full(&mut self) -> Result<()> {
+        if self.engine.read_only {
+            return Ok(());
+        }
+        for replayed in self.families.values_mut() {
+            if replayed.buffer.memory_bytes() as u64 >= replayed.family.seal_at() {
+                let full = std::mem::replace(&mut replayed.buffer, replayed.family.new_buffer());
+                replayed.flushed = full.last_sequence();
+                flush(self.engine, vec![(Arc::clone(&replayed.family), vec![full])])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest goes to tables; when reading only, it stays in memory and is shown from there.
+    fn finish(self, last_sequence: SequenceNumber) -> Result<()> {
+        self.engine.committer.lock().last_sequence = last_sequence;
+        self.engine.durability.set_recovered(last_sequence);
+        let full = self.families.into_values().filter(|replayed| !replayed.buffer.is_empty());
+        if self.engine.read_only {
+            for Replayed { family, buffer, .. } in full {
+                let version = Arc::clone(&family.view().version);
+                family.set_view(ReadView { active: buffer, sealed: Vec::new(), version });
+            }
+            return Ok(());
+        }
+        let mut work: Vec<_> = full.map(|replayed| (replayed.family, vec![replayed.buffer])).collect();
+        work.sort_by_key(|(family, _)| family.id);
+        if work.is_empty() { Ok(()) } else { flush(self.engine, work) }
+    }
+}
+
+/// Flushes replayed memtables. Their segments were written by an earlier process: they are synced by name (W2).
+fn flush(engine: &Engine, work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)>) -> Result<()> {
+    let mut segments: Vec<u64> = work.iter().flat_map(|(_, buffers)| buffers).flat_map(|buffer| buffer.held()).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    for segment in segments {
+        let path = path_of(&engine.directories.value_log, FileKind::Segment(segment));
+        engine.env.open(&path, OpenMode::ReadWrite)?.sync_data()?;
+    }
+    engine.flush_buffers(&work)
+}
+
+/// Removes what nothing refers to: logs before the first needed one, tables of no version, segments nobody holds,
+/// older manifests, temporary files. Files of no known name are left alone.
+pub(super) fn sweep(engine: &Engine) -> Result<()> {
+    let found = Found::look(&*engine.env, &engine.directories)?;
+    let tables = engine.versions.live_tables();
+    let unheld = engine.value_log.unheld_segments();
+    let manifest = engine.versions.manifest_number();
+    let first_new = engine.next_file_number.load(Ordering::Relaxed);
+    for (dir, kind) in found.files {
+        let directories = &engine.directories;
+        let dead = match kind {
+            FileKind::Wal(number) => dir == directories.wal && number < first_new,
+            FileKind::Table(number) => dir == directories.sst && tables.binary_search(&number).is_err(),
+            FileKind::Manifest(number) => dir == directories.db && number != manifest,
+            FileKind::Temporary(_) => true,
+            _ => false,
+        };
+        if dead {
+            engine.env.remove_file(&path_of(&dir, kind))?;
+        }
+    }
+    for segment in unheld {
+        engine.value_log.remove(segment)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The engine's parts and the locks between them.
+//!
+//! Locks, always taken in this order: `install` (one change of versions and views at a time), the commit lock
+//! (in `Committer`), `state` (background bookkeeping, and any change of a family's view). Readers take none of
+//! them: they clone the family's view and load the visible sequence number.
+//!
+//! Invariant D1: a version and the memtables it replaces change in one `set_view`: no reader sees an entry twice or
+//! not at all.
+
+use super::family::Family;
+use super::health::HealthState;
+use super::options::Options;
+use super::snapshots::SnapshotList;
+use crate::base::extension::{LogLevel, Logger, log_to};
+use crate::base::{Error, ErrorKind, Result};
+use crate::cache::Cache;
+use crate::compaction::CompactionStats;
+use crate::compaction::rate_limit::RateLimiter;
+use crate::env::{Env, FileLock, Joinable};
+use crate::value_log::ValueLog;
+use crate::version::VersionSet;
+use crate::write::commit::{CommitState, Owner};
+use crate::write::separate::Thresholds;
+use crate::write::{Committer, Durability, Separator, Throttle};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// Where the files of a database are.
+#[derive(Clone, Debug)]
+pub(super) struct Directories {
+    pub(super) db: PathBuf,
+    pub(super) wal: PathBuf,
+    pub(super) value_log: PathBuf,
+    pub(super) sst: PathBuf,
+}
+
+impl Directories {
+    pub(super) fn all(&self) -> Vec<&PathBuf> {
+        let mut all = vec![&self.db];
+        for dir in [&self.wal, &self.value_log, &self.sst] {
+            if !all.contains(&dir) {
+                all.push(dir);
+            }
+        }
+        all
+    }
+}
+
+/// What background work is going on.
+#[derive(Default)]
+pub(super) struct BackgroundState {
+    pub(super) flushing: HashSet<u32>,
+    pub(super) flushes: usize,
+    pub(super) compactions: usize,
+    pub(super) manual: usize,
+    /// A change since the last look may have made a compaction due.
+    pub(super) look_for_compactions: bool,
+    pub(super) shutdown: bool,
+    pub(super) threads: Vec<Box<dyn Joinable>>,
+    pub(super) idle_threads: usize,
+    /// Not before this time after a failure that may end by itself.
+    pub(super) retry_at: Option<Duration>,
+}
+
+/// Column families by id and by name.
+#[derive(Default)]
+pub(super) struct Families {
+    pub(super) by_id: HashMap<u32, Arc<Family>>,
+    pub(super) by_name: HashMap<String, u32>,
+}
+
+/// Table options by column family, for the version set, which knows no families.
+pub(super) type TableOptionsMap = Arc<RwLock<HashMap<u32, crate::sst::TableOptions>>>;
+
+/// An open engine.
+pub(super) struct Engine {
+    pub(super) env: Arc<dyn Env>,
+    pub(super) options: Options,
+    pub(super) directories: Directories,
+    pub(super) read_only: bool,
+    pub(super) opened_at: Duration,
+    pub(super) cache: Arc<Cache>,
+    pub(super) value_cache: Option<Arc<Cache>>,
+    pub(super) cache_owner: u64,
+    pub(super) logger: Arc<dyn Logger>,
+    pub(super) next_file_number: Arc<AtomicU64>,
+    pub(super) value_log: Arc<ValueLog>,
+    pub(super) versions: VersionSet,
+    pub(super) durability: Arc<Durability>,
+    pub(super) committer: Committer,
+    pub(super) separator: Separator,
+    pub(super) throttle: Throttle,
+    pub(super) snapshots: SnapshotList,
+    pub(super) health: HealthState,
+    pub(super) families: RwLock<Families>,
+    pub(super) table_options: TableOptionsMap,
+    pub(super) install: Mutex<()>,
+    pub(super) state: Mutex<BackgroundState>,
+    /// Signalled when there is work for background threads.
+    pub(super) work: Condvar,
+    /// Signalled when a job has ended.
+    pub(super) done: Condvar,
+    pub(super) log_thread: Mutex<Option<Box<dyn Joinable>>>,
+    pub(super) cancel: Arc<AtomicBool>,
+    pub(super) closed: AtomicBool,
+    /// The last manifest write failed: the next edit starts a new manifest.
+    pub(super) manifest_failed: AtomicBool,
+    pub(super) stats: Arc<CompactionStats>,
+    pub(super) user_bytes: AtomicU64,
+    pub(super) rate_limiter: Arc<RateLimiter>,
+    pub(super) lock: Mutex<Option<Box<dyn FileLock>>>,
+    /// For the threads that the engine starts.
+    pub(super) myself: OnceLock<Weak<Engine>>,
+}
+
+impl Engine {
+    /// A line in the information log.
+    pub(super) fn log(&self, level: LogLevel, line: fmt::Arguments<'_>) {
+        log_to(&*self.logger, level, line);
+    }
+
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::ShutdownInProgress, "the database was closed; open it again"));
+        }
+        Ok(())
+    }
+
+    /// Refuses where writes are not taken.
+    pub(super) fn check_writes(&self) -> Result<()> {
+        self.check_open()?;
+        if self.read_only {
+            return Err(Error::not_implemented("Not supported operation in read only mode: open the database for writing"));
+        }
+        self.health.check()
+    }
+
+    pub(super) fn family(&self, id: u32) -> Option<Arc<Family>> {
+        self.families.read().by_id.get(&id).cloned()
+    }
+
+    /// All families, in order of their ids.
+    pub(super) fn all_families(&self) -> Vec<Arc<Family>> {
+        let mut all: Vec<Arc<Family>> = self.families.read().by_id.values().cloned().collect();
+        all.sort_by_key(|family| family.id);
+        all
+    }
+
+    /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
+    pub(super) fn fail(&self, error: &Error) {
+        self.log(LogLevel::Error, format_args!("background failure: {error}"));
+        self.health.fail(error);
+        self.throttle.release();
+        self.done.notify_all();
+    }
+}
+
+impl Owner for Engine {
+    fn seal(&self, state: &mut CommitState, family: u32) -> Result<()> {
+        let Some(target) = state.families.get_mut(&family) else { return Ok(()) };
+        let Some(family) = self.family(family) else { return Ok(()) };
+        if target.active.is_empty() {
+            return Ok(());
+        }
+        let fresh = family.new_buffer();
+        target.active = Arc::clone(&fresh);
+        target.seal_at = family.seal_at();
+        let mut background = self.state.lock();
+        let old = family.view();
+        let mut sealed = Vec::with_capacity(old.sealed.len() + 1);
+        sealed.push(Arc::clone(&old.active));
+        sealed.extend(old.sealed.iter().cloned());
+        family.set_view(crate::read::ReadView { active: fresh, sealed, version: Arc::clone(&old.version) });
+        self.update_pressure();
+        self.wake_workers(&mut background);
+        Ok(())
+    }
+
+    fn next_file_number(&self) -> u64 {
+        self.next_file_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_writes()
+    }
+}
+
+impl Thresholds for Engine {
+    fn threshold(&self, column_family: u32) -> Option<u64> {
+        let families = self.families.read();
+        families.by_id.get(&column_family).map(|family| family.threshold.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,171 @@
+//! Files that are read and written by system calls.
+
+use super::action;
+use crate::base::{Error, Result};
+use crate::env::{File, OpenMode};
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The most parts one pwritev takes (the kernel's UIO_MAXIOV).
+const MAX_PARTS: usize = 1024;
+
+/// An open file.
+pub(super) struct PosixFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl PosixFile {
+    /// Opens `path`; `CreateMapped` counts as `Create`.
+    pub(super) fn open(path: &Path, mode: OpenMode) -> Result<PosixFile> {
+        let mut options = fs::OpenOptions::new();
+        let action = match mode {
+            OpenMode::Read => {
+                options.read(true);
+                action::OPEN
+            }
+            OpenMode::ReadWrite => {
+                options.read(true).write(true);
+                action::OPEN
+            }
+            OpenMode::Create | OpenMode::CreateMapped { .. } => {
+                options.read(true).write(true).create(true).truncate(true);
+                action::CREATE
+            }
+        };
+        let file = options.open(path).map_err(|error| Error::io(path, action, &error))?;
+        Ok(PosixFile { file, path: path.to_path_buf() })
+    }
+
+    /// The descriptor.
+    pub(super) fn handle(&self) -> &fs::File {
+        &self.file
+    }
+
+    /// The error of what the system just refused on this file.
+    #[cold]
+    pub(super) fn error(&self, action: &str, source: &io::Error) -> Error {
+        Error::io(&self.path, action, source)
+    }
+
+    /// Writes all of `bytes`.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        // `write_all_at` finishes short writes and goes on after signals.
+        self.file.write_all_at(bytes, offset).map_err(|error| self.error(action::WRITE, &error))
+    }
+
+    /// Writes all of `parts` with as few system calls as it takes.
+    fn write_parts_at(&self, mut offset: u64, mut parts: &[IoSlice<'_>]) -> Result<()> {
+        while let Some(first) = parts.first() {
+            if first.is_empty() {
+                parts = &parts[1..];
+                continue;
+            }
+            let mut written = self.write_some_at(offset, &parts[..parts.len().min(MAX_PARTS)])?;
+            offset += written as u64;
+            while let Some(part) = parts.first()
+                && written >= part.len()
+            {
+                written -= part.len();
+                parts = &parts[1..];
+            }
+            if written > 0 {
+                let rest = &parts[0][written..];
+                self.write_all_at(offset, rest)?;
+                offset += rest.len() as u64;
+                parts = &parts[1..];
+            }
+        }
+        Ok(())
+    }
+
+    /// One pwritev: how many bytes of `parts`, which begin with a non-empty one, it took.
+    fn write_some_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<usize> {
+        loop {
+            // SAFETY: an IoSlice is laid out as an iovec (documented), the slice has `parts.len()` of them, and
+            // the bytes they point to are borrowed for the call.
+            let written = unsafe {
+                let vector = parts.as_ptr().cast::<libc::iovec>();
+                libc::pwritev(self.file.as_raw_fd(), vector, parts.len() as i32, offset as libc::off_t)
+            };
+            if written > 0 {
+                return Ok(written as usize);
+            }
+            let error =
+                if written == 0 { io::ErrorKind::WriteZero.into() } else { io::Error::last_os_error() };
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(self.error(action::WRITE, &error));
+            }
+        }
+    }
+
+    /// posix_fadvise; a hint, so its failure is nobody's business.
+    fn advise(&self, offset: u64, len: u64, advice: i32) {
+        // SAFETY: plain numbers; the descriptor is open as long as `self`.
+        unsafe {
+            libc::posix_fadvise(self.file.as_raw_fd(), offset as libc::off_t, len as libc::off_t, advice);
+        }
+    }
+}
+
+impl File for PosixFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            let place = offset.saturating_add(done as u64);
+            if place > i64::MAX as u64 {
+                break; // no file has bytes there
+            }
+            match self.file.read_at(&mut buf[done..], place) {
+                Ok(0) => break,
+                Ok(got) => done += got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(action::READ, &error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        match parts {
+            [one] => self.write_all_at(offset, one),
+            several => self.write_parts_at(offset, several),
+        }
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        // A signal only makes it go on; any other error is final: the page cache may count the lost bytes as clean.
+        self.file.sync_data().map_err(|error| self.error(action::SYNC, &error))
+    }
+
+    fn truncate(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(|error| self.error(action::TRUNCATE, &error))
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(|error| self.error(action::LENGTH, &error))?.len())
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.advise(offset, len, libc::POSIX_FADV_WILLNEED);
+    }
+
+    fn drop_cache(&self) {
+        self.advise(0, 0, libc::POSIX_FADV_DONTNEED);
+    }
+
+    fn map_for_reading(&self) -> Option<Arc<dyn AsRef<[u8]> + Send + Sync>> {
+        // SAFETY: the caller promises that the file's length and bytes are fixed from now on, and the engine never
+        // rewrites a finished file; the mapping keeps the inode alive after a removal.
+        let mapping = unsafe { memmap2::Mmap::map(&self.file) }.ok()?;
+        Some(Arc::new(mapping))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,180 @@
+//! What only the operating system does.
+
+use super::super::tests::TempDir;
+use super::*;
+use crate::base::error::Subcode;
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
+use std::sync::mpsc;
+
+#[test]
+fn a_lock_is_refused_through_another_path_too() {
+    let temporary = TempDir::new();
+    let (real, link) = (temporary.0.join("real"), temporary.0.join("link"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let env = PosixEnv::shared();
+    let held = env.lock(&real.join("LOCK")).unwrap();
+    let refused = env.lock(&link.join("LOCK")).err().unwrap();
+    assert_eq!(refused.subcode(), Subcode::Locked);
+    assert!(refused.to_string().contains("/link/LOCK: lock held by process"), "{refused}");
+    assert_eq!(fs::read_to_string(real.join("LOCK")).unwrap(), format!("{}\n", std::process::id()));
+    drop(held);
+    drop(env.lock(&link.join("LOCK")).unwrap());
+}
+
+#[test]
+fn another_process_that_holds_the_lock_is_named() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("LOCK");
+    // To the kernel another open file description is as good as another process.
+    let other =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+    fs::write(&path, "4242\n").unwrap();
+    lock::set_lock(&other, libc::F_WRLCK).unwrap();
+    let env = PosixEnv::shared();
+    let text = env.lock(&path).err().unwrap().to_string();
+    assert!(text.contains("/LOCK: lock held by process 4242; close"), "{text}");
+    fs::write(&path, "").unwrap();
+    let text = env.lock(&path).err().unwrap().to_string();
+    assert!(text.contains("/LOCK: lock held by another process; close"), "{text}");
+    lock::set_lock(&other, libc::F_UNLCK).unwrap();
+    env.lock(&path).unwrap();
+}
+
+#[test]
+fn a_forked_child_that_closes_its_copy_does_not_let_go() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("LOCK");
+    let ours = lock::PosixLock::take(&path).unwrap();
+    // SAFETY: the child calls only close and _exit, which are async-signal-safe.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: the descriptor is the child's own copy; nothing else runs in the child.
+        unsafe {
+            libc::close(ours.descriptor());
+            libc::_exit(0);
+        }
+    }
+    let mut status = -1;
+    // SAFETY: waits for the child made above; `status` outlives the call.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    let prober = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let refused = lock::set_lock(&prober, libc::F_WRLCK).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EAGAIN));
+    drop(ours);
+    lock::set_lock(&prober, libc::F_WRLCK).unwrap();
+}
+
+#[test]
+fn the_holder_lets_go_though_a_copy_of_the_descriptor_lives() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("LOCK");
+    let ours = lock::PosixLock::take(&path).unwrap();
+    // SAFETY: duplicates an open descriptor, as a fork would.
+    let copy = unsafe { libc::dup(ours.descriptor()) };
+    assert!(copy >= 0);
+    drop(ours);
+    drop(lock::PosixLock::take(&path).unwrap());
+    // SAFETY: made above and used no more.
+    unsafe { libc::close(copy) };
+}
+
+#[test]
+fn a_removed_lock_file_is_made_anew() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("LOCK");
+    let env = PosixEnv::shared();
+    let first = env.lock(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let second = env.lock(&path).unwrap();
+    drop(first);
+    assert!(env.lock(&path).is_err());
+    drop(second);
+    env.lock(&path).unwrap();
+}
+
+#[test]
+fn descriptors_are_closed_on_exec() {
+    let temporary = TempDir::new();
+    let plain = file::PosixFile::open(&temporary.0.join("a"), OpenMode::Create).unwrap();
+    let lock = lock::PosixLock::take(&temporary.0.join("LOCK")).unwrap();
+    for descriptor in [plain.handle().as_raw_fd(), lock.descriptor()] {
+        // SAFETY: asks for the flags of an open descriptor.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+        assert!(flags >= 0 && flags & libc::FD_CLOEXEC != 0);
+    }
+}
+
+#[test]
+fn a_full_device_is_an_error_when_allocating() {
+    // tmpfs looks at its limit before it allocates anything, so nobody else sees a full device meanwhile.
+    let shared_memory = Path::new("/dev/shm");
+    let env = PosixEnv::shared();
+    let Ok(space) = env.space(shared_memory) else { return };
+    let path = shared_memory.join(format!("auradb-env-full-{}", std::process::id()));
+    let opened = env.open(&path, OpenMode::CreateMapped { capacity: space.total + (1 << 30) });
+    let len = env.file_len(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let refused = opened.err().expect("the device is not that big");
+    assert_eq!((refused.errno(), refused.subcode()), (Some(libc::ENOSPC), Subcode::NoSpace), "{refused}");
+    assert!(refused.to_string().contains(": allocate: "), "{refused}");
+    assert_eq!(len, 0);
+}
+
+#[test]
+fn the_device_that_is_always_full() {
+    let env = PosixEnv::shared();
+    let full = env.open(Path::new("/dev/full"), OpenMode::ReadWrite).unwrap();
+    for parts in [&[IoSlice::new(b"a")][..], &[IoSlice::new(b"a"), IoSlice::new(b"b")][..]] {
+        let error = full.write_at(0, parts).unwrap_err();
+        assert_eq!(error.subcode(), Subcode::NoSpace, "{error}");
+        assert!(error.to_string().starts_with("IO error: /dev/full: write: "), "{error}");
+    }
+}
+
+#[test]
+fn a_mapping_for_reading_outlives_the_name() {
+    let temporary = TempDir::new();
+    let env = PosixEnv::shared();
+    let path = temporary.0.join("a");
+    let file = env.open(&path, OpenMode::Create).unwrap();
+    file.write_at(0, &[IoSlice::new(&[7; 5000])]).unwrap();
+    let mapping = file.map_for_reading().expect("a plain file can be mapped");
+    env.remove_file(&path).unwrap();
+    drop(file);
+    assert_eq!((*mapping).as_ref(), &[7; 5000]);
+}
+
+#[test]
+fn names_that_are_not_utf8_are_left_out() {
+    let temporary = TempDir::new();
+    let strange = temporary.0.join(std::ffi::OsStr::from_bytes(b"\xff.sst"));
+    fs::write(strange, "").unwrap();
+    fs::write(temporary.0.join("a"), "").unwrap();
+    assert_eq!(PosixEnv::shared().list(&temporary.0).unwrap(), ["a"]);
+}
+
+#[test]
+fn threads_run_and_bear_their_name() {
+    let env = PosixEnv::shared();
+    let (sender, receiver) = mpsc::channel();
+    for name in ["short", "aura-compaction-of-a-long-name", "fourteen-bytes\u{20ac}"] {
+        let sender = sender.clone();
+        let body = Box::new(move || sender.send(std::thread::current().name().map(str::to_string)).unwrap());
+        env.spawn(name, body).unwrap().join();
+        let seen = receiver.recv().unwrap().unwrap();
+        assert!(name.starts_with(&seen) && (seen == name || seen.len() >= 13 && seen.len() <= 15), "{seen}");
+    }
+    env.spawn("panics", Box::new(|| std::panic::resume_unwind(Box::new("quietly")))).unwrap().join();
+}
+
+#[test]
+fn a_directory_opens_for_reading_and_refuses_to_be_read() {
+    let temporary = TempDir::new();
+    let file = PosixEnv::shared().open(&temporary.0, OpenMode::Read).unwrap();
+    let error = file.read_at(0, &mut [0; 4]).unwrap_err();
+    assert_eq!(error.errno(), Some(libc::EISDIR));
+    assert!(error.to_string().contains(": read: "), "{error}");
+}

@@ -1,0 +1,124 @@
+//! A memtable with what belongs to it: its range deletions, the sequence numbers it spans, and holds on whatever
+//! its entries point into. This is what column families switch, seal and flush.
+//!
+//! Invariant B1: a write adds its holds before its entries, so a reader that finds a pointer finds the file.
+
+use super::{MemTable, RangeDeletions, Structure, create};
+use crate::base::range_tombstone::RangeTombstone;
+use crate::base::{EntryKind, InternalComparator, SequenceNumber};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Something a memtable's entries depend on (a value-log segment), kept alive while the memtable lives.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
+/// One memtable of a column family.
+pub struct WriteBuffer {
+    table: Arc<dyn MemTable>,
+    deletions: RangeDeletions,
+    order: InternalComparator,
+    first_sequence: AtomicU64,
+    last_sequence: AtomicU64,
+    holds: Mutex<BTreeMap<u64, Hold>>,
+    unlogged: AtomicU64,
+}
+
+impl WriteBuffer {
+    /// An empty one.
+    pub fn new(structure: Structure, order: &InternalComparator) -> Arc<WriteBuffer> {
+        Arc::new(WriteBuffer {
+            table: create(structure, order),
+            deletions: RangeDeletions::default(),
+            order: order.clone(),
+            first_sequence: AtomicU64::new(u64::MAX),
+            last_sequence: AtomicU64::new(0),
+            holds: Mutex::new(BTreeMap::new()),
+            unlogged: AtomicU64::new(0),
+        })
+    }
+
+    /// Adds a point entry.
+    pub fn insert(&self, sequence: SequenceNumber, kind: EntryKind, user_key: &[u8], value: &[u8]) {
+        self.table.insert(sequence, kind, user_key, value);
+        self.span(sequence);
+    }
+
+    /// Adds a range deletion.
+    pub fn delete_range(&self, sequence: SequenceNumber, start: &[u8], end: &[u8]) {
+        self.deletions.add(RangeTombstone { start: start.to_vec(), end: end.to_vec(), sequence });
+        self.span(sequence);
+    }
+
+    fn span(&self, sequence: SequenceNumber) {
+        if self.first_sequence.load(Ordering::Relaxed) > sequence {
+            self.first_sequence.fetch_min(sequence, Ordering::Relaxed);
+        }
+        self.last_sequence.fetch_max(sequence, Ordering::Release);
+    }
+
+    /// Keeps `hold` (numbered, each number once) for as long as the memtable lives.
+    pub fn keep(&self, number: u64, hold: &Hold) {
+        self.holds.lock().entry(number).or_insert_with(|| Arc::clone(hold));
+    }
+
+    /// The numbers of what is held, ascending.
+    pub fn held(&self) -> Vec<u64> {
+        self.holds.lock().keys().copied().collect()
+    }
+
+    /// Counts a write that is in no log.
+    pub fn note_unlogged(&self) {
+        self.unlogged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether some entry is in no log.
+    pub fn has_unlogged(&self) -> bool {
+        self.unlogged.load(Ordering::Relaxed) > 0
+    }
+
+    /// The entries.
+    pub fn table(&self) -> &Arc<dyn MemTable> {
+        &self.table
+    }
+
+    /// The range deletions.
+    pub fn deletions(&self) -> &RangeDeletions {
+        &self.deletions
+    }
+
+    /// The newest range deletion of `user_key` visible at `snapshot`, 0 if none.
+    pub fn covering_sequence(&self, user_key: &[u8], snapshot: SequenceNumber) -> SequenceNumber {
+        if self.deletions.is_empty() {
+            return 0;
+        }
+        self.deletions.list(&self.order).covering_sequence(user_key, snapshot, &self.order)
+    }
+
+    /// Smallest sequence number inside; `u64::MAX` when empty.
+    pub fn first_sequence(&self) -> SequenceNumber {
+        self.first_sequence.load(Ordering::Relaxed)
+    }
+
+    /// Largest sequence number inside; 0 when empty.
+    pub fn last_sequence(&self) -> SequenceNumber {
+        self.last_sequence.load(Ordering::Acquire)
+    }
+
+    /// True when nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.last_sequence() == 0
+    }
+
+    /// Point entries and range deletions.
+    pub fn entries(&self) -> u64 {
+        self.table.len() as u64 + self.deletions.count() as u64
+    }
+
+    /// Bytes of memory in use.
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.deletions.memory_bytes()
+    }
+}

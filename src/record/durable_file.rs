@@ -1,0 +1,103 @@
+//! A file that is appended by one thread and synced by others.
+//!
+//! Invariants:
+//! - S1 a failed sync is final (R6): the kernel may have dropped the unsynced bytes and forgotten the failure, so
+//!   a second fsync that "succeeds" proves nothing. Syncs are serialised so that none can slip past a failure.
+//! - S2 `durable_len` never exceeds what an fdatasync that began after those bytes were written has covered.
+
+use crate::base::error::Subcode;
+use crate::base::{Error, Result};
+use crate::env::File;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A file with the length that was appended, the length that is durable, and the first failed sync.
+pub struct DurableFile {
+    file: Arc<dyn File>,
+    appended: AtomicU64,
+    durable: AtomicU64,
+    failed: AtomicBool,
+    /// Held while syncing.
+    failure: Mutex<Option<Error>>,
+}
+
+impl DurableFile {
+    /// Wraps `file`, of which `appended` bytes are written and `durable` are known to be durable.
+    pub fn new(file: Arc<dyn File>, appended: u64, durable: u64) -> Self {
+        DurableFile {
+            file,
+            appended: AtomicU64::new(appended),
+            durable: AtomicU64::new(durable),
+            failed: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// The file.
+    #[inline]
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Tells that the file's first `len` bytes have been written. Only the appending thread calls this.
+    #[inline]
+    pub fn set_appended(&self, len: u64) {
+        self.appended.store(len, Ordering::Release);
+    }
+
+    /// Bytes that have been written.
+    #[inline]
+    pub fn appended_len(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Bytes that are known to be durable.
+    #[inline]
+    pub fn durable_len(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Whether a sync has failed: the file takes no more appends.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// The failed sync.
+    #[cold]
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.lock().clone()
+    }
+
+    /// Makes everything appended before the call durable. `Ok(true)` if that took an fdatasync, `Ok(false)` if
+    /// another call had covered it. A failure has the subcode `SyncUnknown` and is the answer ever after.
+    pub fn sync(&self) -> Result<bool> {
+        let target = self.appended_len();
+        if self.durable_len() >= target && !self.has_failed() {
+            return Ok(false);
+        }
+        let mut failure = self.failure.lock();
+        if let Some(error) = &*failure {
+            return Err(error.clone());
+        }
+        if self.durable_len() >= target {
+            return Ok(false);
+        }
+        let covered = self.appended_len();
+        match self.file.sync_data() {
+            Ok(()) => {
+                self.durable.store(covered, Ordering::Release);
+                Ok(true)
+            }
+            Err(error) => {
+                let error = error
+                    .context("sync failed: whether the last writes are durable is known at the next open")
+                    .with_subcode(Subcode::SyncUnknown);
+                *failure = Some(error.clone());
+                self.failed.store(true, Ordering::Release);
+                Err(error)
+            }
+        }
+    }
+}

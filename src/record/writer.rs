@@ -1,0 +1,99 @@
+//! Appends frames to a file without copying payloads.
+
+use super::DurableFile;
+use super::format::{self, HEADER_LEN, MAX_PAYLOAD_LEN};
+use crate::base::{Error, Result};
+use crate::env::File;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+/// Pieces of a frame, the header among them, that need no allocation.
+const PARTS_ON_STACK: usize = 8;
+
+/// Appends records to a file. After a failed append or sync the writer is finished: part of a frame may be in the
+/// file, so every later append is the same error.
+pub struct RecordWriter {
+    file: Arc<DurableFile>,
+    number: u64,
+    offset: u64,
+    failure: Option<Error>,
+}
+
+impl RecordWriter {
+    /// Appends to `file`, whose number is `number`, from `offset` on.
+    pub fn new(file: Arc<dyn File>, number: u64, offset: u64) -> Self {
+        let file = Arc::new(DurableFile::new(file, offset, 0));
+        RecordWriter { file, number, offset, failure: None }
+    }
+
+    /// Appends one record of `kind` (not 0) whose payload is the concatenation of `parts`. Returns the offset
+    /// after it.
+    #[inline]
+    pub fn append(&mut self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        assert!(kind != 0, "kind 0 marks the end of a log");
+        if self.failure.is_some() || self.file.has_failed() {
+            return Err(self.finished());
+        }
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length as u64 > MAX_PAYLOAD_LEN {
+            return Err(Error::invalid_argument(format!(
+                "a record of {length} bytes: the longest is {MAX_PAYLOAD_LEN}; write smaller batches"
+            )));
+        }
+        let header =
+            format::encode_header(format::place(self.number, self.offset), kind, length as u32, parts);
+        if let Err(error) = self.write(&header, parts) {
+            self.failure = Some(error.clone());
+            return Err(error);
+        }
+        self.offset += (HEADER_LEN + length) as u64;
+        self.file.set_appended(self.offset);
+        Ok(self.offset)
+    }
+
+    #[inline]
+    fn write(&self, header: &[u8], parts: &[&[u8]]) -> Result<()> {
+        let file = self.file.file();
+        if parts.len() < PARTS_ON_STACK {
+            let mut slices = [IoSlice::new(&[]); PARTS_ON_STACK];
+            slices[0] = IoSlice::new(header);
+            for (slice, part) in slices[1..].iter_mut().zip(parts) {
+                *slice = IoSlice::new(part);
+            }
+            return file.write_at(self.offset, &slices[..=parts.len()]);
+        }
+        let mut slices = Vec::with_capacity(parts.len() + 1);
+        slices.push(IoSlice::new(header));
+        slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+        file.write_at(self.offset, &slices)
+    }
+
+    #[cold]
+    fn finished(&self) -> Error {
+        let failure = self.failure.clone().or_else(|| self.file.failure());
+        failure.expect("called after a failure")
+    }
+
+    /// Makes every record appended so far durable. A failure is final.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync().map(|_| ())
+    }
+
+    /// The offset after the last record.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The file's number.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The file, for syncing from another thread.
+    #[inline]
+    pub fn file(&self) -> &Arc<DurableFile> {
+        &self.file
+    }
+}

@@ -1,0 +1,148 @@
+//! Reads values and checks that they are the ones asked for.
+//!
+//! What is cached is the record with its value uncompressed: header, key, value. So a hit is checked against
+//! pointer, column family and key just as a read is (R9), and a raw value is cached and returned without a copy.
+
+use super::format::{self, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use super::segments::Segment;
+use super::{ValueBytes, ValueLog};
+use crate::base::coding::get_u32;
+use crate::base::compression::decompress_into;
+use crate::base::error::{ErrorKind, Subcode};
+use crate::base::{Codec, Error, Result, ValuePointer};
+use crate::cache::{CacheKey, EntryClass};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why a record could not be read.
+enum Failure {
+    /// The operating system's refusal.
+    Io(Error),
+    /// The bytes are not the record.
+    Mismatch(String),
+}
+
+pub(super) fn read(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+    fill_cache: bool,
+    allow_io: bool,
+) -> Result<ValueBytes> {
+    let cache_key = CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
+    if let Some(cache) = &log.options.cache
+        && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
+        && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
+    {
+        return Ok(ValueBytes { buffer, range });
+    }
+    if !allow_io {
+        return Err(Error::new(ErrorKind::Incomplete, "the value is not cached and I/O was not allowed"));
+    }
+    let Some(segment) = log.registry.get(pointer.segment) else {
+        let path = log.registry.path(pointer.segment);
+        return Err(corruption(&path, pointer, "the segment does not exist").with_subcode(Subcode::MissingFile));
+    };
+    log.values_read.fetch_add(1, Ordering::Relaxed);
+    let path = segment.file.file().path();
+    let (record, header) = match read_record_twice(&segment, pointer, column_family, key) {
+        Ok(found) => found,
+        Err(Failure::Io(error)) => return Err(error.at(path, pointer.offset)),
+        Err(Failure::Mismatch(what)) => return Err(corruption(path, pointer, &what)),
+    };
+    let Some(record) = uncompressed(record, &header) else {
+        return Err(corruption(path, pointer, "the value does not decompress, though its checksum is right"));
+    };
+    let range = RECORD_HEADER_LEN + header.key_len as usize..record.len();
+    let buffer = Arc::new(record);
+    if fill_cache && let Some(cache) = &log.options.cache {
+        cache.insert(cache_key, EntryClass::Value, &buffer);
+    }
+    Ok(ValueBytes { buffer, range })
+}
+
+pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
+    let Some(segment) = log.registry.get(pointer.segment) else { return Ok(false) };
+    if !segment.created && segment.file.durable_len() < segment.file.appended_len() {
+        // What recovery accepts must be what a power loss would leave (R5).
+        if segment.file.sync()? {
+            log.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        segment.file.file().drop_cache();
+    }
+    match read_record_twice(&segment, pointer, column_family, key) {
+        Ok(_) => Ok(true),
+        Err(Failure::Mismatch(_)) => Ok(false),
+        Err(Failure::Io(error)) => Err(error.at(segment.file.file().path(), pointer.offset)),
+    }
+}
+
+#[cold]
+fn corruption(path: &std::path::Path, pointer: &ValuePointer, what: &str) -> Error {
+    let len = pointer.record_len;
+    let message = format!("{what} (a record of {len} bytes); restore from a backup, or delete or overwrite the key");
+    Error::corruption(path, pointer.offset, message)
+}
+
+/// Where the value stands in a cached record, if it is the one asked for.
+#[inline]
+fn range_in_cached(
+    cached: &[u8],
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+) -> Option<Range<usize>> {
+    let header = RecordHeader::decode(cached)?;
+    let start = RECORD_HEADER_LEN + header.key_len as usize;
+    let same = get_u32(cached, 0) == Some(pointer.checksum)
+        && header.value_len == pointer.value_len
+        && cached.len() == start + header.value_len as usize
+        && format::check_owner(cached, &header, column_family, key).is_ok();
+    same.then_some(start..cached.len())
+}
+
+/// Reads and checks a record; on any failure once more from the device, past the page cache.
+fn read_record_twice(
+    segment: &Segment,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+) -> std::result::Result<(Vec<u8>, RecordHeader), Failure> {
+    // Before anything is allocated.
+    let (end, len) = (pointer.end(), segment.file.appended_len());
+    if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
+        return Err(Failure::Mismatch(format!("the pointer leads out of the segment: to {end} of {len} bytes")));
+    }
+    read_record(segment, pointer, column_family, key).or_else(|_| {
+        segment.file.file().drop_cache();
+        read_record(segment, pointer, column_family, key)
+    })
+}
+
+fn read_record(
+    segment: &Segment,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+) -> std::result::Result<(Vec<u8>, RecordHeader), Failure> {
+    let mut record = vec![0; pointer.record_len as usize];
+    let got = segment.file.file().read_at(pointer.offset, &mut record).map_err(Failure::Io)?;
+    if got < record.len() {
+        return Err(Failure::Mismatch(format!("the segment ends after {got} bytes of the record")));
+    }
+    let header = format::check_record(&record, pointer, column_family, key).map_err(Failure::Mismatch)?;
+    Ok((record, header))
+}
+
+/// The record with its value uncompressed; `None` if that fails.
+fn uncompressed(record: Vec<u8>, header: &RecordHeader) -> Option<Vec<u8>> {
+    if header.codec == Codec::None {
+        return Some(record);
+    }
+    let start = RECORD_HEADER_LEN + header.key_len as usize;
+    let mut whole = vec![0; start.checked_add(header.value_len as usize)?];
+    whole[..start].copy_from_slice(&record[..start]);
+    decompress_into(header.codec, &record[start..], &mut whole[start..]).then_some(whole)
+}

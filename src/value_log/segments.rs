@@ -1,0 +1,248 @@
+//! The segments of a value log: their files, and who holds them.
+//!
+//! A segment lives in three steps: found at open or created; held by any number of owners of its one handle;
+//! obsolete when it is sealed and the last owner lets go. The open segment of a queue is held by the queue.
+
+use super::SegmentInfo;
+use super::format::{self, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::base::error::{ErrorKind, Subcode};
+use crate::base::file_name::{self, FileKind, path_of};
+use crate::base::{Error, Result};
+use crate::env::{Env, File, OpenMode};
+use crate::record::DurableFile;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+type Obsolete = Arc<Mutex<Vec<u64>>>;
+
+/// Keeps a segment's file from being removed. Held by memtables, table metadata and writes in flight.
+/// When the last one of a sealed segment goes, the segment's number is queued for removal.
+pub struct SegmentHandle {
+    number: u64,
+    obsolete: Obsolete,
+}
+/// A shared hold on a segment.
+pub type SegmentRef = Arc<SegmentHandle>;
+
+impl SegmentHandle {
+    /// The segment's file number.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for SegmentHandle {
+    fn drop(&mut self) {
+        // The queue that appends to a segment holds it until it is sealed, so this one is.
+        self.obsolete.lock().push(self.number);
+    }
+}
+
+enum Hold {
+    Never,
+    /// Handed out; once the handle is gone it never comes back (V4).
+    Once(Weak<SegmentHandle>),
+    Removed,
+}
+
+/// A segment's file.
+pub(super) struct Segment {
+    pub number: u64,
+    pub file: DurableFile,
+    sealed: AtomicBool,
+    /// Created since open, not found.
+    pub created: bool,
+    header_damaged: bool,
+    hold: Mutex<Hold>,
+}
+
+impl Segment {
+    pub fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(&*self.hold.lock(), Hold::Once(handle) if handle.strong_count() > 0)
+    }
+}
+
+/// All segments by number.
+pub(super) struct Registry {
+    dir: PathBuf,
+    segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    obsolete: Obsolete,
+}
+
+impl Registry {
+    pub fn open(env: &dyn Env, dir: &Path, database: &[u8; 16]) -> Result<Registry> {
+        env.create_dir_all(dir)?;
+        let mut segments = BTreeMap::new();
+        for name in env.list(dir)? {
+            if let Some(FileKind::Segment(number)) = file_name::parse(&name) {
+                let file = env.open(&dir.join(&name), OpenMode::Read)?;
+                segments.insert(number, Arc::new(found_segment(file, number, database)?));
+            }
+        }
+        let obsolete = Arc::default();
+        Ok(Registry { dir: dir.to_path_buf(), segments: RwLock::new(segments), obsolete })
+    }
+
+    pub fn path(&self, number: u64) -> PathBuf {
+        path_of(&self.dir, FileKind::Segment(number))
+    }
+
+    /// Creates a segment with a durable directory entry (V3). Its header is synced with the first records.
+    pub fn create(&self, env: &dyn Env, number: u64, database: &[u8; 16]) -> Result<(Arc<Segment>, SegmentRef)> {
+        let path = self.path(number);
+        let made = env.open(&path, OpenMode::Create).and_then(|file| {
+            let header = format::encode_segment_header(database, number);
+            file.write_at(0, &[std::io::IoSlice::new(&header)])?;
+            env.sync_dir(&self.dir)?;
+            Ok(file)
+        });
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => {
+                // Nothing points into it; if it stays, the next open sweeps it.
+                let _ = env.remove_file(&path);
+                return Err(error);
+            }
+        };
+        let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
+        let segment = Arc::new(Segment {
+            number,
+            file: DurableFile::new(file, SEGMENT_HEADER_LEN, 0),
+            sealed: AtomicBool::new(false),
+            created: true,
+            header_damaged: false,
+            hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
+        });
+        self.segments.write().insert(number, segment.clone());
+        Ok((segment, handle))
+    }
+
+    #[inline]
+    pub fn get(&self, number: u64) -> Option<Arc<Segment>> {
+        self.segments.read().get(&number).cloned()
+    }
+
+    pub fn hold(&self, number: u64) -> Option<SegmentRef> {
+        let segment = self.get(number)?;
+        let mut hold = segment.hold.lock();
+        match &*hold {
+            Hold::Once(handle) => handle.upgrade(),
+            Hold::Removed => None,
+            Hold::Never => {
+                let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
+                *hold = Hold::Once(Arc::downgrade(&handle));
+                Some(handle)
+            }
+        }
+    }
+
+    /// The segments with bytes that are not durable, among the named ones or all.
+    pub fn unsynced(&self, numbers: Option<&[u64]>) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read();
+        let is_unsynced = |segment: &&Arc<Segment>| segment.file.appended_len() > segment.file.durable_len();
+        match numbers {
+            Some(numbers) => {
+                numbers.iter().filter_map(|number| segments.get(number)).filter(is_unsynced).cloned().collect()
+            }
+            None => segments.values().filter(is_unsynced).cloned().collect(),
+        }
+    }
+
+    pub fn durable_marks(&self) -> Vec<(u64, u64)> {
+        let segments = self.segments.read();
+        let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));
+        let known = marks.filter(|(segment, durable)| segment.created || *durable > 0);
+        known.map(|(segment, durable)| (segment.number, durable)).collect()
+    }
+
+    pub fn take_obsolete(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.obsolete.lock())
+    }
+
+    pub fn unheld(&self) -> Vec<u64> {
+        let segments = self.segments.read();
+        let unheld = segments.values().filter(|segment| matches!(*segment.hold.lock(), Hold::Never));
+        unheld.map(|segment| segment.number).collect()
+    }
+
+    pub fn damaged_headers(&self) -> Vec<u64> {
+        let segments = self.segments.read();
+        segments.values().filter(|segment| segment.header_damaged).map(|segment| segment.number).collect()
+    }
+
+    pub fn infos(&self) -> Vec<SegmentInfo> {
+        let segments = self.segments.read();
+        let info = |segment: &Arc<Segment>| SegmentInfo {
+            number: segment.number,
+            len: segment.file.appended_len(),
+            sealed: segment.sealed.load(Ordering::Acquire),
+        };
+        segments.values().map(info).collect()
+    }
+
+    pub fn remove(&self, env: &dyn Env, number: u64) -> Result<()> {
+        let path = self.path(number);
+        let Some(segment) = self.get(number) else {
+            return Err(Error::not_found("no such value-log segment").in_file(&path));
+        };
+        if segment.is_held() {
+            return Err(Error::new(ErrorKind::Busy, "the segment is held: values in it are in use").in_file(&path));
+        }
+        *segment.hold.lock() = Hold::Removed;
+        match env.remove_file(&path) {
+            Err(error) if error.subcode() != Subcode::MissingFile => return Err(error),
+            _ => {}
+        }
+        self.segments.write().remove(&number);
+        Ok(())
+    }
+}
+
+/// A segment of an earlier open. What of it is durable is not known: the next sync that covers it finds out.
+fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Result<Segment> {
+    let mut len = file.len()?;
+    let mut header_damaged = true;
+    if len < SEGMENT_HEADER_LEN {
+        // Torn when it was created: there is no record in it.
+        len = 0;
+    } else {
+        let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
+        file.read_exact_at(0, &mut bytes)?;
+        header_damaged = check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
+    }
+    Ok(Segment {
+        number,
+        file: DurableFile::new(file, len, 0),
+        sealed: AtomicBool::new(true),
+        created: false,
+        header_damaged,
+        hold: Mutex::new(Hold::Never),
+    })
+}
+
+/// Whether the header is damaged; an error if it is whole and the file has no business here.
+fn check_segment_header(header: SegmentHeader, file: &dyn File, database: &[u8; 16]) -> Result<bool> {
+    let refuse = |what: String| Err(Error::corruption(file.path(), 0, what));
+    match header {
+        SegmentHeader::Damaged => Ok(true),
+        SegmentHeader::Known { database: own } if own == *database => Ok(false),
+        SegmentHeader::Known { .. } => {
+            refuse("this segment belongs to another database; put the right file in its place".into())
+        }
+        SegmentHeader::OfSegment(claimed) => refuse(format!(
+            "this is segment {claimed}: the file was renamed or copied; put the right file in its place"
+        )),
+        SegmentHeader::Newer(version) => {
+            let what = format!("segment format {version} is newer than this build knows; open with a newer version");
+            Err(Error::corruption(file.path(), 0, what).with_subcode(Subcode::NewerFormat))
+        }
+    }
+}

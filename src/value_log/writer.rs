@@ -1,0 +1,191 @@
+//! Appends values through queues, and syncs segments.
+//!
+//! 1. Outside any lock: compress into the thread's buffer, checksum header, key and stored value.
+//! 2. Take a queue: the thread's own if it is free, else any free one, else wait for the own one.
+//! 3. Under the queue's lock: find the offset, bind the checksum to it, write header, key and value with one call.
+
+use super::compress::with_compressed;
+use super::format::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use super::segments::{Segment, SegmentRef};
+use super::{ValueLog, ValueLogStats};
+use crate::base::checksum::{bind, crc32_of};
+use crate::base::{Codec, Error, Result, ValuePointer};
+use parking_lot::{Mutex, MutexGuard};
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The queues of a value log.
+pub(super) struct Queues {
+    queues: Vec<PaddedQueue>,
+    next_file_number: Arc<AtomicU64>,
+}
+
+/// A queue on cache lines of its own: its neighbours are locked by other threads.
+#[repr(align(128))]
+#[derive(Default)]
+struct PaddedQueue(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    active: Option<Active>,
+    values_written: u64,
+    bytes_written: u64,
+    value_bytes: u64,
+}
+
+/// The segment that a queue appends to.
+struct Active {
+    segment: Arc<Segment>,
+    handle: SegmentRef,
+}
+
+/// A record whose place is not known yet.
+struct Record<'a> {
+    header: [u8; RECORD_HEADER_LEN],
+    crc: u32,
+    key: &'a [u8],
+    stored: &'a [u8],
+    len: u32,
+    value_len: u32,
+}
+
+impl Queues {
+    pub fn new(count: usize, next_file_number: Arc<AtomicU64>) -> Queues {
+        let queues = (0..count.max(1)).map(|_| PaddedQueue::default()).collect();
+        Queues { queues, next_file_number }
+    }
+
+    fn take_one(&self) -> MutexGuard<'_, Queue> {
+        let own = thread_number() % self.queues.len();
+        let (before, from_own) = self.queues.split_at(own);
+        let free = from_own.iter().chain(before).find_map(|queue| queue.0.try_lock());
+        free.unwrap_or_else(|| self.queues[own].0.lock())
+    }
+
+    fn retire(&self, number: u64) {
+        for queue in &self.queues {
+            let mut queue = queue.0.lock();
+            if queue.active.as_ref().is_some_and(|active| active.segment.number == number) {
+                queue.seal();
+            }
+        }
+    }
+
+    pub fn stats(&self) -> ValueLogStats {
+        let mut stats = ValueLogStats::default();
+        for queue in &self.queues {
+            let queue = queue.0.lock();
+            stats.values_written += queue.values_written;
+            stats.bytes_written += queue.bytes_written;
+            stats.value_bytes += queue.value_bytes;
+        }
+        stats
+    }
+}
+
+/// A small number of the calling thread's own.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+pub(super) fn append(
+    log: &ValueLog,
+    column_family: u32,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(ValuePointer, SegmentRef)> {
+    let longest = (RECORD_HEADER_LEN as u64).saturating_add(key.len() as u64).saturating_add(value.len() as u64);
+    if longest > u64::from(u32::MAX) {
+        return Err(Error::invalid_argument(format!(
+            "a key and value of {longest} bytes: the longest are 4 GiB together; store the value in parts"
+        )));
+    }
+    with_compressed(log.codec(), value, |stored, codec| {
+        let record = Record::new(column_family, key, value.len() as u32, stored, codec);
+        log.queues.take_one().append(log, record)
+    })
+}
+
+impl<'a> Record<'a> {
+    /// The caller has checked that the lengths fit.
+    fn new(column_family: u32, key: &'a [u8], value_len: u32, stored: &'a [u8], codec: Codec) -> Record<'a> {
+        let (key_len, stored_len) = (key.len() as u32, stored.len() as u32);
+        let fields = RecordHeader { key_len, stored_len, value_len, column_family, codec };
+        let header = fields.encode();
+        let crc = crc32_of(&[&header[4..], key, stored]);
+        Record { header, crc, key, stored, len: fields.record_len() as u32, value_len }
+    }
+}
+
+impl Queue {
+    fn append(&mut self, log: &ValueLog, mut record: Record<'_>) -> Result<(ValuePointer, SegmentRef)> {
+        let max = log.options.max_segment_size;
+        if self.active.as_ref().is_some_and(|active| !active.takes(record.len, max)) {
+            self.seal();
+        }
+        let Active { segment, handle } = match &mut self.active {
+            Some(active) => active,
+            none => {
+                let number = log.queues.next_file_number.fetch_add(1, Ordering::Relaxed);
+                let (segment, handle) = log.registry.create(&*log.env, number, &log.options.database)?;
+                none.insert(Active { segment, handle })
+            }
+        };
+        let offset = segment.file.appended_len();
+        let checksum = bind(record.crc, segment.number, offset);
+        record.header[..4].copy_from_slice(&checksum.to_le_bytes());
+        let pieces = [IoSlice::new(&record.header), IoSlice::new(record.key), IoSlice::new(record.stored)];
+        let file = segment.file.file();
+        if let Err(error) = file.write_at(offset, &pieces) {
+            // Gives the space of a torn record back where that works; nothing points at it (V1).
+            let _ = file.truncate(offset);
+            self.seal();
+            return Err(error);
+        }
+        let Record { len: record_len, value_len, .. } = record;
+        let pointer = ValuePointer { segment: segment.number, offset, record_len, value_len, checksum };
+        let handle = handle.clone();
+        segment.file.set_appended(pointer.end());
+        self.values_written += 1;
+        self.bytes_written += u64::from(record_len);
+        self.value_bytes += u64::from(value_len);
+        if pointer.end() >= max {
+            self.seal();
+        }
+        Ok((pointer, handle))
+    }
+
+    /// Closes the active segment, if there is one. When nobody else holds it, it becomes obsolete.
+    fn seal(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.segment.seal();
+        }
+    }
+}
+
+impl Active {
+    /// Whether the segment takes a record of `len` bytes. An empty one takes any.
+    fn takes(&self, len: u32, max: u64) -> bool {
+        let end = self.segment.file.appended_len();
+        !self.segment.file.has_failed() && (end == SEGMENT_HEADER_LEN || end + u64::from(len) <= max)
+    }
+}
+
+pub(super) fn sync(log: &ValueLog, numbers: Option<&[u64]>) -> Result<()> {
+    for segment in log.registry.unsynced(numbers) {
+        match segment.file.sync() {
+            Ok(true) => _ = log.syncs.fetch_add(1, Ordering::Relaxed),
+            Ok(false) => {}
+            Err(error) => {
+                log.queues.retire(segment.number);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}

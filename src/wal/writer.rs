@@ -1,0 +1,210 @@
+//! Appends frames to one log file and syncs it.
+
+use super::format::{self, FIRST_FRAME, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER};
+use super::{DurableMark, WalHeader, WalPosition};
+use crate::base::file_name::{FileKind, path_of};
+use crate::base::{Error, Result};
+use crate::env::{Env, OpenMode};
+use crate::record::{DurableFile, HEADER_LEN, RecordWriter};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Room that `has_room` leaves for a mark. A longer one is left out near the end of a mapped file.
+const MARK_ROOM: u64 = 1024;
+/// The next bytes are populated when less than this is left.
+const PAGE: u64 = 4096;
+
+/// How a log file is written.
+#[derive(Clone, Copy, Debug)]
+pub struct WalWriterOptions {
+    /// Map a preallocated file; plain writes otherwise, or where it cannot be mapped.
+    pub mapped: bool,
+    /// Bytes preallocated, and how long the file may grow when mapped. For a frame that does not fit, rotate to a
+    /// file of at least `WalWriterOptions::capacity_for`.
+    pub capacity: u64,
+    /// Bytes populated ahead when mapped.
+    pub buffer_size: u64,
+}
+
+impl WalWriterOptions {
+    /// The capacity a new file needs to have room for a frame with a payload of `len` bytes.
+    pub fn capacity_for(len: usize) -> u64 {
+        FIRST_FRAME + HEADER_LEN as u64 + MARK_ROOM + len as u64
+    }
+}
+
+/// Appends frames to one log file. One thread appends at a time (`&mut`); the syncer syncs through a `WalSyncer`.
+pub struct WalWriter {
+    records: RecordWriter,
+    /// How long the file may grow, where it is mapped.
+    capacity: Option<u64>,
+    buffer_size: u64,
+    /// Up to here the mapping was populated.
+    populated: u64,
+    /// Reused to encode marks.
+    mark: Vec<u8>,
+}
+
+/// Syncs a log file from another thread while appends go on.
+#[derive(Clone)]
+pub struct WalSyncer {
+    file: Arc<DurableFile>,
+    number: u64,
+}
+
+impl WalWriter {
+    /// Creates the file, writes its header and makes both the header and the directory entry durable (R7): no
+    /// frame is ever in a file whose header may be missing after a power loss.
+    pub fn create(
+        env: &dyn Env,
+        dir: &Path,
+        header: &WalHeader,
+        options: WalWriterOptions,
+    ) -> Result<WalWriter> {
+        let path = path_of(dir, FileKind::Wal(header.number));
+        let created = WalWriter::create_at(env, dir, &path, header, options);
+        if created.is_err() {
+            // A file without frames is ignored by replay; removing it only keeps the directory tidy.
+            let _ = env.remove_file(&path);
+        }
+        created
+    }
+
+    fn create_at(
+        env: &dyn Env,
+        dir: &Path,
+        path: &Path,
+        header: &WalHeader,
+        options: WalWriterOptions,
+    ) -> Result<WalWriter> {
+        let capacity = options.capacity.max(WalWriterOptions::capacity_for(0));
+        let mode = if options.mapped { OpenMode::CreateMapped { capacity } } else { OpenMode::Create };
+        let file = env.open(path, mode)?;
+        let capacity = file.is_mapped().then_some(capacity);
+        let mut records = RecordWriter::new(file, header.number, 0);
+        records.append(KIND_HEADER, &[&format::encode_header(header)])?;
+        records.sync()?;
+        env.sync_dir(dir)?;
+        let buffer_size = options.buffer_size;
+        let mut writer = WalWriter { records, capacity, buffer_size, populated: 0, mark: Vec::new() };
+        writer.populate_ahead();
+        Ok(writer)
+    }
+
+    /// Appends one frame; the payload is the concatenation of `parts`. Returns the position after it. After a
+    /// failed write or sync the writer is finished: every later append is the same error. Without room in a mapped
+    /// file (see `has_room`) nothing is written and it is `InvalidArgument`.
+    #[inline]
+    pub fn append(&mut self, parts: &[&[u8]], mark: Option<&DurableMark>) -> Result<WalPosition> {
+        let end = match mark {
+            None => self.append_record(KIND_FRAME, parts)?,
+            Some(mark) => self.append_with_mark(parts, mark)?,
+        };
+        if self.capacity.is_some() && end + PAGE > self.populated {
+            self.populate_ahead();
+        }
+        Ok(WalPosition { log: self.records.number(), offset: end })
+    }
+
+    #[inline]
+    fn append_record(&mut self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        if let Some(capacity) = self.capacity {
+            let len: usize = parts.iter().map(|part| part.len()).sum();
+            if self.end_with(len) > capacity {
+                return Err(self.no_room(len));
+            }
+        }
+        self.records.append(kind, parts)
+    }
+
+    fn append_with_mark(&mut self, parts: &[&[u8]], mark: &DurableMark) -> Result<u64> {
+        let mut bytes = std::mem::take(&mut self.mark);
+        bytes.clear();
+        format::encode_mark(mark, &mut bytes);
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let fits = self.capacity.is_none_or(|capacity| self.end_with(len + bytes.len()) <= capacity);
+        let end = if !fits {
+            // A mark only says sooner what a later one says again; the frame must not fail for it.
+            self.append_record(KIND_FRAME, parts)
+        } else if let [part] = parts {
+            self.append_record(KIND_FRAME_WITH_MARK, &[&bytes, part])
+        } else {
+            let mut pieces = Vec::with_capacity(parts.len() + 1);
+            pieces.push(&bytes[..]);
+            pieces.extend_from_slice(parts);
+            self.append_record(KIND_FRAME_WITH_MARK, &pieces)
+        };
+        self.mark = bytes;
+        end
+    }
+
+    /// Where a frame with `len` bytes would end.
+    #[inline]
+    fn end_with(&self, len: usize) -> u64 {
+        (self.records.offset() + HEADER_LEN as u64).saturating_add(len as u64)
+    }
+
+    #[cold]
+    fn no_room(&self, len: usize) -> Error {
+        Error::invalid_argument(format!(
+            "no room for {len} bytes in log {}: rotate first",
+            self.records.number()
+        ))
+    }
+
+    #[cold]
+    fn populate_ahead(&mut self) {
+        let Some(capacity) = self.capacity else { return };
+        let from = self.populated.max(self.records.offset());
+        let to = from.saturating_add(self.buffer_size).min(capacity);
+        if from < to {
+            self.records.file().file().populate(from, to);
+        }
+        self.populated = to;
+    }
+
+    /// Whether a frame with a payload of `len` bytes still fits (always true when not mapped).
+    #[inline]
+    pub fn has_room(&self, len: usize) -> bool {
+        self.capacity.is_none_or(|capacity| self.end_with(len).saturating_add(MARK_ROOM) <= capacity)
+    }
+
+    /// The position after the last frame.
+    #[inline]
+    pub fn position(&self) -> WalPosition {
+        WalPosition { log: self.records.number(), offset: self.records.offset() }
+    }
+
+    /// A handle that syncs.
+    pub fn syncer(&self) -> WalSyncer {
+        WalSyncer { file: self.records.file().clone(), number: self.records.number() }
+    }
+
+    /// Cuts the preallocated rest off, and what a failed append left. Does not sync.
+    pub fn finish(self) -> Result<WalPosition> {
+        let position = self.position();
+        let file = self.records.file().file();
+        if file.is_mapped() || file.len()? != position.offset {
+            file.truncate(position.offset)?;
+        }
+        Ok(position)
+    }
+}
+
+impl WalSyncer {
+    /// Makes everything appended before the call durable. A failure is final for the file (R6): every later call
+    /// is the same error, with subcode `SyncUnknown`, and so is every later append.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync().map(|_| ())
+    }
+
+    /// The file's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where the file is durable up to.
+    pub fn durable(&self) -> WalPosition {
+        WalPosition { log: self.number, offset: self.file.durable_len() }
+    }
+}

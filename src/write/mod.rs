@@ -1,0 +1,22 @@
+//! The write path between a batch and the memtables.
+//!
+//! 1. `throttle`: a writer waits or is slowed when flushes or compactions are behind.
+//! 2. `separate`: values of at least the threshold go to the value log, outside every lock; the batch then carries
+//!    pointers (the WAL never stores a value that the value log stores).
+//! 3. `commit`: one thread at a time takes sequence numbers, appends the group to the WAL and inserts it into the
+//!    memtables; waiting writers are committed by whoever holds the lock.
+//! 4. `durability`: syncs the value log, then the WAL (W1), and publishes sequence numbers in order.
+//!
+//! Invariant W1 (value before pointer): no WAL sync covers a pointer whose value is not yet synced.
+//! Invariant W4 (order of visibility): a write becomes visible only after every write before it, and a write that
+//! asked for durability only after it is durable.
+
+pub mod commit;
+pub mod durability;
+pub mod separate;
+pub mod throttle;
+
+pub use commit::{CommitState, Committer, FamilyTarget, Owner, WalSettings};
+pub use durability::Durability;
+pub use separate::{Prepared, Separator};
+pub use throttle::Throttle;

@@ -1,0 +1,141 @@
+//! Stall control: writers are slowed in proportion to how far flushes and compactions are behind, and stopped only
+//! when memory or level 0 are at their limit.
+//!
+//! The engine sets the pressure after every change of memtables or levels; a writer reads two atomics when there is
+//! none. Under pressure each write owes time for its bytes at the delayed rate, kept in one shared debt clock, so
+//! that many writers together get the rate and not each of them.
+
+use crate::base::{Error, ErrorKind, Result};
+use crate::env::Env;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Bytes a second that writers get at the least pressure that slows them.
+const RATE_MAX: u64 = 128 << 20;
+/// Bytes a second that writers get just before they are stopped.
+const RATE_MIN: u64 = 1 << 20;
+/// A writer sleeps when it owes at least this.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// Why and how much writers are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pressure {
+    /// 0 = none; up to 1 = just before the stop.
+    pub slow: f64,
+    /// Writers wait.
+    pub stop: bool,
+}
+
+/// Counts since open.
+#[derive(Debug, Default)]
+pub struct ThrottleStats {
+    /// Writes that waited for a stop to end.
+    pub stops: AtomicU64,
+    /// Writes that were slowed.
+    pub delays: AtomicU64,
+    /// Microseconds writers spent in both.
+    pub micros: AtomicU64,
+}
+
+/// Holds writers back.
+#[derive(Default)]
+pub struct Throttle {
+    rate: AtomicU64,
+    stopped: AtomicBool,
+    owed_until: Mutex<Duration>,
+    gate: Mutex<()>,
+    opened: Condvar,
+    /// Counts.
+    pub stats: ThrottleStats,
+}
+
+impl Throttle {
+    /// Sets the pressure; wakes writers when a stop ends.
+    pub fn set(&self, pressure: Pressure) {
+        let rate = if pressure.slow <= 0.0 {
+            0
+        } else {
+            let free = (1.0 - pressure.slow.min(1.0)).powi(2);
+            RATE_MIN + ((RATE_MAX - RATE_MIN) as f64 * free) as u64
+        };
+        self.rate.store(rate, Ordering::Relaxed);
+        let _gate = self.gate.lock();
+        self.stopped.store(pressure.stop, Ordering::Release);
+        if !pressure.stop {
+            self.opened.notify_all();
+        }
+    }
+
+    /// Whether writers wait.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Bytes a second that writers are slowed to; 0 = not slowed.
+    pub fn delayed_rate(&self) -> u64 {
+        self.rate.load(Ordering::Relaxed)
+    }
+
+    /// Lets everybody pass, for close and failure: the next check tells them.
+    pub fn release(&self) {
+        self.set(Pressure::default());
+    }
+
+    /// Waits as long as a write of `bytes` has to. `work` is run instead of waiting where there are no background
+    /// threads; `check` tells whether to give up.
+    pub fn admit(
+        &self,
+        env: &dyn Env,
+        bytes: u64,
+        no_slowdown: bool,
+        work: &dyn Fn(),
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        if !self.is_stopped() && self.delayed_rate() == 0 {
+            return Ok(());
+        }
+        if no_slowdown {
+            return Err(Error::new(ErrorKind::Incomplete, "write stall: the caller asked not to wait; try later"));
+        }
+        let started = env.now();
+        if self.is_stopped() {
+            self.stats.stops.fetch_add(1, Ordering::Relaxed);
+            self.wait_until_open(env, work, check)?;
+        }
+        let rate = self.delayed_rate();
+        if rate > 0 {
+            self.stats.delays.fetch_add(1, Ordering::Relaxed);
+            self.pay(env, Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate));
+        }
+        self.stats.micros.fetch_add((env.now() - started).as_micros() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn wait_until_open(&self, env: &dyn Env, work: &dyn Fn(), check: &dyn Fn() -> Result<()>) -> Result<()> {
+        while self.is_stopped() {
+            check()?;
+            if env.runs_inline() {
+                work();
+                continue;
+            }
+            let mut gate = self.gate.lock();
+            if self.is_stopped() {
+                self.opened.wait_for(&mut gate, Duration::from_millis(100));
+            }
+        }
+        check()
+    }
+
+    fn pay(&self, env: &dyn Env, cost: Duration) {
+        let wait = {
+            let mut owed_until = self.owed_until.lock();
+            let now = env.now();
+            *owed_until = (*owed_until).max(now) + cost;
+            *owed_until - now
+        };
+        if wait >= SLEEP_MIN && !env.runs_inline() {
+            env.sleep(wait);
+        }
+    }
+}
