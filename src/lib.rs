@@ -32,3 +32,5 @@ pub mod value_log;
 pub mod version;
 pub mod wal;
 pub mod write;
+
+mod c_api;

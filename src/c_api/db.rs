@@ -1,0 +1,254 @@
+//! Databases: open, close, destroy, repair.
+
+use super::boundary::{
+    array, count, destroy, fallible, give, guarded, look, path, present, quiet, report, text,
+};
+use super::column_family::{auradb_column_family_handle_t, give_families};
+use super::options::auradb_options_t;
+use crate::base::{Error, Result};
+use crate::db::{ColumnFamily, ColumnFamilyOptions, DEFAULT_COLUMN_FAMILY, Db};
+use libc::{c_char, c_int, c_uchar};
+
+/// An open database. May be used from any thread, and from several at once.
+pub struct auradb_t {
+    /// The engine.
+    pub db: Db,
+    /// What functions without a column family mean.
+    pub default: ColumnFamily,
+}
+
+impl auradb_t {
+    fn new(db: Db) -> auradb_t {
+        auradb_t { default: db.default_column_family(), db }
+    }
+}
+
+/// Opens the database in directory `name`, which may have the default column family only. Borrows `options`: they
+/// are copied. Gives a handle for `auradb_close`, or NULL with an error: "Invalid argument: " if there is no
+/// database and `create_if_missing` is not set, if other column families exist, or if the comparator is another
+/// than the one the database was made with; "IO error: " if the database is open already.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        let options = present(options)?;
+        // SAFETY: C1.
+        let path = unsafe { path(name) }?;
+        let db = Db::open(&options.database_options(&[])?, path, &options.column_family_options()?)?;
+        Ok(give(auradb_t::new(db)))
+    })
+}
+
+/// Opens a database for reading its default column family; nothing at all is written, and any number of readers
+/// may do so. Borrows `options`. Fails if a write-ahead log exists and `error_if_wal_file_exists` is not 0.
+/// Gives a handle for `auradb_close`.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open_for_read_only(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    error_if_wal_file_exists: c_uchar,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        let options = present(options)?;
+        // SAFETY: C1.
+        let path = unsafe { path(name) }?;
+        let families = [(DEFAULT_COLUMN_FAMILY.to_string(), options.column_family_options()?)];
+        let database_options = options.database_options(&[])?;
+        let (db, _) = Db::open_read_only(&database_options, path, &families, error_if_wal_file_exists != 0)?;
+        Ok(give(auradb_t::new(db)))
+    })
+}
+
+/// Opens a database with its column families: all that exist must be named, among them "default", each with its
+/// options (`create_missing_column_families` creates those that do not exist). Borrows all arguments. Gives a
+/// handle for `auradb_close`, and fills `column_family_handles` with one for each name, in order, to be destroyed
+/// before the database is closed. On failure gives NULL and fills them with NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open_column_families(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    num_column_families: c_int,
+    column_family_names: *const *const c_char,
+    column_family_options: *const *const auradb_options_t,
+    column_family_handles: *mut *mut auradb_column_family_handle_t,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        // SAFETY: C1, C2.
+        let (path, named) = unsafe {
+            (path(name)?, families(num_column_families, column_family_names, column_family_options)?)
+        };
+        let families = engine_families(&named)?;
+        let database_options = present(options)?.database_options(&options_of(&named))?;
+        // SAFETY: C1.
+        unsafe {
+            give_families(column_family_handles, named.len(), || {
+                Db::open_column_families(&database_options, path, &families)
+            })
+        }
+        .map(|db| give(auradb_t::new(db)))
+    })
+}
+
+/// As `auradb_open_column_families`, for reading: nothing is written. Families not named are left out.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open_for_read_only_column_families(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    num_column_families: c_int,
+    column_family_names: *const *const c_char,
+    column_family_options: *const *const auradb_options_t,
+    column_family_handles: *mut *mut auradb_column_family_handle_t,
+    error_if_wal_file_exists: c_uchar,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        // SAFETY: C1, C2.
+        let (path, named) = unsafe {
+            (path(name)?, families(num_column_families, column_family_names, column_family_options)?)
+        };
+        let families = engine_families(&named)?;
+        let database_options = present(options)?.database_options(&options_of(&named))?;
+        // SAFETY: C1.
+        unsafe {
+            give_families(column_family_handles, named.len(), || {
+                Db::open_read_only(&database_options, path, &families, error_if_wal_file_exists != 0)
+            })
+        }
+        .map(|db| give(auradb_t::new(db)))
+    })
+}
+
+type Named<'a> = Vec<(&'a str, &'a auradb_options_t)>;
+
+/// # Safety
+/// C1 and C2 for the arrays and what they hold.
+unsafe fn families<'a>(
+    number: c_int,
+    names: *const *const c_char,
+    options: *const *const auradb_options_t,
+) -> Result<Named<'a>> {
+    let number = count(number)?;
+    // SAFETY: C1.
+    let (names, options) = unsafe { (array(names, number)?, array(options, number)?) };
+    let pairs = names.iter().zip(options);
+    // SAFETY: C1 for each name, C2 for each handle.
+    pairs.map(|(name, options)| unsafe { Ok((text(*name)?, present(options.as_ref())?)) }).collect()
+}
+
+fn engine_families(named: &Named<'_>) -> Result<Vec<(String, ColumnFamilyOptions)>> {
+    named.iter().map(|(name, options)| Ok((name.to_string(), options.column_family_options()?))).collect()
+}
+
+fn options_of<'a>(named: &Named<'a>) -> Vec<&'a auradb_options_t> {
+    named.iter().map(|(_, options)| *options).collect()
+}
+
+/// Closes a database. Takes the handle; NULL is fine. Background work is stopped and the logs are sealed;
+/// memtables are not flushed: the log has them. Iterators, snapshots, pinned values and column family handles that
+/// still live may be destroyed later; using them gives "Shutdown in progress: ". A failure to seal the logs loses
+/// nothing that was durable; `auradb_last_error` tells of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_close(db: Option<Box<auradb_t>>) {
+    if let Some(db) = &db {
+        quiet(|| db.db.close());
+    }
+    destroy(db);
+}
+
+/// Removes a closed database: its own files; foreign files and the directories that hold them stay. There being
+/// none is fine. "IO error: " if it is open. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_destroy_db(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    errptr: *mut *mut c_char,
+) {
+    fallible(errptr, || {
+        // SAFETY: C1.
+        let path = unsafe { path(name) }?;
+        Db::destroy(&present(options)?.database_options(&[])?, path)
+    });
+}
+
+/// Rebuilds the manifest of a damaged, closed database from the tables and logs that are readable; damaged tables are
+/// set aside. Some data may be lost; what was readable is kept. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_repair_db(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    errptr: *mut *mut c_char,
+) {
+    fallible(errptr, || {
+        let options = present(options)?;
+        // SAFETY: C1.
+        let path = unsafe { path(name) }?;
+        let families = [(DEFAULT_COLUMN_FAMILY.to_string(), options.column_family_options()?)];
+        Db::repair(&options.database_options(&[])?, path, &families)
+    });
+}
+
+/// The sequence number of the latest write; 0 in a new database. Each record of a batch takes one.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_get_latest_sequence_number(db: Option<&auradb_t>) -> u64 {
+    look(db, |db| db.db.latest_sequence())
+}
+
+/// Changes options of the default column family of an open database: `count` names and values, as in
+/// `auradb_get_options_from_string`. "Invalid argument: " for an unknown name, a bad value, or none at all;
+/// nothing is changed then. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_set_options(
+    db: Option<&auradb_t>,
+    count: c_int,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+    errptr: *mut *mut c_char,
+) {
+    let family = db.map(|db| &db.default);
+    // SAFETY: C1.
+    let result = guarded(|| unsafe { set_options(db, family, count, keys, values) });
+    result.unwrap_or_else(|error| report(errptr, &error));
+}
+
+/// As `auradb_set_options`, for one column family.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_set_options_cf(
+    db: Option<&auradb_t>,
+    handle: Option<&auradb_column_family_handle_t>,
+    count: c_int,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+    errptr: *mut *mut c_char,
+) {
+    let family = handle.map(|handle| &handle.family);
+    // SAFETY: C1.
+    let result = guarded(|| unsafe { set_options(db, family, count, keys, values) });
+    result.unwrap_or_else(|error| report(errptr, &error));
+}
+
+/// # Safety
+/// C1 for the arrays and what they hold.
+unsafe fn set_options(
+    db: Option<&auradb_t>,
+    family: Option<&ColumnFamily>,
+    number: c_int,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+) -> Result<()> {
+    let (db, family, number) = (present(db)?, present(family)?, count(number)?);
+    if number == 0 {
+        return Err(Error::invalid_argument("no option is named"));
+    }
+    // SAFETY: C1.
+    let (keys, values) = unsafe { (array(keys, number)?, array(values, number)?) };
+    let pairs = keys.iter().zip(values);
+    // SAFETY: C1 for each text.
+    let changes: Result<Vec<_>> =
+        pairs.map(|(key, value)| unsafe { Ok((text(*key)?, text(*value)?)) }).collect();
+    db.db.set_options(family, &changes?)
+}

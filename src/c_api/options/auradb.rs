@@ -1,0 +1,149 @@
+//! Options that RocksDB does not have.
+
+use super::super::boundary::{change, look, present_mut, quiet};
+use super::super::constants::auradb_wal_sync_policy_t::*;
+use super::auradb_options_t;
+use crate::base::Error;
+use crate::config::SyncPolicy;
+use libc::{c_int, c_uchar};
+
+/// Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
+/// memtables, tables and compactions carry a pointer. 0 = all values, UINT64_MAX = none. For each column family.
+/// Default 1024.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_separation_threshold(options: Option<&mut auradb_options_t>, v: u64) {
+    change(options, |options| options.separation_threshold = v);
+}
+
+/// What `auradb_options_set_separation_threshold` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_separation_threshold(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.separation_threshold)
+}
+
+/// When the write-ahead log is synced by itself: `policy` is an `auradb_wal_sync_policy_t`, `n` its number of writes or
+/// milliseconds (at least 1; ignored where there is none). A write with sync set is durable whatever the policy.
+/// Anything else is ignored and noted (`auradb_last_error`). Default manual, as in RocksDB.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_wal_sync_policy(
+    options: Option<&mut auradb_options_t>,
+    policy: c_int,
+    n: u64,
+) {
+    const MANUAL: c_int = auradb_wal_sync_manual as c_int;
+    const EVERY_WRITE: c_int = auradb_wal_sync_every_write as c_int;
+    const EVERY_N_WRITES: c_int = auradb_wal_sync_every_n_writes as c_int;
+    const EVERY_N_MS: c_int = auradb_wal_sync_every_n_ms as c_int;
+    quiet(|| {
+        present_mut(options)?.sync_policy = match (policy, n) {
+            (MANUAL, _) => SyncPolicy::Manual,
+            (EVERY_WRITE, _) => SyncPolicy::EveryWrite,
+            (EVERY_N_WRITES, 1..) => SyncPolicy::EveryNWrites(n),
+            (EVERY_N_MS, 1..) => SyncPolicy::EveryNMs(n),
+            _ => {
+                return Err(Error::invalid_argument(format!(
+                    "there is no WAL sync policy {policy} with n = {n}"
+                )));
+            }
+        };
+        Ok(())
+    });
+}
+
+/// What `auradb_options_set_wal_sync_policy` set: the `auradb_wal_sync_policy_t`.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_wal_sync_policy(options: Option<&auradb_options_t>) -> c_int {
+    look(options, |options| match options.sync_policy {
+        SyncPolicy::Manual => auradb_wal_sync_manual as c_int,
+        SyncPolicy::EveryWrite => auradb_wal_sync_every_write as c_int,
+        SyncPolicy::EveryNWrites(_) => auradb_wal_sync_every_n_writes as c_int,
+        SyncPolicy::EveryNMs(_) => auradb_wal_sync_every_n_ms as c_int,
+    })
+}
+
+/// What `auradb_options_set_wal_sync_policy` set: the number of writes or milliseconds, 0 where there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_wal_sync_policy_n(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| match options.sync_policy {
+        SyncPolicy::EveryNWrites(n) | SyncPolicy::EveryNMs(n) => n,
+        SyncPolicy::Manual | SyncPolicy::EveryWrite => 0,
+    })
+}
+
+/// 1: a log thread syncs, with commits pipelined behind each other; 0: the committing thread syncs itself. A write is
+/// acknowledged after its sync either way. Default 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_async_writes(options: Option<&mut auradb_options_t>, v: c_uchar) {
+    change(options, |options| options.async_writes = v != 0);
+}
+
+/// What `auradb_options_set_async_writes` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_async_writes(options: Option<&auradb_options_t>) -> c_uchar {
+    look(options, |options| c_uchar::from(options.async_writes))
+}
+
+/// 1: the log is appended to by copying into preallocated, mapped memory, where the file system allows it; 0: by
+/// system calls. Default 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_memory_mapped_wal(options: Option<&mut auradb_options_t>, v: c_uchar) {
+    change(options, |options| options.memory_mapped_wal = v != 0);
+}
+
+/// What `auradb_options_set_memory_mapped_wal` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_memory_mapped_wal(options: Option<&auradb_options_t>) -> c_uchar {
+    look(options, |options| c_uchar::from(options.memory_mapped_wal))
+}
+
+/// Value-log segments open for append at once, each with its own lock. Default 4.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_value_log_write_queues(
+    options: Option<&mut auradb_options_t>,
+    v: usize,
+) {
+    change(options, |options| options.value_log_write_queues = v);
+}
+
+/// What `auradb_options_set_value_log_write_queues` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_value_log_write_queues(options: Option<&auradb_options_t>) -> usize {
+    look(options, |options| options.value_log_write_queues)
+}
+
+/// The codec of separated values: an `auradb_compression_t`. A value that does not shrink is stored as it is.
+/// Default lz4 (4).
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_value_log_compression(options: Option<&mut auradb_options_t>, v: c_int) {
+    change(options, |options| options.value_log_compression = v);
+}
+
+/// What `auradb_options_set_value_log_compression` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_value_log_compression(options: Option<&auradb_options_t>) -> c_int {
+    look(options, |options| options.value_log_compression)
+}
+
+/// Bytes at which a value-log segment is sealed and a new one starts. Default 256 MiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_value_log_segment_size(options: Option<&mut auradb_options_t>, v: u64) {
+    change(options, |options| options.value_log_segment_size = v);
+}
+
+/// What `auradb_options_set_value_log_segment_size` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_value_log_segment_size(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.value_log_segment_size)
+}
+
+/// Whether tables get a learned index. Answers are the same without. Default 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_learned_index(options: Option<&mut auradb_options_t>, v: c_uchar) {
+    change(options, |options| options.learned_index = v != 0);
+}
+
+/// What `auradb_options_set_learned_index` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_learned_index(options: Option<&auradb_options_t>) -> c_uchar {
+    look(options, |options| c_uchar::from(options.learned_index))
+}

@@ -1,0 +1,67 @@
+//! Options of the write-ahead log.
+
+use super::super::boundary::{change, look, put_out};
+use super::auradb_options_t;
+use libc::{c_char, c_int, c_uchar};
+use std::ffi::CStr;
+
+/// Bytes of log files at which the oldest memtables are flushed to free them; 0 = four times all memtables.
+/// Default 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_max_total_wal_size(options: Option<&mut auradb_options_t>, v: u64) {
+    change(options, |options| options.max_total_wal_size = v);
+}
+
+/// What `auradb_options_set_max_total_wal_size` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_max_total_wal_size(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.max_total_wal_size)
+}
+
+/// What to do at a damaged log record: an `auradb_wal_recovery_mode_t`. Default point in time (2).
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_wal_recovery_mode(options: Option<&mut auradb_options_t>, v: c_int) {
+    change(options, |options| options.wal_recovery_mode = v);
+}
+
+/// What `auradb_options_set_wal_recovery_mode` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_wal_recovery_mode(options: Option<&auradb_options_t>) -> c_int {
+    look(options, |options| options.wal_recovery_mode)
+}
+
+/// Accepted and read back. In RocksDB it saves a system call at each write; here an append is a copy into mapped
+/// memory already, so every write reaches the system before it is acknowledged, with this set or not. Default 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_manual_wal_flush(options: Option<&mut auradb_options_t>, v: c_uchar) {
+    change(options, |options| options.manual_wal_flush = v != 0);
+}
+
+/// What `auradb_options_set_manual_wal_flush` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_manual_wal_flush(options: Option<&auradb_options_t>) -> c_uchar {
+    look(options, |options| c_uchar::from(options.manual_wal_flush))
+}
+
+/// Sets the directory of the log files; an empty name or NULL is the database directory. Copies the name.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_wal_dir(options: Option<&mut auradb_options_t>, v: *const c_char) {
+    // SAFETY: C1.
+    let name = if v.is_null() { Default::default() } else { unsafe { CStr::from_ptr(v) }.to_owned() };
+    change(options, |options| options.wal_dir = name);
+}
+
+/// Lends the directory of the log files, `*size` bytes and a NUL, until the options are changed or destroyed.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_wal_dir(
+    options: Option<&auradb_options_t>,
+    size: *mut usize,
+) -> *const c_char {
+    // SAFETY: C1.
+    unsafe { put_out(size, 0) };
+    look(options, |options| {
+        // SAFETY: C1.
+        unsafe { put_out(size, options.wal_dir.as_bytes().len()) };
+        options.wal_dir.as_ptr()
+    })
+}

@@ -1,0 +1,176 @@
+//! Single writes and batches.
+
+use super::batch::auradb_writebatch_t;
+use super::boundary::{bytes, on_db, present, present_mut};
+use super::column_family::auradb_column_family_handle_t;
+use super::db::auradb_t;
+use super::options::write::auradb_writeoptions_t;
+use libc::c_char;
+
+/// Stores `val` under `key` in the default column family. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_put(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| db.db.put(&db.default, key?, value?, &present(options)?.options));
+}
+
+/// Stores `val` under `key` in a column family. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_put_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| {
+        db.db.put(&present(column_family)?.family, key?, value?, &present(options)?.options)
+    });
+}
+
+/// Deletes `key` from the default column family; its being absent is fine. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_delete(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    key: *const c_char,
+    keylen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let key = unsafe { bytes(key, keylen) };
+    on_db(db, errptr, |db| db.db.delete(&db.default, key?, &present(options)?.options));
+}
+
+/// Deletes `key` from a column family; its being absent is fine. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_delete_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    keylen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let key = unsafe { bytes(key, keylen) };
+    on_db(db, errptr, |db| db.db.delete(&present(column_family)?.family, key?, &present(options)?.options));
+}
+
+/// Deletes `key`, which was put exactly once since it was last deleted, from the default column family; cheaper
+/// than `auradb_delete`. What happens to a key put twice is undefined. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_singledelete(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    key: *const c_char,
+    keylen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let key = unsafe { bytes(key, keylen) };
+    on_db(db, errptr, |db| db.db.single_delete(&db.default, key?, &present(options)?.options));
+}
+
+/// As `auradb_singledelete`, in a column family.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_singledelete_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    keylen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let key = unsafe { bytes(key, keylen) };
+    on_db(db, errptr, |db| {
+        db.db.single_delete(&present(column_family)?.family, key?, &present(options)?.options)
+    });
+}
+
+/// Deletes all keys from `start_key` up to, not including, `end_key` from a column family. "Invalid argument: "
+/// if the end comes before the start. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_delete_range_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    start_key: *const c_char,
+    start_key_len: usize,
+    end_key: *const c_char,
+    end_key_len: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (start, end) = unsafe { (bytes(start_key, start_key_len), bytes(end_key, end_key_len)) };
+    on_db(db, errptr, |db| {
+        db.db.delete_range(&present(column_family)?.family, start?, end?, &present(options)?.options)
+    });
+}
+
+/// Adds `val` as an operand for the merge operator of the default column family. An error if it has none. Borrows
+/// all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_merge(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, operand) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| db.db.merge(&db.default, key?, operand?, &present(options)?.options));
+}
+
+/// As `auradb_merge`, in a column family.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_merge_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, operand) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| {
+        db.db.merge(&present(column_family)?.family, key?, operand?, &present(options)?.options)
+    });
+}
+
+/// Applies a batch: all of it or nothing, also across column families and after a crash. Borrows all arguments;
+/// the batch is unchanged and can be written again. A failure that a function filling the batch could not report
+/// is reported here, and nothing is written.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_write(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    batch: Option<&mut auradb_writebatch_t>,
+    errptr: *mut *mut c_char,
+) {
+    on_db(db, errptr, |db| {
+        let batch = present_mut(batch)?.complete()?;
+        db.db.write(batch, &present(options)?.options)
+    });
+}
