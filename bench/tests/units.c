@@ -123,7 +123,9 @@ static void presence_agrees_with_an_array(void) {
     EXPECT(presence_load(&loaded, name), "saved file");
     EXPECT(loaded.universe == KEYS && presence_count(&loaded) == presence_count(&presence), "loaded");
     presence_forget(name);
-    EXPECT(!presence_load(&presence, name), "forgotten file");
+    presence_destroy(&loaded);
+    presence_destroy(&presence);
+    EXPECT(!presence_load(&loaded, name), "forgotten file");
 }
 
 static void sizes_are_read(void) {
