@@ -31,7 +31,8 @@ pub(super) fn read(
     fill_cache: bool,
     allow_io: bool,
 ) -> Result<ValueBytes> {
-    let cache_key = CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
+    let cache_key =
+        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
     if let Some(cache) = &log.options.cache
         && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
         && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
@@ -43,7 +44,9 @@ pub(super) fn read(
     }
     let Some(segment) = log.registry.get(pointer.segment) else {
         let path = log.registry.path(pointer.segment);
-        return Err(corruption(&path, pointer, "the segment does not exist").with_subcode(Subcode::MissingFile));
+        return Err(
+            corruption(&path, pointer, "the segment does not exist").with_subcode(Subcode::MissingFile)
+        );
     };
     log.values_read.fetch_add(1, Ordering::Relaxed);
     let path = segment.file.file().path();
@@ -82,7 +85,8 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
 #[cold]
 fn corruption(path: &std::path::Path, pointer: &ValuePointer, what: &str) -> Error {
     let len = pointer.record_len;
-    let message = format!("{what} (a record of {len} bytes); restore from a backup, or delete or overwrite the key");
+    let message =
+        format!("{what} (a record of {len} bytes); restore from a backup, or delete or overwrite the key");
     Error::corruption(path, pointer.offset, message)
 }
 
@@ -113,7 +117,9 @@ fn read_record_twice(
     // Before anything is allocated.
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
-        return Err(Failure::Mismatch(format!("the pointer leads out of the segment: to {end} of {len} bytes")));
+        return Err(Failure::Mismatch(format!(
+            "the pointer leads out of the segment: to {end} of {len} bytes"
+        )));
     }
     read_record(segment, pointer, column_family, key).or_else(|_| {
         segment.file.file().drop_cache();
