@@ -16,6 +16,8 @@
 //!   was damaged. Leftovers of `create` are `NNNNNN.tmp`, which the open removes.
 
 mod format;
+#[cfg(test)]
+mod power_loss_tests;
 mod replay;
 mod scan;
 #[cfg(test)]
