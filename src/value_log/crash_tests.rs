@@ -91,7 +91,7 @@ fn open_values(env: &Arc<dyn Env>, numbers: Arc<AtomicU64>) -> Result<Arc<ValueL
 
 fn new_wal(env: &Arc<dyn Env>, numbers: &AtomicU64, previous: Option<WalPosition>) -> Result<WalWriter> {
     let number = numbers.fetch_add(1, Ordering::Relaxed);
-    let options = WalWriterOptions { mapped: number % 2 == 0, capacity: 4096, buffer_size: 1024 };
+    let options = WalWriterOptions { mapped: number.is_multiple_of(2), capacity: 4096, buffer_size: 1024 };
     WalWriter::create(&**env, wal_dir(), &WalHeader { database: DATABASE, number, previous }, options)
 }
 

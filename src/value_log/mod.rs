@@ -11,7 +11,8 @@
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
 //!   the segment at the record before.
 //! - V2 segments are appended to only by the open that created them (R4).
-//! - V3 a segment's directory entry is durable before a pointer into it exists (R7).
+//! - V3 a segment's header and then its directory entry are durable before a pointer into it exists (R7). Leftovers
+//!   of creating one are `NNNNNN.tmp`, which the open removes.
 //! - V4 there is at most one `SegmentHandle` of a segment, ever: once it is gone, `hold` is `None` for good.
 
 mod compress;
@@ -176,8 +177,8 @@ impl ValueLog {
         self.registry.unheld()
     }
 
-    /// Segments found at open whose header is not whole, ascending: torn when they were created, or damaged since.
-    /// Their records verify by themselves. For the info log.
+    /// Segments found at open whose header is not whole, ascending: they were damaged. Their records verify by
+    /// themselves. For the info log.
     pub fn damaged_headers(&self) -> Vec<u64> {
         self.registry.damaged_headers()
     }

@@ -152,3 +152,41 @@ fn uncompressed(record: Vec<u8>, header: &RecordHeader) -> Option<Vec<u8>> {
     whole[..start].copy_from_slice(&record[..start]);
     decompress_into(header.codec, &record[start..], &mut whole[start..]).then_some(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::checksum::{bind, crc32_of};
+    use crate::base::compression::compress;
+
+    #[test]
+    fn a_cached_record_passes_for_its_own_pointer_and_key_only() {
+        let value = b"value ".repeat(100);
+        for codec in [Codec::None, Codec::Lz4] {
+            let stored = compress(codec, &value).unwrap_or(value.clone());
+            let (key_len, stored_len, value_len) = (3, stored.len() as u32, value.len() as u32);
+            let header = RecordHeader { key_len, stored_len, value_len, column_family: 7, codec };
+            let mut record = header.encode().to_vec();
+            let checksum = bind(crc32_of(&[&record[4..], b"key", &stored]), 5, 64);
+            record[..4].copy_from_slice(&checksum.to_le_bytes());
+            record.extend_from_slice(b"key");
+            record.extend_from_slice(&stored);
+            let record_len = record.len() as u32;
+            let pointer = ValuePointer { segment: 5, offset: 64, record_len, value_len, checksum };
+            assert_eq!(format::check_record(&record, &pointer, 7, b"key"), Ok(header));
+            let cached = uncompressed(record, &header).unwrap();
+            let range = range_in_cached(&cached, &pointer, 7, b"key").unwrap();
+            assert_eq!(cached[range], value);
+            let others = [
+                ValuePointer { checksum: checksum ^ 1, ..pointer },
+                ValuePointer { value_len: value_len - 1, ..pointer },
+            ];
+            assert!(others.iter().all(|other| range_in_cached(&cached, other, 7, b"key").is_none()));
+            assert!(range_in_cached(&cached, &pointer, 8, b"key").is_none());
+            assert!(range_in_cached(&cached, &pointer, 7, b"kez").is_none());
+            for len in 0..cached.len() {
+                assert!(range_in_cached(&cached[..len], &pointer, 7, b"key").is_none());
+            }
+        }
+    }
+}

@@ -101,24 +101,19 @@ impl Registry {
         path_of(&self.dir, FileKind::Segment(number))
     }
 
-    /// Creates a segment with a durable directory entry (V3). Its header is synced with the first records.
+    /// Creates a segment with a durable header and directory entry (V3).
     pub fn create(
         &self,
         env: &dyn Env,
         number: u64,
         database: &[u8; 16],
     ) -> Result<(Arc<Segment>, SegmentRef)> {
-        let path = self.path(number);
-        let made = env.open(&path, OpenMode::Create).and_then(|file| {
-            let header = format::encode_segment_header(database, number);
-            file.write_at(0, &[std::io::IoSlice::new(&header)])?;
-            env.sync_dir(&self.dir)?;
-            Ok(file)
-        });
-        let file = match made {
+        let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
+        let file = match self.create_file(env, number, database, &temporary, &path) {
             Ok(file) => file,
             Err(error) => {
                 // Nothing points into it; if it stays, the next open sweeps it.
+                let _ = env.remove_file(&temporary);
                 let _ = env.remove_file(&path);
                 return Err(error);
             }
@@ -126,7 +121,7 @@ impl Registry {
         let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
         let segment = Arc::new(Segment {
             number,
-            file: DurableFile::new(file, SEGMENT_HEADER_LEN, 0),
+            file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
             sealed: AtomicBool::new(false),
             created: true,
             header_damaged: false,
@@ -134,6 +129,25 @@ impl Registry {
         });
         self.segments.write().insert(number, segment.clone());
         Ok((segment, handle))
+    }
+
+    /// The file gets its name when its header is durable: what has the name and another identity was misplaced.
+    fn create_file(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+        temporary: &Path,
+        path: &Path,
+    ) -> Result<Arc<dyn File>> {
+        let file = env.open(temporary, OpenMode::Create)?;
+        file.write_at(0, &[std::io::IoSlice::new(&format::encode_segment_header(database, number))])?;
+        file.sync_data()?;
+        drop(file);
+        env.rename(temporary, path)?;
+        env.sync_dir(&self.dir)?;
+        // Under its own name, for messages.
+        env.open(path, OpenMode::ReadWrite)
     }
 
     #[inline]
@@ -227,7 +241,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Resul
     let mut len = file.len()?;
     let mut header_damaged = true;
     if len < SEGMENT_HEADER_LEN {
-        // Torn when it was created: there is no record in it.
+        // Cut since it was created: there is no record in it.
         len = 0;
     } else {
         let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
