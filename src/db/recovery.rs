@@ -62,6 +62,9 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         })
         .collect();
     let last_sequence = engine.durability.visible();
+    // A segment that one replayed memtable no longer needs may be named again by a later frame.
+    let all_segments: Vec<_> =
+        engine.value_log.segments().iter().filter_map(|segment| engine.value_log.hold(segment.number)).collect();
     let mut replay = Replay { engine, families, last_sequence: 0, batches: 0 };
     let mode = engine.options.recovery_mode;
     let report = wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| {
@@ -73,6 +76,7 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         let edit = counters_edit(last_sequence, engine.next_file_number.load(Ordering::Relaxed));
         engine.versions.apply(vec![edit], &engine.value_log)?;
     }
+    drop(all_segments);
     Ok(match report.ended_early {
         None => String::new(),
         Some((position, reason)) => format!(
@@ -269,7 +273,6 @@ fn flush(engine: &Engine, work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)>) -> Re
 pub(super) fn sweep(engine: &Engine) -> Result<()> {
     let found = Found::look(&*engine.env, &engine.directories)?;
     let tables = engine.versions.live_tables();
-    let unheld = engine.value_log.unheld_segments();
     let manifest = engine.versions.manifest_number();
     let first_new = engine.next_file_number.load(Ordering::Relaxed);
     for (dir, kind) in found.files {
@@ -285,8 +288,10 @@ pub(super) fn sweep(engine: &Engine) -> Result<()> {
             engine.env.remove_file(&path_of(&dir, kind))?;
         }
     }
-    for segment in unheld {
+    // With no manifest to replay nothing was held, else what nobody needs was let go after the replay.
+    for segment in engine.value_log.unheld_segments() {
         engine.value_log.remove(segment)?;
     }
+    engine.remove_obsolete_files();
     Ok(())
 }
