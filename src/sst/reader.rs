@@ -48,7 +48,7 @@ pub struct Table {
     filter: Option<BloomFilter>,
     /// Whether the filter's prefixes are those of the extractor in the options.
     prefixes_usable: bool,
-    model: Option<LearnedIndex>,
+    pub(super) model: Option<LearnedIndex>,
     tombstones: TombstoneList,
     model_counters: ModelCounters,
     memory_bytes: usize,

@@ -45,7 +45,7 @@ impl Alphabet {
     }
 
     fn is_full(&self) -> bool {
-        self.rank(255) == 255
+        [self.bits[0] | 1, self.bits[1], self.bits[2], self.bits[3]] == [u64::MAX; 4]
     }
 }
 
