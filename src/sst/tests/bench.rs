@@ -4,7 +4,7 @@
 use super::support::*;
 use crate::base::Result;
 use crate::base::{EntryKind, InternalKey};
-use crate::sst::block::Block;
+use crate::sst::block::{Block, BlockCursor};
 use crate::sst::blocks::BlockSource;
 use crate::sst::{Table, TableOptions};
 use std::hint::black_box;
@@ -71,10 +71,19 @@ fn report(name: &str, keys: &[Vec<u8>], block_size: usize) {
                 iterator.next();
             }
         });
+        let step = fastest(entries.len(), || {
+            let mut cursor = BlockCursor::default();
+            for block in &resident.0 {
+                cursor.enter(block.clone(), 0);
+                while cursor.step_forward() {
+                    black_box((cursor.key(), cursor.value()));
+                }
+            }
+        });
         let properties = table.properties();
         println!(
             "{name:>14}, {block_size:>6} B blocks, model {learned_index:>5}: find {find:6.0} ns, filter {filter:4.0} ns, \
-             next {next:4.1} ns, build {build_cost:4.0} ns/entry; fence {} B, model {} B, {} segments, error {}, \
+             next {next:4.1} ns (loaded block: {step:4.1}), build {build_cost:4.0} ns/entry; fence {} B, model {} B, {} segments, error {}, \
              hits {}, fallbacks {}",
             properties.index_bytes,
             properties.model_bytes,
