@@ -1,7 +1,7 @@
 //! Gathers the entries of one data block and writes its contents. See `block::format`.
 //!
-//! Keys and values are kept in two columns as they come; when the block is full, the prefix that first and last
-//! user key share (and so, in byte order, all of them) is cut from every key.
+//! Keys and values are kept in two columns as they come; when the block is full, the prefix that first and
+//! last user key share (and so, in byte order, all of them) is cut from every key.
 
 use crate::base::coding::put_u32;
 use crate::base::key::{TRAILER_LEN, user_key};

@@ -6,15 +6,16 @@
 //! prefix   := the user-key bytes that all keys of the block begin with, once
 //! keys     := (internal key without the prefix: rest of the user key | trailer:u64)*, in order, without gaps
 //! values   := value*, in the same order, without gaps
-//! starts   := nothing                              where width = 0: every element of the column is equally long,
-//!           | (start:u16 or u32){count + 1}        where width = 2 or 4: offsets in the column; the last = its length
+//! starts   := nothing                          where width = 0: all elements of the column are equally long
+//!           | (start:u16 or u32){count + 1}    where width = 2 or 4: offsets in the column; the last its length
 //! ```
 //!
-//! There is nothing to decode from neighbours: slot i is found by a multiplication or by one read of two starts.
-//! Header and prefix share a cache line. Keys stand together, so that a search touches few cache lines, and keys and values of one length (fixed-size
-//! keys, counters, pointers of one size) need no starts at all. With a comparator that is not bytewise the prefix
-//! is empty. `Block::check` validates all of this once for each read from the device, and every access is
-//! bounds-checked besides; `Block::trust` re-reads the header of a block that passed before (one from the cache).
+//! There is nothing to decode from neighbours: slot i is found by a multiplication or by one read of two
+//! starts. Header and prefix share a cache line. Keys stand together, so that a search touches few cache
+//! lines, and keys and values of one length (fixed-size keys, counters, pointers of one size) need no starts
+//! at all. With a comparator that is not bytewise the prefix is empty. `Block::check` validates all of this
+//! once for each read from the device, and every access is bounds-checked besides; `Block::trust` re-reads
+//! the header of a block that passed before (one from the cache).
 
 use crate::base::coding::get_u32;
 use crate::base::key::TRAILER_LEN;
@@ -208,7 +209,8 @@ impl Block {
         key.extend_from_slice(&self.buffer[self.key_range(slot)]);
     }
 
-    /// Sequence and kind of `slot`, with `user_key` given by the caller who knows it; `None` for unknown kinds.
+    /// Sequence and kind of `slot`, with `user_key` given by the caller who knows it; `None` for unknown
+    /// kinds.
     #[inline]
     pub fn parse_with<'a>(&self, slot: usize, user_key: &'a [u8]) -> Option<ParsedKey<'a>> {
         let (_, trailer) = self.key_suffix(slot);

@@ -82,9 +82,9 @@ fn report(name: &str, keys: &[Vec<u8>], block_size: usize) {
         });
         let properties = table.properties();
         println!(
-            "{name:>14}, {block_size:>6} B blocks, model {learned_index:>5}: find {find:6.0} ns, filter {filter:4.0} ns, \
-             next {next:4.1} ns (loaded block: {step:4.1}), build {build_cost:4.0} ns/entry; fence {} B, model {} B, {} segments, error {}, \
-             hits {}, fallbacks {}",
+            "{name:>14}, {block_size:>6} B blocks, model {learned_index:>5}: find {find:6.0} ns, \
+             filter {filter:4.0} ns, next {next:4.1} ns (loaded block: {step:4.1}), \
+             build {build_cost:4.0} ns/entry; fence {} B, model {} B, {} segments, error {}, hits {}, fallbacks {}",
             properties.index_bytes,
             properties.model_bytes,
             properties.model_segments,
