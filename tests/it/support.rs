@@ -4,6 +4,7 @@ pub mod check;
 pub mod reference;
 pub mod settings;
 
+use auradb::env::simulated::SimEnv;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -80,6 +81,13 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String>
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
+}
+
+/// The first operation since point `from` of the journal that changed something. Syncing what others wrote is not
+/// one: what is read must be on the device.
+pub fn written(env: &SimEnv, from: usize) -> Option<String> {
+    let operations = (from..env.journal_len()).map(|at| env.describe_operation(at));
+    operations.into_iter().find(|operation| !operation.starts_with("sync "))
 }
 
 /// A directory of the operating system that goes when dropped.
