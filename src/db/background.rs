@@ -60,7 +60,8 @@ impl Engine {
                 continue;
             }
             let version = Arc::clone(&family.view().version);
-            if let Some(plan) = compaction::pick(family.id, &version, &family.level_options(), &family.order) {
+            if let Some(plan) = compaction::pick(family.id, &version, &family.level_options(), &family.order)
+            {
                 state.compactions += 1;
                 return Some(Job::Compact(family, version, plan));
             }
@@ -238,7 +239,10 @@ impl Engine {
                 return Err(failure);
             }
             if self.env.runs_inline() {
-                return Err(Error::new(ErrorKind::Internal, "background work that was waited for is not due"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "background work that was waited for is not due",
+                ));
             }
             self.done.wait_for(&mut state, Duration::from_millis(100));
         }
@@ -267,6 +271,9 @@ pub(super) fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_string());
-    Error::new(ErrorKind::Internal, format!("panic in background work: {text}; reopen the database and report this"))
-        .with_subcode(Subcode::Panic)
+    Error::new(
+        ErrorKind::Internal,
+        format!("panic in background work: {text}; reopen the database and report this"),
+    )
+    .with_subcode(Subcode::Panic)
 }

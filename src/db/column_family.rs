@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 /// Makes a family: durable when it returns.
 pub(super) fn create(engine: &Engine, options: &ColumnFamilyOptions, name: &str) -> Result<Arc<Family>> {
     check_family(name, options)?;
+    let mut commit = engine.committer.lock();
     let _one = engine.install.lock();
     if engine.families.read().by_name.contains_key(name) {
         return Err(Error::invalid_argument(format!("Column family already exists: {name}")));
@@ -23,12 +24,12 @@ pub(super) fn create(engine: &Engine, options: &ColumnFamilyOptions, name: &str)
         column_family: id,
         create: Some((name.to_string(), options.comparator.name().to_string())),
         // Nothing written before it belongs to it.
-        flushed_sequence: Some(engine.durability.visible()),
+        flushed_sequence: Some(commit.last_sequence),
         ..VersionEdit::default()
     };
     engine.apply_edits(vec![edit])?;
     let version = engine.versions.current(id).expect("the family was just created");
-    Ok(add_family(engine, id, name, options.clone(), version))
+    Ok(add_family(engine, &mut commit, id, name, options.clone(), version))
 }
 
 /// Drops a family: durable when it returns. Live handles and iterators keep reading it; its files go with the last.
@@ -36,20 +37,21 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     if family.id == 0 {
         return Err(Error::invalid_argument("Can't drop default column family"));
     }
-    let _one = engine.install.lock();
+    // Under the commit lock no batch is half inserted.
+    let mut commit = engine.committer.lock();
+    let one = engine.install.lock();
     if family.is_dropped() {
         return Err(Error::invalid_argument("Column family already dropped!"));
     }
     let edit = VersionEdit { column_family: family.id, drop: true, ..VersionEdit::default() };
     engine.apply_edits(vec![edit])?;
-    // Under the commit lock: no batch is half inserted.
-    let mut commit = engine.committer.lock();
     family.dropped.store(true, Ordering::Release);
     commit.families.remove(&family.id);
     let mut families = engine.families.write();
     families.by_id.remove(&family.id);
     families.by_name.remove(&family.name);
     drop(families);
+    drop(one);
     drop(commit);
     update_log_limit(engine);
     engine.update_pressure();

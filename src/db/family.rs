@@ -105,7 +105,13 @@ impl Family {
     }
 
     /// How tables of `level` are written (and how any table is read: readers use the order and the cache only).
-    pub(super) fn table_options(&self, level: usize, bottommost: bool, cache: &Arc<Cache>, owner: u64) -> TableOptions {
+    pub(super) fn table_options(
+        &self,
+        level: usize,
+        bottommost: bool,
+        cache: &Arc<Cache>,
+        owner: u64,
+    ) -> TableOptions {
         table_options(&self.options.read(), level, bottommost, cache, owner)
     }
 }

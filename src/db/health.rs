@@ -83,7 +83,9 @@ impl HealthState {
                     "repair the cause, then call resume or reopen"
                 };
                 let subcode = if is_soft(&error) { Subcode::NoSpace } else { Subcode::ReadOnly };
-                Err(error.context(format!("the database takes no writes ({advice}) because")).with_subcode(subcode))
+                Err(error
+                    .context(format!("the database takes no writes ({advice}) because"))
+                    .with_subcode(subcode))
             }
         }
     }

@@ -17,8 +17,12 @@ use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
 use crate::version::{NewFile, Version, VersionEdit};
+use crate::write::CommitState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Sealed memtables to flush, oldest last, by family.
+pub(super) type FlushWork = [(Arc<Family>, Vec<Arc<WriteBuffer>>)];
 
 impl Engine {
     /// What a merge into `level` needs.
@@ -47,7 +51,12 @@ impl Engine {
     pub(super) fn flush_sealed(&self, families: &[Arc<Family>]) -> Result<()> {
         let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> =
             families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect();
-        let last = work.iter().flat_map(|(_, sealed)| sealed).map(|buffer| buffer.last_sequence()).max().unwrap_or(0);
+        let last = work
+            .iter()
+            .flat_map(|(_, sealed)| sealed)
+            .map(|buffer| buffer.last_sequence())
+            .max()
+            .unwrap_or(0);
         // Entries nobody may see yet must not make older versions look superseded.
         self.durability.wait(last)?;
         if self.families.read().by_id.len() > families.len() && self.durability.durable() < last {
@@ -57,14 +66,23 @@ impl Engine {
     }
 
     /// Writes the memtables as tables, installs them, and removes the logs they were in.
-    pub(super) fn flush_buffers(&self, work: &[(Arc<Family>, Vec<Arc<WriteBuffer>>)]) -> Result<()> {
-        self.flush_tables(work)?;
-        self.retire_logs();
-        Ok(())
+    pub(super) fn flush_buffers(&self, work: &FlushWork) -> Result<()> {
+        self.flush_tables(work, &|| self.first_needed_log(&self.committer.lock(), work))?;
+        self.retire_logs()
     }
 
-    /// Writes the memtables as tables and installs them. Takes no commit lock: recovery, resume and close hold it.
-    pub(super) fn flush_tables(&self, work: &[(Arc<Family>, Vec<Arc<WriteBuffer>>)]) -> Result<()> {
+    /// The first log still needed once `work` is in tables.
+    pub(super) fn first_needed_log(&self, commit: &CommitState, work: &FlushWork) -> Option<u64> {
+        self.committer.first_needed_log(commit, self.oldest_unflushed(work))
+    }
+
+    /// Writes the memtables as tables and installs them. `first_needed_log` is asked when the tables are written (the
+    /// commit lock is the caller's business: resume and close hold it).
+    pub(super) fn flush_tables(
+        &self,
+        work: &FlushWork,
+        first_needed_log: &dyn Fn() -> Option<u64>,
+    ) -> Result<()> {
         let started = self.env.now();
         let mut edits = Vec::with_capacity(work.len());
         for (family, sealed) in work {
@@ -94,10 +112,17 @@ impl Engine {
         segments.sort_unstable();
         segments.dedup();
         self.value_log.sync(Some(&segments))?;
+        if let Some(edit) = edits.first_mut() {
+            edit.min_wal = first_needed_log();
+        }
         self.install(edits, |family, view| {
             let flushed = work.iter().find(|(of, _)| of.id == family.id).map(|(_, sealed)| sealed.as_slice());
             let flushed = flushed.unwrap_or_default();
-            view.sealed.iter().filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone))).cloned().collect()
+            view.sealed
+                .iter()
+                .filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone)))
+                .cloned()
+                .collect()
         })
     }
 
@@ -113,11 +138,17 @@ impl Engine {
     }
 
     /// Runs a compaction and installs its outcome.
-    pub(super) fn compact(&self, family: &Arc<Family>, version: &Arc<Version>, plan: &CompactionPlan) -> Result<()> {
+    pub(super) fn compact(
+        &self,
+        family: &Arc<Family>,
+        version: &Arc<Version>,
+        plan: &CompactionPlan,
+    ) -> Result<()> {
         let started = self.env.now();
         let context = self.merge_context(family, plan.output_level, plan.bottommost);
         let edit = compaction::run(plan, version, &context, &family.level_options())?;
-        let (files, bytes) = (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
+        let (files, bytes) =
+            (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
         let outputs: Vec<u64> = edit.added.iter().map(|file| file.number).collect();
         let removed: Vec<u64> = edit.removed.iter().map(|(_, number)| *number).collect();
         if family.is_dropped() {
@@ -163,7 +194,9 @@ impl Engine {
         self.apply_edits(edits)?;
         let mut state = self.state.lock();
         for id in ids {
-            let (Some(family), Some(version)) = (self.family(id), self.versions.current(id)) else { continue };
+            let (Some(family), Some(version)) = (self.family(id), self.versions.current(id)) else {
+                continue;
+            };
             let old = family.view();
             let sealed = sealed(&family, &old);
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
@@ -174,32 +207,40 @@ impl Engine {
         Ok(())
     }
 
-    /// The smallest sequence number that is in a memtable only.
-    fn oldest_unflushed(&self) -> SequenceNumber {
+    /// The smallest sequence number that is in a memtable only, those of `work` not counted.
+    fn oldest_unflushed(&self, work: &FlushWork) -> SequenceNumber {
+        let in_work = |buffer: &Arc<WriteBuffer>| {
+            work.iter().flat_map(|(_, buffers)| buffers).any(|flushed| Arc::ptr_eq(flushed, buffer))
+        };
         self.all_families()
             .iter()
             .filter(|family| !family.is_dropped())
             .flat_map(|family| {
-                family.view().buffers().map(|buffer| buffer.first_sequence()).collect::<Vec<SequenceNumber>>()
+                let view = family.view();
+                let kept = view.buffers().filter(|buffer| !in_work(buffer));
+                kept.map(|buffer| buffer.first_sequence()).collect::<Vec<SequenceNumber>>()
             })
             .min()
             .unwrap_or(u64::MAX)
     }
 
-    /// Removes the logs that hold nothing unflushed.
-    pub(super) fn retire_logs(&self) {
-        let retired = {
-            let mut commit = self.committer.lock();
-            // Under the commit lock no batch is between log and memtable.
-            let oldest = self.oldest_unflushed();
-            self.committer.retire_logs(&mut commit, oldest)
-        };
+    /// Removes the logs that hold nothing unflushed, after the manifest says that they are not needed.
+    pub(super) fn retire_logs(&self) -> Result<()> {
+        // Under the commit lock no batch is between log and memtable.
+        let needed = self.first_needed_log(&self.committer.lock(), &[]);
+        if needed.is_some_and(|needed| needed > self.versions.min_wal()) {
+            // Two flushes at once each counted the other's memtables as unflushed.
+            let _one = self.install.lock();
+            self.apply_edits(vec![VersionEdit { min_wal: needed, ..VersionEdit::default() }])?;
+        }
+        let retired = self.committer.retire_logs(&mut self.committer.lock(), self.versions.min_wal());
         for number in retired {
             let path = path_of(&self.directories.wal, FileKind::Wal(number));
             if let Err(error) = self.env.remove_file(&path) {
                 self.log(LogLevel::Warn, format_args!("a log file no longer needed stays for now: {error}"));
             }
         }
+        Ok(())
     }
 
     /// Removes tables and segments that nothing refers to any more.

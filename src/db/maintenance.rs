@@ -5,7 +5,7 @@ use super::options::CompactRangeOptions;
 use super::state::Engine;
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{ErrorKind, Result};
 use crate::compaction;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::version::VersionEdit;
@@ -22,7 +22,9 @@ impl Engine {
             self.versions.reset_manifest()?;
             self.manifest_failed.store(false, Ordering::Release);
         }
-        self.versions.apply(edits, &self.value_log).inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
+        self.versions
+            .apply(edits, &self.value_log)
+            .inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
     }
 
     /// Seals the active memtables of `families`; with `wait`, until they and those sealed before are flushed.
@@ -74,7 +76,8 @@ impl Engine {
         self.check_writes()?;
         self.flush(std::slice::from_ref(family), true)?;
         let level_options = family.level_options();
-        let holds = |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
+        let holds =
+            |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
         let Some(last) = (0..level_options.levels).rev().find(|level| holds(*level)) else { return Ok(()) };
         let has_filter = {
             let options = family.options.read();
@@ -106,7 +109,8 @@ impl Engine {
             let planned = {
                 let mut state = self.state.lock();
                 let version = Arc::clone(&family.view().version);
-                let plan = compaction::plan_range(family.id, &version, level, output, begin, end, &family.order);
+                let plan =
+                    compaction::plan_range(family.id, &version, level, output, begin, end, &family.order);
                 if matches!(plan, Ok(Some(_))) {
                     state.manual += 1;
                 }
@@ -142,7 +146,9 @@ impl Engine {
     /// whose segment failed to sync may be lost on the device, so that needs a reopen, which checks them.
     pub(super) fn resume(&self) -> Result<()> {
         self.check_open()?;
-        let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else { return Ok(()) };
+        let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else {
+            return Ok(());
+        };
         if failure.subcode() == Subcode::Panic || failure.is_corruption() {
             return Err(failure.context("resume cannot repair this; reopen the database"));
         }
@@ -167,14 +173,14 @@ impl Engine {
             .collect();
         // No commit runs and background work is held back by the failure, so nothing else flushes these.
         if !work.is_empty() {
-            self.flush_tables(&work)?;
+            self.flush_tables(&work, &|| self.first_needed_log(&commit, &work))?;
         }
         let position = WalPosition { log: self.next_file_number.load(Ordering::Relaxed), offset: 0 };
         self.durability.recovered(position);
         self.health.clear();
         drop(commit);
         self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
-        self.retire_logs();
+        self.retire_logs()?;
         let mut state = self.state.lock();
         state.retry_at = None;
         state.look_for_compactions = true;
@@ -202,7 +208,10 @@ impl Engine {
 
     fn seal_logs(&self) -> Result<()> {
         if let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) {
-            self.log(LogLevel::Warn, format_args!("closed after a failure; the next open recovers: {failure}"));
+            self.log(
+                LogLevel::Warn,
+                format_args!("closed after a failure; the next open recovers: {failure}"),
+            );
             return Ok(());
         }
         self.durability.sync()?;
@@ -221,7 +230,7 @@ impl Engine {
         }
         if !unlogged.is_empty() {
             self.cancel.store(false, Ordering::Release);
-            self.flush_tables(&unlogged)?;
+            self.flush_tables(&unlogged, &|| self.first_needed_log(&commit, &unlogged))?;
         }
         let sealed_wals = self.committer.finish_log(&mut commit)?;
         let last_sequence = Some(commit.last_sequence);

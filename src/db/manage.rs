@@ -44,7 +44,9 @@ pub(super) fn destroy(options: &Options, path: &Path) -> Result<()> {
     // CURRENT goes last but for the lock: until then a second destroy can finish an interrupted one.
     let (last, first): (Vec<_>, Vec<_>) =
         found.files.into_iter().partition(|(_, kind)| matches!(kind, FileKind::Current | FileKind::Lock));
-    for (dir, kind) in first.into_iter().chain(last.into_iter().filter(|(_, kind)| *kind == FileKind::Current)) {
+    for (dir, kind) in
+        first.into_iter().chain(last.into_iter().filter(|(_, kind)| *kind == FileKind::Current))
+    {
         env.remove_file(&path_of(&dir, kind))?;
     }
     drop(lock);

@@ -25,7 +25,7 @@ use crate::env::{self, Env};
 use crate::read::ReadView;
 use crate::value_log::{ValueLog, ValueLogOptions};
 use crate::version::{ManifestState, Version, VersionEdit, VersionSet, VersionSetContext};
-use crate::write::{Committer, Durability, FamilyTarget, Separator, Throttle, WalSettings};
+use crate::write::{CommitState, Committer, Durability, FamilyTarget, Separator, Throttle, WalSettings};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::cmp::Ordering as KeyOrder;
 use std::path::Path;
@@ -81,7 +81,8 @@ impl Found {
     }
 
     fn data_file(&self) -> Option<std::path::PathBuf> {
-        let data = |kind: &FileKind| matches!(kind, FileKind::Wal(_) | FileKind::Segment(_) | FileKind::Table(_));
+        let data =
+            |kind: &FileKind| matches!(kind, FileKind::Wal(_) | FileKind::Segment(_) | FileKind::Table(_));
         self.files.iter().find(|(_, kind)| data(kind)).map(|(dir, kind)| path_of(dir, *kind))
     }
 }
@@ -129,14 +130,20 @@ pub(super) fn open(
         match VersionSet::read_manifest(&*env, path) {
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
-            Ok(_) => return Err(Error::invalid_argument(format!("{}: created by somebody else meanwhile", path.display()))),
+            Ok(_) => {
+                return Err(Error::invalid_argument(format!(
+                    "{}: created by somebody else meanwhile",
+                    path.display()
+                )));
+            }
         }
     }
     let found = Found::look(&*env, &directories)?;
     let state = if exists { Some(VersionSet::read_manifest(&*env, path)?) } else { None };
     let database = state.as_ref().map_or_else(|| new_identity(&*env), |state| state.database);
     let next_file_number = Arc::new(AtomicU64::new(found.largest_number() + 1));
-    let plan = Plan { env, options, directories, read_only, state: state.clone(), database, next_file_number };
+    let plan =
+        Plan { env, options, directories, read_only, state: state.clone(), database, next_file_number };
     let (engine, families) = assemble(plan, named)?;
     *engine.lock.lock() = lock;
     start(&engine, state.as_ref(), &found)?;
@@ -145,7 +152,9 @@ pub(super) fn open(
 
 fn check_names(named: &[(String, ColumnFamilyOptions)]) -> Result<()> {
     if !named.iter().any(|(name, _)| name == DEFAULT_COLUMN_FAMILY) {
-        return Err(Error::invalid_argument("Default column family not specified: name the family \"default\" too"));
+        return Err(Error::invalid_argument(
+            "Default column family not specified: name the family \"default\" too",
+        ));
     }
     for (at, (name, options)) in named.iter().enumerate() {
         if named[..at].iter().any(|(other, _)| other == name) {
@@ -226,7 +235,8 @@ type Matched = (Vec<(u32, String, ColumnFamilyOptions)>, Vec<(String, ColumnFami
 fn match_families(plan: &Plan, named: &[(String, ColumnFamilyOptions)]) -> Result<Matched> {
     let Some(state) = &plan.state else {
         let default = named.iter().find(|(name, _)| name == DEFAULT_COLUMN_FAMILY).expect("checked before");
-        let others: Vec<_> = named.iter().filter(|(name, _)| name != DEFAULT_COLUMN_FAMILY).cloned().collect();
+        let others: Vec<_> =
+            named.iter().filter(|(name, _)| name != DEFAULT_COLUMN_FAMILY).cloned().collect();
         let existing = vec![(0, default.0.clone(), default.1.clone())];
         return check_creation(plan, others).map(|others| (existing, others));
     };
@@ -253,8 +263,11 @@ fn match_families(plan: &Plan, named: &[(String, ColumnFamilyOptions)]) -> Resul
     if !unopened.is_empty() {
         return Err(Error::invalid_argument(format!("Column families not opened: {}", unopened.join(", "))));
     }
-    let missing: Vec<_> =
-        named.iter().filter(|(name, _)| !existing.iter().any(|(_, found, _)| found == name)).cloned().collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|(name, _)| !existing.iter().any(|(_, found, _)| found == name))
+        .cloned()
+        .collect();
     check_creation(plan, missing).map(|missing| (existing, missing))
 }
 
@@ -301,10 +314,11 @@ fn assemble(plan: Plan, named: &[(String, ColumnFamilyOptions)]) -> Result<(Arc<
     for family in versions.column_families() {
         last_sequence = last_sequence.max(family.flushed_sequence);
     }
-    let engine = build_engine(plan, cache, value_cache, owner, value_log, versions, table_options_map, last_sequence)?;
+    let engine =
+        build_engine(plan, cache, value_cache, owner, value_log, versions, table_options_map, last_sequence)?;
     for (id, name, options) in existing {
         let version = engine.versions.current(id).unwrap_or_else(|| Arc::new(Version::empty(options.levels)));
-        add_family(&engine, id, &name, options, version);
+        add_family(&engine, &mut engine.committer.lock(), id, &name, options, version);
     }
     let missing: Vec<_> = to_create;
     for (name, options) in missing {
@@ -429,13 +443,15 @@ fn build_engine(
 /// Puts a family, which the version set knows, into the engine.
 pub(super) fn add_family(
     engine: &Engine,
+    commit: &mut CommitState,
     id: u32,
     name: &str,
     options: ColumnFamilyOptions,
     version: Arc<Version>,
 ) -> Arc<Family> {
     let order = crate::base::InternalComparator::new(Arc::clone(&options.comparator));
-    let active = crate::memtable::write_buffer::WriteBuffer::new(crate::memtable::Structure::SkipList, &order);
+    let active =
+        crate::memtable::write_buffer::WriteBuffer::new(crate::memtable::Structure::SkipList, &order);
     let can_merge = options.merge_operator.is_some();
     let view = ReadView { active: Arc::clone(&active), sealed: Vec::new(), version };
     let threshold = engine.options.config.value_log.separation_threshold;
@@ -446,7 +462,7 @@ pub(super) fn add_family(
         families.by_id.insert(id, Arc::clone(&family));
         families.by_name.insert(name.to_string(), id);
     }
-    engine.committer.lock().families.insert(id, target);
+    commit.families.insert(id, target);
     update_log_limit(engine);
     family
 }

@@ -264,8 +264,8 @@ fn learned_index_text(engine: &Engine) -> String {
             error = error.max(of.model_error);
             entries += if of.model_bytes > 0 { of.entries } else { 0 };
             let used = file.table.model_stats();
-            hits += used.hits;
-            fallbacks += used.fallbacks;
+            hits += used.model_hits;
+            fallbacks += used.model_fallbacks;
         }
     }
     format!(
@@ -310,7 +310,11 @@ fn amplification_text(engine: &Engine) -> String {
 }
 
 /// About how many bytes of tables (and memtables) lie in each range.
-pub(super) fn approximate_sizes(family: &Family, ranges: &[(&[u8], &[u8])], include_memtables: bool) -> Vec<u64> {
+pub(super) fn approximate_sizes(
+    family: &Family,
+    ranges: &[(&[u8], &[u8])],
+    include_memtables: bool,
+) -> Vec<u64> {
     let view = family.view();
     ranges
         .iter()

@@ -11,7 +11,12 @@ pub(super) fn mode(options: &ReadOptions) -> ReadMode {
 
 impl Db {
     /// The value of a key.
-    pub fn get(&self, family: &ColumnFamily, key: &[u8], options: &ReadOptions) -> Result<Option<PinnedValue>> {
+    pub fn get(
+        &self,
+        family: &ColumnFamily,
+        key: &[u8],
+        options: &ReadOptions,
+    ) -> Result<Option<PinnedValue>> {
         let engine = self.engine();
         engine.check_open()?;
         let family = self.own(family)?;
@@ -35,7 +40,8 @@ impl Db {
                 .iter()
                 .map(|(handle, key)| {
                     let family = &handle.family;
-                    let view = &views.iter().find(|(id, _)| *id == family.id).expect("taken for every family").1;
+                    let view =
+                        &views.iter().find(|(id, _)| *id == family.id).expect("taken for every family").1;
                     get::get(view, &family.order, key, snapshot, &family.fold, mode(options))
                 })
                 .collect(),
@@ -58,7 +64,8 @@ impl Db {
         loop {
             let views: Vec<_> = distinct.iter().map(|family| (family.id, family.view())).collect();
             let snapshot = options.snapshot.unwrap_or_else(|| self.engine().durability.visible());
-            let unchanged = distinct.iter().zip(&views).all(|(family, (_, view))| Arc::ptr_eq(&family.view(), view));
+            let unchanged =
+                distinct.iter().zip(&views).all(|(family, (_, view))| Arc::ptr_eq(&family.view(), view));
             if unchanged {
                 return Ok((views, snapshot));
             }

@@ -46,8 +46,12 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
             engine.env.open(&file.path, OpenMode::ReadWrite)?.sync_data()?;
         }
     }
-    let flushed: HashMap<u32, SequenceNumber> =
-        engine.versions.column_families().into_iter().map(|family| (family.id, family.flushed_sequence)).collect();
+    let flushed: HashMap<u32, SequenceNumber> = engine
+        .versions
+        .column_families()
+        .into_iter()
+        .map(|family| (family.id, family.flushed_sequence))
+        .collect();
     let families = engine
         .all_families()
         .into_iter()
@@ -58,16 +62,21 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         })
         .collect();
     let last_sequence = engine.durability.visible();
+    // A segment that one replayed memtable no longer needs may be named again by a later frame.
+    let all_segments: Vec<_> =
+        engine.value_log.segments().iter().filter_map(|segment| engine.value_log.hold(segment.number)).collect();
     let mut replay = Replay { engine, families, last_sequence: 0, batches: 0 };
     let mode = engine.options.recovery_mode;
-    let report =
-        wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| replay.frame(frame.payload, frame.durable))?;
+    let report = wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| {
+        replay.frame(frame.payload, frame.durable)
+    })?;
     let last_sequence = last_sequence.max(replay.last_sequence);
     replay.finish(last_sequence)?;
     if !engine.read_only {
         let edit = counters_edit(last_sequence, engine.next_file_number.load(Ordering::Relaxed));
         engine.versions.apply(vec![edit], &engine.value_log)?;
     }
+    drop(all_segments);
     Ok(match report.ended_early {
         None => String::new(),
         Some((position, reason)) => format!(
@@ -108,9 +117,12 @@ fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<Ve
 }
 
 fn missing(path: &Path, what: &str) -> Error {
-    Error::new(ErrorKind::Corruption, format!("is missing: {what}; restore it, or run repair to go on without it"))
-        .in_file(path)
-        .with_subcode(crate::base::error::Subcode::MissingFile)
+    Error::new(
+        ErrorKind::Corruption,
+        format!("is missing: {what}; restore it, or run repair to go on without it"),
+    )
+    .in_file(path)
+    .with_subcode(crate::base::error::Subcode::MissingFile)
 }
 
 impl Replay<'_> {
@@ -163,7 +175,8 @@ impl Replay<'_> {
                 match self.engine.value_log.hold(pointer.segment) {
                     Some(hold) => holds.push((column_family, pointer.segment, hold)),
                     None => {
-                        let path = path_of(&self.engine.directories.value_log, FileKind::Segment(pointer.segment));
+                        let path =
+                            path_of(&self.engine.directories.value_log, FileKind::Segment(pointer.segment));
                         return Err(missing(&path, "a value-log segment that a logged write points into"));
                     }
                 }
@@ -182,10 +195,16 @@ impl Replay<'_> {
         for record in BatchIter::over(payload)? {
             let (family, kind, key, value) = match record? {
                 Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-                Record::Pointer { column_family, key, pointer } => (column_family, EntryKind::Pointer, key, pointer),
+                Record::Pointer { column_family, key, pointer } => {
+                    (column_family, EntryKind::Pointer, key, pointer)
+                }
                 Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-                Record::SingleDelete { column_family, key } => (column_family, EntryKind::SingleDelete, key, &[][..]),
-                Record::Merge { column_family, key, operand } => (column_family, EntryKind::Merge, key, operand),
+                Record::SingleDelete { column_family, key } => {
+                    (column_family, EntryKind::SingleDelete, key, &[][..])
+                }
+                Record::Merge { column_family, key, operand } => {
+                    (column_family, EntryKind::Merge, key, operand)
+                }
                 Record::RangeDelete { column_family, start, end } => {
                     (column_family, EntryKind::RangeDelete, start, end)
                 }
@@ -238,7 +257,8 @@ impl Replay<'_> {
 
 /// Flushes replayed memtables. Their segments were written by an earlier process: they are synced by name (W2).
 fn flush(engine: &Engine, work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)>) -> Result<()> {
-    let mut segments: Vec<u64> = work.iter().flat_map(|(_, buffers)| buffers).flat_map(|buffer| buffer.held()).collect();
+    let mut segments: Vec<u64> =
+        work.iter().flat_map(|(_, buffers)| buffers).flat_map(|buffer| buffer.held()).collect();
     segments.sort_unstable();
     segments.dedup();
     for segment in segments {
@@ -253,7 +273,6 @@ fn flush(engine: &Engine, work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)>) -> Re
 pub(super) fn sweep(engine: &Engine) -> Result<()> {
     let found = Found::look(&*engine.env, &engine.directories)?;
     let tables = engine.versions.live_tables();
-    let unheld = engine.value_log.unheld_segments();
     let manifest = engine.versions.manifest_number();
     let first_new = engine.next_file_number.load(Ordering::Relaxed);
     for (dir, kind) in found.files {
@@ -269,8 +288,10 @@ pub(super) fn sweep(engine: &Engine) -> Result<()> {
             engine.env.remove_file(&path_of(&dir, kind))?;
         }
     }
-    for segment in unheld {
+    // With no manifest to replay nothing was held, else what nobody needs was let go after the replay.
+    for segment in engine.value_log.unheld_segments() {
         engine.value_log.remove(segment)?;
     }
+    engine.remove_obsolete_files();
     Ok(())
 }

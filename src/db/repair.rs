@@ -39,7 +39,7 @@ pub(super) fn repair(options: &Options, path: &Path, named: &[(String, ColumnFam
     let next_file_number = Arc::new(AtomicU64::new(found.largest_number() + 1));
     let database = match &state {
         Some(state) => state.database,
-        None => ValueLog::database_of(&*env, &directories.value_log)?.unwrap_or([0; 16]),
+        None => [0; 16], // PENDING
     };
     let log_options = ValueLogOptions {
         dir: directories.value_log.clone(),
@@ -60,8 +60,12 @@ pub(super) fn repair(options: &Options, path: &Path, named: &[(String, ColumnFam
         Some(state) => edits_from_manifest(state, &env, &directories.sst, &value_log, &by_name)?,
         None => {
             let options = by_name(DEFAULT_COLUMN_FAMILY);
-            let salvage =
-                Salvage { env: Arc::clone(&env), sst_dir: directories.sst.clone(), options, value_log: Arc::clone(&value_log) };
+            let salvage = Salvage {
+                env: Arc::clone(&env),
+                sst_dir: directories.sst.clone(),
+                options,
+                value_log: Arc::clone(&value_log),
+            };
             vec![edit_from_tables(&salvage, &found)?]
         }
     };
@@ -172,7 +176,11 @@ impl Salvage {
             for used in &table.properties().segments {
                 let segments = self.value_log.segments();
                 if !segments.iter().any(|segment| segment.number == used.segment && segment.len >= used.end) {
-                    return Err(Error::corruption(&path, 0, format!("segment {:06} is missing or cut", used.segment)));
+                    return Err(Error::corruption(
+                        &path,
+                        0,
+                        format!("segment {:06} is missing or cut", used.segment),
+                    ));
                 }
             }
             Ok(table)

@@ -1,7 +1,7 @@
 //! The engine's parts and the locks between them.
 //!
-//! Locks, always taken in this order: `install` (one change of versions and views at a time), the commit lock
-//! (in `Committer`), `state` (background bookkeeping, and any change of a family's view). Readers take none of
+//! Locks, always taken in this order: the commit lock (in `Committer`), `install` (one change of versions and views
+//! at a time), `state` (background bookkeeping, and any change of a family's view). Readers take none of
 //! them: they clone the family's view and load the visible sequence number.
 //!
 //! Invariant D1: a version and the memtables it replaces change in one `set_view`: no reader sees an entry twice or
@@ -18,7 +18,7 @@ use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
 use crate::env::{Env, FileLock, Joinable};
 use crate::value_log::ValueLog;
-use crate::version::VersionSet;
+use crate::version::{VersionEdit, VersionSet};
 use crate::write::commit::{CommitState, Owner};
 use crate::write::separate::Thresholds;
 use crate::write::{Committer, Durability, Separator, Throttle};
@@ -135,7 +135,9 @@ impl Engine {
     pub(super) fn check_writes(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
-            return Err(Error::not_implemented("Not supported operation in read only mode: open the database for writing"));
+            return Err(Error::not_implemented(
+                "Not supported operation in read only mode: open the database for writing",
+            ));
         }
         self.health.check()
     }
@@ -183,6 +185,17 @@ impl Owner for Engine {
 
     fn next_file_number(&self) -> u64 {
         self.next_file_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn log_started(&self, number: u64) -> Result<()> {
+        // Touches no family, so no view changes and the install lock is not needed.
+        if self.manifest_failed.load(Ordering::Acquire) {
+            self.versions.reset_manifest()?;
+            self.manifest_failed.store(false, Ordering::Release);
+        }
+        let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
+        let applied = self.versions.apply(vec![edit], &self.value_log);
+        applied.inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -56,7 +56,9 @@ impl Db {
         pointer.encode(&mut encoded);
         engine.user_bytes.fetch_add((key.len() + value.len()) as u64, Ordering::Relaxed);
         let hold: Hold = segment;
-        self.commit_one(family, vec![(pointer.segment, hold)], options, |batch| batch.put_pointer(id, key, &encoded))
+        self.commit_one(family, vec![(pointer.segment, hold)], options, |batch| {
+            batch.put_pointer(id, key, &encoded)
+        })
     }
 
     /// Deletes one key.
@@ -81,13 +83,23 @@ impl Db {
     ) -> Result<()> {
         let own = self.own(family)?;
         if own.order.compare_user(start, end).is_gt() {
-            return Err(Error::invalid_argument("end key comes before start key: give the range in key order"));
+            return Err(Error::invalid_argument(
+                "end key comes before start key: give the range in key order",
+            ));
         }
-        self.write_one(family, start.len() + end.len(), options, |batch| batch.delete_range(own.id, start, end))
+        self.write_one(family, start.len() + end.len(), options, |batch| {
+            batch.delete_range(own.id, start, end)
+        })
     }
 
     /// Adds a merge operand; `InvalidArgument` without a merge operator.
-    pub fn merge(&self, family: &ColumnFamily, key: &[u8], operand: &[u8], options: &WriteOptions) -> Result<()> {
+    pub fn merge(
+        &self,
+        family: &ColumnFamily,
+        key: &[u8],
+        operand: &[u8],
+        options: &WriteOptions,
+    ) -> Result<()> {
         let own = self.own(family)?;
         check_merge_operator(own)?;
         self.write_one(family, operand.len(), options, |batch| batch.merge(own.id, key, operand))
@@ -144,7 +156,9 @@ impl Engine {
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {
         if options.sync && options.disable_wal {
-            return Err(Error::invalid_argument("Sync writes has to enable WAL: set only one of sync and disable_wal"));
+            return Err(Error::invalid_argument(
+                "Sync writes has to enable WAL: set only one of sync and disable_wal",
+            ));
         }
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
         let outcome = self.committer.commit(prepared, how, self).map(|_| ());
@@ -161,9 +175,10 @@ impl Engine {
 
     /// Refuses merge operands for families without an operator.
     fn check_merges(&self, prepared: &Prepared<'_>, batch: &WriteBatch) -> Result<()> {
-        let lacking = prepared.families.iter().any(|id| {
-            self.family(*id).is_some_and(|family| family.fold.merge_operator.is_none())
-        });
+        let lacking = prepared
+            .families
+            .iter()
+            .any(|id| self.family(*id).is_some_and(|family| family.fold.merge_operator.is_none()));
         if !lacking || !batch.has_merge() {
             return Ok(());
         }
@@ -190,7 +205,10 @@ fn check_merge_operator(family: &Arc<Family>) -> Result<()> {
 
 fn check_len(what: &str, bytes: &[u8]) -> Result<()> {
     if bytes.len() >= (u32::MAX / 2) as usize {
-        return Err(Error::invalid_argument(format!("{what} of {} bytes: the limit is 2 GiB less one", bytes.len())));
+        return Err(Error::invalid_argument(format!(
+            "{what} of {} bytes: the limit is 2 GiB less one",
+            bytes.len()
+        )));
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 mod arena;
 mod range_deletions;
 pub mod skiplist;
-pub mod write_buffer;
 #[cfg(test)]
 mod tests;
+pub mod write_buffer;
 
 pub use range_deletions::RangeDeletions;
 

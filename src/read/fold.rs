@@ -25,7 +25,10 @@ impl FoldContext {
         let pointer = ValuePointer::decode(encoded).ok_or_else(|| {
             Error::new(
                 ErrorKind::Corruption,
-                format!("value pointer of key {:?} is malformed; restore from a backup", key.escape_ascii().to_string()),
+                format!(
+                    "value pointer of key {:?} is malformed; restore from a backup",
+                    key.escape_ascii().to_string()
+                ),
             )
         })?;
         let value = self.value_log.read(&pointer, self.column_family, key, mode.fill_cache, mode.allow_io)?;

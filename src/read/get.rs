@@ -1,9 +1,9 @@
 //! Point lookups: from the newest source to the oldest, until a base value, a deletion or the end of history.
 
+use super::ReadMode;
 use super::fold::FoldContext;
 use super::pinned::PinnedValue;
 use super::view::ReadView;
-use super::ReadMode;
 use crate::base::{EntryKind, InternalComparator, InternalKey, Result, SequenceNumber};
 use crate::sst::{Pin, TableRead};
 

@@ -11,7 +11,8 @@ use super::fold::FoldContext;
 use crate::base::key::MAX_SEQUENCE;
 use crate::base::range_tombstone::TombstoneList;
 use crate::base::{
-    EntryKind, Error, ErrorKind, InternalComparator, InternalKey, ParsedKey, Result, SequenceNumber, SliceTransform,
+    EntryKind, Error, ErrorKind, InternalComparator, InternalKey, ParsedKey, Result, SequenceNumber,
+    SliceTransform,
 };
 use crate::iterator::InternalIterator;
 use std::cmp::Ordering;
@@ -119,7 +120,9 @@ impl ScanIterator {
     /// The value shown; reads the value log on first use. After a failed read the iterator is not valid.
     pub fn value(&mut self) -> &[u8] {
         let read = match &self.current {
-            Current::Inner { pointer: true } => Some(self.fold.resolve(self.key(), self.inner.value(), self.mode)),
+            Current::Inner { pointer: true } => {
+                Some(self.fold.resolve(self.key(), self.inner.value(), self.mode))
+            }
             Current::Pointer(encoded) => Some(self.fold.resolve(&self.key, encoded, self.mode)),
             _ => None,
         };
@@ -288,7 +291,9 @@ impl ScanIterator {
     }
 
     fn covering(&self, user_key: &[u8]) -> SequenceNumber {
-        self.tombstones.as_ref().map_or(0, |list| list.covering_sequence(user_key, self.snapshot, &self.order))
+        self.tombstones
+            .as_ref()
+            .map_or(0, |list| list.covering_sequence(user_key, self.snapshot, &self.order))
     }
 
     /// From the inner position on, to the first key shown. With `skipping`, versions of `self.key` are passed over.
@@ -455,5 +460,8 @@ impl ScanIterator {
 }
 
 fn bad_key() -> Error {
-    Error::new(ErrorKind::Corruption, "a table holds a malformed internal key; run repair or restore from a backup")
+    Error::new(
+        ErrorKind::Corruption,
+        "a table holds a malformed internal key; run repair or restore from a backup",
+    )
 }

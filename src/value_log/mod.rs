@@ -1,11 +1,41 @@
 //! Big values, each written once: segments, append queues, verified reads.
+//!
+//! 1. `append` compresses and checksums in the caller's thread, then takes a queue that is free; each queue has one
+//!    segment open for append. The record is in the file when the pointer is returned.
+//! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
+//!    retires that log (W2).
+//! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
+//! 4. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//!
+//! Invariants:
+//! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
+//!   the segment at the record before.
+//! - V2 segments are appended to only by the open that created them (R4).
+//! - V3 a segment's header and then its directory entry are durable before a pointer into it exists (R7). Leftovers
+//!   of creating one are `NNNNNN.tmp`, which the open removes.
+//! - V4 there is at most one `SegmentHandle` of a segment, ever: once it is gone, `hold` is `None` for good.
+
+mod compress;
+#[cfg(test)]
+mod crash_tests;
+mod format;
+mod reader;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub use segments::{SegmentHandle, SegmentRef};
 
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
 use crate::env::Env;
+use segments::Registry;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use writer::Queues;
 
 /// How the value log works.
 #[derive(Clone)]
@@ -14,7 +44,7 @@ pub struct ValueLogOptions {
     pub dir: PathBuf,
     /// The database's identity, in each segment's header.
     pub database: [u8; 16],
-    /// Bytes at which a segment is sealed.
+    /// Bytes at which a segment is sealed. A larger record has a segment of its own.
     pub max_segment_size: u64,
     /// Segments open for append at once.
     pub write_queues: usize,
@@ -26,21 +56,6 @@ pub struct ValueLogOptions {
     pub cache_owner: u64,
 }
 
-/// Keeps a segment's file from being removed. Held by memtables, table metadata and writes in flight.
-/// When the last one of a sealed segment goes, the segment's number is queued for removal.
-pub struct SegmentHandle {
-    _private: (),
-}
-/// A shared hold on a segment.
-pub type SegmentRef = Arc<SegmentHandle>;
-
-impl SegmentHandle {
-    /// The segment's file number.
-    pub fn number(&self) -> u64 {
-        todo!()
-    }
-}
-
 /// A value read: the bytes, kept alive without a copy.
 #[derive(Clone, Debug)]
 pub struct ValueBytes {
@@ -48,6 +63,14 @@ pub struct ValueBytes {
     pub buffer: Buffer,
     /// Where in it the value stands.
     pub range: std::ops::Range<usize>,
+}
+
+impl ValueBytes {
+    /// The value.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
 }
 
 /// What is known of a segment.
@@ -78,36 +101,54 @@ pub struct ValueLogStats {
 
 /// The value log of one database. All methods may be called from any thread.
 pub struct ValueLog {
-    _private: (),
+    env: Arc<dyn Env>,
+    options: ValueLogOptions,
+    codec: AtomicU8,
+    registry: Registry,
+    queues: Queues,
+    syncs: AtomicU64,
+    values_read: AtomicU64,
 }
 
 impl ValueLog {
     /// Opens the log; existing segments become sealed (R4), new ones take numbers from `next_file_number`.
+    /// A segment of another database or of another number is a `Corruption` naming the file.
     pub fn open(
         env: Arc<dyn Env>,
         options: ValueLogOptions,
         next_file_number: Arc<AtomicU64>,
     ) -> Result<Arc<ValueLog>> {
-        todo!()
+        let registry = Registry::open(&*env, &options.dir, &options.database)?;
+        let queues = Queues::new(options.write_queues, next_file_number);
+        let codec = AtomicU8::new(options.codec as u8);
+        let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Arc::new(ValueLog { env, options, codec, registry, queues, syncs, values_read }))
     }
+
     /// Appends one value. The bytes are in the file (page cache) when it returns. Compresses and checksums in the
     /// calling thread outside any lock. A failed append seals the segment; the next one goes to a new segment.
     pub fn append(&self, column_family: u32, key: &[u8], value: &[u8]) -> Result<(ValuePointer, SegmentRef)> {
-        todo!()
+        writer::append(self, column_family, key, value)
     }
+
     /// Makes everything appended before the call durable (W1, W2), in the named segments or in all. A failure is
-    /// final for that segment: it is sealed, and every later sync that must cover it fails.
+    /// final for that segment: it is sealed, and every later sync that must cover it fails with subcode
+    /// `SyncUnknown`. Numbers of segments that are gone are left out: nothing points into them.
     pub fn sync(&self, segments: Option<&[u64]>) -> Result<()> {
-        todo!()
+        writer::sync(self, segments)
     }
+
     /// (segment, durable up to) of every segment that is open or that has been synced since open, ascending.
     pub fn durable_marks(&self) -> Vec<(u64, u64)> {
-        todo!()
+        self.registry.durable_marks()
     }
-    /// A hold on an existing segment; `None` if there is none of the number.
+
+    /// A hold on an existing segment; `None` if there is none of the number, or if the last hold of it has gone.
+    /// During recovery keep the first hold of a segment until all its owners have taken theirs.
     pub fn hold(&self, segment: u64) -> Option<SegmentRef> {
-        todo!()
+        self.registry.hold(segment)
     }
+
     /// Reads and verifies the value of `key`: checksum, place, column family and key must all match, else
     /// `Corruption` naming segment and offset. `allow_io` false: a cache miss is `Incomplete`.
     pub fn read(
@@ -118,30 +159,55 @@ impl ValueLog {
         fill_cache: bool,
         allow_io: bool,
     ) -> Result<ValueBytes> {
-        todo!()
+        reader::read(self, pointer, column_family, key, fill_cache, allow_io)
     }
+
     /// Whether the record `pointer` names is whole and belongs to `key` (for recovery). Errors are I/O errors only.
     pub fn verify(&self, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
-        todo!()
+        reader::verify(self, pointer, column_family, key)
     }
+
     /// Numbers of segments that nobody holds any more; each is reported once. The caller removes the files.
     pub fn take_obsolete(&self) -> Vec<u64> {
-        todo!()
+        self.registry.take_obsolete()
     }
+
+    /// Segments found at open that nobody has held since, ascending: after recovery, nothing points into them.
+    pub fn unheld_segments(&self) -> Vec<u64> {
+        self.registry.unheld()
+    }
+
+    /// Segments found at open whose header is not whole, ascending: they were damaged. Their records verify by
+    /// themselves. For the info log.
+    pub fn damaged_headers(&self) -> Vec<u64> {
+        self.registry.damaged_headers()
+    }
+
     /// All segments, ascending.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        todo!()
+        self.registry.infos()
     }
-    /// Removes a segment's file and closes its descriptor.
+
+    /// Removes a segment's file and closes its descriptor when the reads under way have finished. `Busy` if
+    /// somebody holds the segment.
     pub fn remove(&self, segment: u64) -> Result<()> {
-        todo!()
+        self.registry.remove(&*self.env, segment)
     }
+
     /// Counts.
     pub fn stats(&self) -> ValueLogStats {
-        todo!()
+        let mut stats = self.queues.stats();
+        stats.syncs = self.syncs.load(Ordering::Relaxed);
+        stats.values_read = self.values_read.load(Ordering::Relaxed);
+        stats
     }
+
     /// Changes the codec for values appended from now on.
     pub fn set_codec(&self, codec: Codec) {
-        todo!()
+        self.codec.store(codec as u8, Ordering::Relaxed);
+    }
+
+    fn codec(&self) -> Codec {
+        Codec::from_tag(self.codec.load(Ordering::Relaxed)).expect("only codecs are stored")
     }
 }

@@ -35,6 +35,8 @@ pub struct VersionEdit {
     pub last_sequence: Option<u64>,
     /// WAL files below this number are not needed.
     pub min_wal: Option<u64>,
+    /// A log file was started: until `min_wal` passes it, its absence is a loss.
+    pub started_wal: Option<u64>,
     /// At a clean close: (number, valid length) of each live WAL file. Holds until the next record.
     pub sealed_wals: Vec<(u64, u64)>,
 }

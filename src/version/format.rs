@@ -40,6 +40,7 @@ mod tag {
     pub(super) const SEALED_WAL: u64 = 9;
     pub(super) const NEXT_FILE_NUMBER: u64 = 10;
     pub(super) const NEXT_COLUMN_FAMILY: u64 = 11;
+    pub(super) const STARTED_WAL: u64 = 12;
 }
 
 /// The first record.
@@ -154,6 +155,7 @@ impl Changes {
             tag::LAST_SEQUENCE => edit.last_sequence = Some(from.varint()?),
             tag::MIN_WAL => edit.min_wal = Some(from.varint()?),
             tag::SEALED_WAL => edit.sealed_wals.push((from.varint()?, from.varint()?)),
+            tag::STARTED_WAL => edit.started_wal = Some(from.varint()?),
             tag::NEXT_FILE_NUMBER => self.next_file_number = Some(from.varint()?),
             tag::NEXT_COLUMN_FAMILY => self.next_column_family = Some(from.varint32()?),
             _ => return None,
@@ -204,6 +206,7 @@ fn encode_edit(edit: &VersionEdit) -> Vec<u8> {
     put_optional(&mut out, tag::FLUSHED_SEQUENCE, edit.flushed_sequence);
     put_optional(&mut out, tag::LAST_SEQUENCE, edit.last_sequence);
     put_optional(&mut out, tag::MIN_WAL, edit.min_wal);
+    put_optional(&mut out, tag::STARTED_WAL, edit.started_wal);
     for &(number, len) in &edit.sealed_wals {
         put_varint(&mut out, tag::SEALED_WAL);
         put_varint(&mut out, number);

@@ -15,6 +15,8 @@ pub struct ManifestState {
     pub last_sequence: u64,
     /// WAL files below this number are not needed.
     pub min_wal: u64,
+    /// Log files started and not passed by `min_wal`: each must be there.
+    pub live_wals: Vec<u64>,
     /// Sealed at a clean close.
     pub sealed_wals: Vec<(u64, u64)>,
     /// The manifest that was read.
@@ -58,6 +60,7 @@ impl ManifestState {
         }
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
         self.min_wal = self.min_wal.max(edit.min_wal.unwrap_or(0));
+        note_wals(&mut self.live_wals, edit.started_wal, self.min_wal);
         self.sealed_wals.extend(edit.sealed_wals);
         if !touches_family {
             return Ok(());
@@ -93,9 +96,16 @@ impl ManifestState {
 
     /// Fills the public list of column families.
     pub(super) fn finish(&mut self) {
-        let named = |(&id, family): (&u32, &FamilyState)| (id, family.name.clone(), family.comparator.clone());
+        let named =
+            |(&id, family): (&u32, &FamilyState)| (id, family.name.clone(), family.comparator.clone());
         self.column_families = self.families.iter().map(named).collect();
     }
+}
+
+/// Adds a log file that was started, and leaves out those that `min_wal` has passed.
+pub(super) fn note_wals(live: &mut Vec<u64>, started: Option<u64>, min_wal: u64) {
+    live.extend(started);
+    live.retain(|&number| number >= min_wal);
 }
 
 /// What an edit says that names a column family which is not there.

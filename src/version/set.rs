@@ -10,7 +10,7 @@ use super::edit::{NewFile, VersionEdit};
 use super::file_meta::{FileMeta, TableRegistry};
 use super::format::{Changes, Header, describe};
 use super::manifest::{self, ManifestWriter};
-use super::replay::{ManifestState, check_new_family, unknown_family};
+use super::replay::{ManifestState, check_new_family, note_wals, unknown_family};
 use super::version::Version;
 use super::{DEFAULT_LEVELS, MAX_LEVELS};
 use crate::base::error::Subcode;
@@ -79,6 +79,7 @@ struct Installed {
     next_column_family: u32,
     last_sequence: u64,
     min_wal: u64,
+    live_wals: Vec<u64>,
 }
 
 enum Writer {
@@ -98,6 +99,7 @@ struct Pending {
     added: Vec<(u32, Arc<FileMeta>)>,
     last_sequence: u64,
     min_wal: u64,
+    live_wals: Vec<u64>,
     next_column_family: u32,
 }
 
@@ -168,7 +170,8 @@ impl VersionSet {
             families.insert(id, ColumnFamilyState { id, name, comparator, flushed_sequence, current });
         }
         let (next_column_family, last_sequence) = (state.next_column_family, state.last_sequence);
-        let installed = Installed { families, next_column_family, last_sequence, min_wal: state.min_wal };
+        let (min_wal, live_wals) = (state.min_wal, state.live_wals);
+        let installed = Installed { families, next_column_family, last_sequence, min_wal, live_wals };
         let set = VersionSet::assemble(context, state.database, registry, installed);
         set.manifest_number.store(state.manifest_number, Ordering::Release);
         if !read_only {
@@ -349,6 +352,8 @@ impl VersionSet {
             min_wal: Some(installed.min_wal),
             ..VersionEdit::default()
         });
+        let started = |&number| VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
+        edits.extend(installed.live_wals.iter().map(started));
         drop(installed);
         ManifestWriter::create(&*self.context.env, &self.context.db_dir, &header, &self.changes(edits))
     }
@@ -369,11 +374,13 @@ impl VersionSet {
             added: Vec::new(),
             last_sequence: installed.last_sequence,
             min_wal: installed.min_wal,
+            live_wals: installed.live_wals.clone(),
             next_column_family: installed.next_column_family,
         };
         for edit in edits {
             pending.last_sequence = pending.last_sequence.max(edit.last_sequence.unwrap_or(0));
             pending.min_wal = pending.min_wal.max(edit.min_wal.unwrap_or(0));
+            note_wals(&mut pending.live_wals, edit.started_wal, pending.min_wal);
             if edit.touches_family() {
                 self.prepare_family(&installed, edit, &mut pending, value_log)?;
             }
@@ -403,8 +410,8 @@ impl VersionSet {
             Some(changed) => changed.clone(),
             None => installed.families.get(&id).cloned(),
         };
-        let mut family = family
-            .ok_or_else(|| Error::new(ErrorKind::ColumnFamilyDropped, unknown_family(id)))?;
+        let mut family =
+            family.ok_or_else(|| Error::new(ErrorKind::ColumnFamilyDropped, unknown_family(id)))?;
         family.flushed_sequence = family.flushed_sequence.max(edit.flushed_sequence.unwrap_or(0));
         if !edit.added.is_empty() || !edit.removed.is_empty() {
             let built = self.build(&family, edit, pending, value_log)?;
@@ -435,7 +442,10 @@ impl VersionSet {
         }
         for new in &edit.added {
             if pending.gone.iter().any(|file| file.number == new.number) {
-                return Err(wrong(format!("table {:06} was removed by an edit before in the record", new.number)));
+                return Err(wrong(format!(
+                    "table {:06} was removed by an edit before in the record",
+                    new.number
+                )));
             }
             let file = match builder.taken_out(new.number) {
                 Some(file) if file.run == new.run => file,
@@ -465,6 +475,7 @@ impl VersionSet {
         }
         installed.last_sequence = pending.last_sequence;
         installed.min_wal = pending.min_wal;
+        installed.live_wals = pending.live_wals;
         installed.next_column_family = pending.next_column_family;
         drop(installed);
         pending.gone.iter().for_each(|file| file.mark_obsolete());
@@ -561,7 +572,8 @@ fn open_table(
 
 /// A whole and valid table under the wrong name is no less wrong.
 fn check_identity(path: &Path, got: &TableProperties, expected: &TableProperties) -> Result<()> {
-    let facts = |p: &TableProperties| (p.entries, p.range_tombstones, p.smallest_sequence, p.largest_sequence);
+    let facts =
+        |p: &TableProperties| (p.entries, p.range_tombstones, p.smallest_sequence, p.largest_sequence);
     if facts(got) == facts(expected) && got.smallest == expected.smallest && got.largest == expected.largest {
         return Ok(());
     }

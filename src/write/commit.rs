@@ -92,6 +92,8 @@ pub trait Owner {
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()>;
     /// A number for a new log file.
     fn next_file_number(&self) -> u64;
+    /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
+    fn log_started(&self, number: u64) -> Result<()>;
     /// Refuses when the engine takes no writes.
     fn check_writable(&self) -> Result<()>;
 }
@@ -156,7 +158,11 @@ pub struct Committer {
 
 impl Committer {
     /// A committer that goes on after `last_sequence`.
-    pub fn new(settings: WalSettings, durability: Arc<Durability>, last_sequence: SequenceNumber) -> Committer {
+    pub fn new(
+        settings: WalSettings,
+        durability: Arc<Durability>,
+        last_sequence: SequenceNumber,
+    ) -> Committer {
         Committer {
             state: Mutex::new(CommitState {
                 wal: None,
@@ -220,7 +226,12 @@ impl Committer {
         Ok(Committed { last, visible })
     }
 
-    fn commit_queued(&self, prepared: Prepared<'_>, options: CommitOptions, owner: &dyn Owner) -> Result<Committed> {
+    fn commit_queued(
+        &self,
+        prepared: Prepared<'_>,
+        options: CommitOptions,
+        owner: &dyn Owner,
+    ) -> Result<Committed> {
         let request = Arc::new(Request {
             bytes: prepared.bytes.into_owned(),
             families: prepared.families,
@@ -323,11 +334,18 @@ impl Committer {
         Ok(visible)
     }
 
-    fn append(&self, state: &mut CommitState, first: SequenceNumber, bytes: &[u8], owner: &dyn Owner) -> Result<()> {
+    fn append(
+        &self,
+        state: &mut CommitState,
+        first: SequenceNumber,
+        bytes: &[u8],
+        owner: &dyn Owner,
+    ) -> Result<()> {
         let needs_new = match &state.wal {
             None => true,
             Some(wal) => {
-                !wal.has_room(bytes.len() + FRAME_ROOM) || wal.position().offset >= self.settings.max_file_size
+                !wal.has_room(bytes.len() + FRAME_ROOM)
+                    || wal.position().offset >= self.settings.max_file_size
             }
         };
         if needs_new {
@@ -371,6 +389,7 @@ impl Committer {
             buffer_size: self.settings.buffer_size,
         };
         let wal = WalWriter::create(&*self.settings.env, &self.settings.dir, &header, options)?;
+        owner.log_started(header.number)?;
         self.durability.add_log(wal.syncer());
         let position = wal.position();
         let last_sequence = state.last_sequence;
@@ -410,16 +429,18 @@ impl Committer {
         Ok(state.wals.iter().map(|wal| (wal.number, wal.len)).collect())
     }
 
-    /// Takes the logs that hold nothing unflushed, `oldest_unflushed` being the smallest unflushed sequence number.
-    pub fn retire_logs(&self, state: &mut CommitState, oldest_unflushed: SequenceNumber) -> Vec<u64> {
+    /// The first log that is still needed when `oldest_unflushed` is the smallest unflushed sequence number; `None`
+    /// if there is no log at all.
+    pub fn first_needed_log(&self, state: &CommitState, oldest_unflushed: SequenceNumber) -> Option<u64> {
+        let needed = state.wals.iter().find(|wal| wal.last_sequence >= oldest_unflushed);
+        needed.or(state.wals.back()).map(|wal| wal.number)
+    }
+
+    /// Takes the logs before `first_needed`; the last one always stays.
+    pub fn retire_logs(&self, state: &mut CommitState, first_needed: u64) -> Vec<u64> {
         let mut retired = Vec::new();
-        while let Some(front) = state.wals.front() {
-            let is_active = state.wals.len() == 1 && state.wal.is_some();
-            if is_active || front.last_sequence >= oldest_unflushed {
-                break;
-            }
-            retired.push(front.number);
-            state.wals.pop_front();
+        while state.wals.len() > 1 && state.wals[0].number < first_needed {
+            retired.extend(state.wals.pop_front().map(|wal| wal.number));
         }
         if let Some(last) = retired.last() {
             self.durability.forget_logs_below(last + 1);
@@ -444,11 +465,17 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
     for record in BatchIter::over(item.bytes)? {
         let (family, kind, key, value) = match record? {
             Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-            Record::Pointer { column_family, key, pointer } => (column_family, EntryKind::Pointer, key, pointer),
+            Record::Pointer { column_family, key, pointer } => {
+                (column_family, EntryKind::Pointer, key, pointer)
+            }
             Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-            Record::SingleDelete { column_family, key } => (column_family, EntryKind::SingleDelete, key, &[][..]),
+            Record::SingleDelete { column_family, key } => {
+                (column_family, EntryKind::SingleDelete, key, &[][..])
+            }
             Record::Merge { column_family, key, operand } => (column_family, EntryKind::Merge, key, operand),
-            Record::RangeDelete { column_family, start, end } => (column_family, EntryKind::RangeDelete, start, end),
+            Record::RangeDelete { column_family, start, end } => {
+                (column_family, EntryKind::RangeDelete, start, end)
+            }
             Record::LogData(_) => continue,
         };
         let target = match last {

@@ -236,7 +236,10 @@ impl Durability {
                         None => self.wanted.wait(&mut state),
                         Some(interval) => {
                             let elapsed = self.env.now().saturating_sub(last_sync);
-                            if elapsed >= interval && state.inserted > state.durable && state.failure.is_none() {
+                            if elapsed >= interval
+                                && state.inserted > state.durable
+                                && state.failure.is_none()
+                            {
                                 break;
                             }
                             let rest = interval.saturating_sub(elapsed).max(Duration::from_millis(1));

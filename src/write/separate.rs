@@ -45,7 +45,12 @@ impl Separator {
         let data = batch.data();
         let (families, any_big) = survey(data, thresholds)?;
         if !any_big {
-            return Ok(Prepared { bytes: Cow::Borrowed(data), families, holds: Vec::new(), count: batch.count() });
+            return Ok(Prepared {
+                bytes: Cow::Borrowed(data),
+                families,
+                holds: Vec::new(),
+                count: batch.count(),
+            });
         }
         let mut rewritten = WriteBatch::new();
         let mut holds = Vec::new();
@@ -64,7 +69,9 @@ impl Separator {
                 Record::RangeDelete { column_family, start, end } => {
                     rewritten.delete_range(column_family, start, end)?;
                 }
-                Record::Merge { column_family, key, operand } => rewritten.merge(column_family, key, operand)?,
+                Record::Merge { column_family, key, operand } => {
+                    rewritten.merge(column_family, key, operand)?
+                }
                 Record::LogData(bytes) => rewritten.put_log_data(bytes)?,
                 Record::Pointer { .. } => return Err(foreign_pointer()),
             }
@@ -91,7 +98,9 @@ fn hold(holds: &mut Vec<(u64, Hold)>, segment: SegmentRef) {
 /// The families a batch touches, and whether a value of it is to be separated.
 fn survey(data: &[u8], thresholds: &dyn Thresholds) -> Result<(Vec<u32>, bool)> {
     if data.len() < HEADER_LEN {
-        return Err(Error::invalid_argument("write batch: shorter than its header; build it with the batch functions"));
+        return Err(Error::invalid_argument(
+            "write batch: shorter than its header; build it with the batch functions",
+        ));
     }
     let mut families: Vec<u32> = Vec::with_capacity(1);
     let mut last: Option<(u32, u64)> = None;
@@ -109,7 +118,8 @@ fn survey(data: &[u8], thresholds: &dyn Thresholds) -> Result<(Vec<u32>, bool)> 
         let threshold = match last {
             Some((family, threshold)) if family == column_family => threshold,
             _ => {
-                let threshold = thresholds.threshold(column_family).ok_or_else(|| unknown_family(column_family))?;
+                let threshold =
+                    thresholds.threshold(column_family).ok_or_else(|| unknown_family(column_family))?;
                 if !families.contains(&column_family) {
                     families.push(column_family);
                 }
@@ -131,5 +141,7 @@ pub fn unknown_family(column_family: u32) -> Error {
 }
 
 fn foreign_pointer() -> Error {
-    Error::invalid_argument("write batch: holds a value-log pointer; only the engine makes those: put the value itself")
+    Error::invalid_argument(
+        "write batch: holds a value-log pointer; only the engine makes those: put the value itself",
+    )
 }

@@ -96,7 +96,10 @@ impl Throttle {
             return Ok(());
         }
         if no_slowdown {
-            return Err(Error::new(ErrorKind::Incomplete, "write stall: the caller asked not to wait; try later"));
+            return Err(Error::new(
+                ErrorKind::Incomplete,
+                "write stall: the caller asked not to wait; try later",
+            ));
         }
         let started = env.now();
         if self.is_stopped() {

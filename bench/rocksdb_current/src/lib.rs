@@ -1,0 +1,1 @@
+//! Empty on purpose: the dependency in Cargo.toml is what gets built (see `make rocksdb-current`).

@@ -1,0 +1,28 @@
+/* Turns one measured workload into a line for people and a line for programs. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "database.h"
+#include "process.h"
+#include "workloads.h"
+
+#include <stdio.h>
+
+struct measurement {
+    const struct options *options;
+    const struct workload *workload;
+    const struct result *result;
+    struct drain drain;
+    struct process_sample before, after, after_drain; /* after_drain == after if there was no drain */
+    uint64_t device_write_bytes; /* from before to after the drain and a sync of the file system */
+    bool device_bytes_known;
+    uint64_t live_entries; /* entries the database must hold now; 0 if unknown */
+    struct file_space space;
+    uint64_t resident_bytes, peak_resident_bytes;
+};
+
+void report_header(const struct options *options);
+void report_line(const struct measurement *measurement);
+void report_json(const struct measurement *measurement, FILE *out);
+
+#endif
