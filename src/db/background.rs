@@ -116,7 +116,10 @@ impl Engine {
                     self.log(LogLevel::Info, format_args!("there is room again: writes go on"));
                 }
             }
-            Err(error) if error.kind() == ErrorKind::ShutdownInProgress => {}
+            // The family was dropped while the job ran, or the database closes.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ShutdownInProgress | ErrorKind::ColumnFamilyDropped) => {
+            }
             Err(error) => {
                 state.retry_at = Some(self.env.now() + RETRY_AFTER);
                 self.fail(&error);

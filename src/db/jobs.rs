@@ -134,7 +134,16 @@ impl Engine {
             .filter(|buffer| !buffer.deletions().is_empty())
             .flat_map(|buffer| buffer.deletions().list(&family.order).iter().collect::<Vec<_>>())
             .collect();
-        flush::write_level0(entries, &tombstones, &self.merge_context(family, 0, false))
+        let mut context = self.merge_context(family, 0, false);
+        // After a failed sync (resume) there may be entries nobody sees yet: what readers see now is kept.
+        let visible = self.durability.visible();
+        if sealed.iter().any(|buffer| buffer.last_sequence() > visible)
+            && !context.snapshots.contains(&visible)
+        {
+            context.snapshots.push(visible);
+            context.snapshots.sort_unstable();
+        }
+        flush::write_level0(entries, &tombstones, &context)
     }
 
     /// Runs a compaction and installs its outcome.

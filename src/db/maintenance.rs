@@ -18,13 +18,10 @@ impl Engine {
     /// Makes edits durable, after starting a new manifest if the last write to the old one failed. Called under the
     /// install lock.
     pub(super) fn apply_edits(&self, edits: Vec<VersionEdit>) -> Result<()> {
-        if self.manifest_failed.load(Ordering::Acquire) {
+        if self.versions.manifest_failed() {
             self.versions.reset_manifest()?;
-            self.manifest_failed.store(false, Ordering::Release);
         }
-        self.versions
-            .apply(edits, &self.value_log)
-            .inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
+        self.versions.apply(edits, &self.value_log)
     }
 
     /// Seals the active memtables of `families`; with `wait`, until they and those sealed before are flushed.
@@ -54,7 +51,7 @@ impl Engine {
     /// Makes every acknowledged write durable.
     pub(super) fn sync_logs(&self) -> Result<()> {
         self.check_writes()?;
-        self.durability.sync().inspect_err(|error| self.fail(error))
+        self.durability.sync().map_err(|error| self.fail(&error))
     }
 
     /// Waits until nothing is due or running.
@@ -155,7 +152,6 @@ impl Engine {
         {
             let _one = self.install.lock();
             self.versions.reset_manifest()?;
-            self.manifest_failed.store(false, Ordering::Release);
         }
         let mut commit = self.committer.lock();
         self.committer.abandon_log(&mut commit);
@@ -214,6 +210,8 @@ impl Engine {
             );
             return Ok(());
         }
+        // Under the commit lock nothing more is inserted: no writer is left waiting for a sync.
+        let mut commit = self.committer.lock();
         self.durability.sync()?;
         let unlogged: Vec<_> = self
             .all_families()
@@ -224,7 +222,6 @@ impl Engine {
                 buffers.iter().any(|buffer| buffer.has_unlogged()).then_some((family, buffers))
             })
             .collect();
-        let mut commit = self.committer.lock();
         for (family, _) in &unlogged {
             self.seal(&mut commit, family.id)?;
         }

@@ -426,7 +426,6 @@ fn build_engine(
         log_thread: Mutex::new(None),
         cancel: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
-        manifest_failed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
         user_bytes: AtomicU64::new(0),
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),

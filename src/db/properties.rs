@@ -62,7 +62,6 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
             Some(oldest.map_or(0, |since| engine.env.unix_seconds() - (engine.env.now() - since).as_secs()))
         }
         "oldest-snapshot-sequence" => Some(engine.snapshots.sequences().first().copied().unwrap_or(0)),
-        "num-live-versions" => Some(1 + Arc::strong_count(&view.version).saturating_sub(3) as u64),
         "min-log-number-to-keep" => Some(engine.committer.lock().wals.front().map_or(0, |wal| wal.number)),
         "num-running-flushes" => Some(engine.state.lock().flushes as u64),
         "num-running-compactions" => {
@@ -299,10 +298,10 @@ fn amplification_text(engine: &Engine) -> String {
     let flushed = stats.flush_bytes.load(Ordering::Relaxed);
     let compacted = stats.write_bytes.load(Ordering::Relaxed);
     let all = wal + values + flushed + compacted;
+    let factor = if user == 0 { "none".to_string() } else { format!("{:.2}", all as f64 / user as f64) };
     format!(
-        "write amplification since open: {:.2} ({user} bytes from the user; log {wal}, value log {values}, {} flushes \
-         {flushed}, {} compactions {compacted} and {} moves)\n",
-        all as f64 / user.max(1) as f64,
+        "write amplification since open: {factor} ({user} bytes from the user; log {wal}, value log {values}, {} \
+         flushes {flushed}, {} compactions {compacted} and {} moves)\n",
         stats.flushes.load(Ordering::Relaxed),
         stats.compactions.load(Ordering::Relaxed),
         stats.trivial_moves.load(Ordering::Relaxed),

@@ -63,8 +63,12 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         .collect();
     let last_sequence = engine.durability.visible();
     // A segment that one replayed memtable no longer needs may be named again by a later frame.
-    let all_segments: Vec<_> =
-        engine.value_log.segments().iter().filter_map(|segment| engine.value_log.hold(segment.number)).collect();
+    let all_segments: Vec<_> = engine
+        .value_log
+        .segments()
+        .iter()
+        .filter_map(|segment| engine.value_log.hold(segment.number))
+        .collect();
     let mut replay = Replay { engine, families, last_sequence: 0, batches: 0 };
     let mode = engine.options.recovery_mode;
     let report = wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| {

@@ -108,8 +108,6 @@ pub(super) struct Engine {
     pub(super) log_thread: Mutex<Option<Box<dyn Joinable>>>,
     pub(super) cancel: Arc<AtomicBool>,
     pub(super) closed: AtomicBool,
-    /// The last manifest write failed: the next edit starts a new manifest.
-    pub(super) manifest_failed: AtomicBool,
     pub(super) stats: Arc<CompactionStats>,
     pub(super) user_bytes: AtomicU64,
     pub(super) rate_limiter: Arc<RateLimiter>,
@@ -154,11 +152,12 @@ impl Engine {
     }
 
     /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
-    pub(super) fn fail(&self, error: &Error) {
-        self.log(LogLevel::Error, format_args!("background failure: {error}"));
+    pub(super) fn fail(&self, error: &Error) -> Error {
+        self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.health.fail(error);
         self.throttle.release();
         self.done.notify_all();
+        error.clone()
     }
 }
 
@@ -189,13 +188,11 @@ impl Owner for Engine {
 
     fn log_started(&self, number: u64) -> Result<()> {
         // Touches no family, so no view changes and the install lock is not needed.
-        if self.manifest_failed.load(Ordering::Acquire) {
+        if self.versions.manifest_failed() {
             self.versions.reset_manifest()?;
-            self.manifest_failed.store(false, Ordering::Release);
         }
         let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
-        let applied = self.versions.apply(vec![edit], &self.value_log);
-        applied.inspect_err(|_| self.manifest_failed.store(true, Ordering::Release))
+        self.versions.apply(vec![edit], &self.value_log)
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Single operations build their batch in a buffer of the calling thread, so that they allocate nothing once the
 //! buffer has grown; a big value goes to the value log straight from the caller's memory.
 
+use super::background::panic_error;
 use super::state::Engine;
 use super::{ColumnFamily, Db, Family, WriteOptions};
 use crate::base::{Error, Result, ValuePointer};
@@ -12,6 +13,7 @@ use crate::write::Prepared;
 use crate::write::commit::CommitOptions;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -161,7 +163,8 @@ impl Engine {
             ));
         }
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
-        let outcome = self.committer.commit(prepared, how, self).map(|_| ());
+        let committed = catch_unwind(AssertUnwindSafe(|| self.committer.commit(prepared, how, self)));
+        let outcome = committed.unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic)))).map(|_| ());
         if outcome.is_err()
             && let Some(failure) = self.durability.failure()
         {

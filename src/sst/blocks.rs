@@ -94,8 +94,9 @@ impl Table {
 
 /// The blocks of one iterator: notices when it runs through the table and reads ahead of it.
 ///
-/// With `read_ahead` of 0 blocks come through the cache, and the system is told what comes next, ever more of it.
-/// Otherwise (compaction) that many bytes at a time are read into a private buffer, and the cache is left alone.
+/// With `read_ahead` of 0 blocks come through the cache, and the system is told what comes next, ever more of
+/// it. Otherwise (compaction) that many bytes at a time are read into a private buffer, and the cache is left
+/// alone.
 pub(super) struct BlockReader {
     read: TableRead,
     last_index: Option<usize>,

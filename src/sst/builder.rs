@@ -26,6 +26,8 @@ use std::sync::Arc;
 pub const MAX_ENTRY_LEN: usize = 2 << 30;
 /// Blocks are cut at this size whatever the options say, so that block offsets fit 32 bits.
 const MAX_BLOCK_SIZE: usize = 1 << 30;
+/// The fence index stays below this, so that its offsets fit 32 bits.
+const MAX_FENCE_LEN: usize = 2 << 30;
 /// Bytes of properties and tombstone section headers, about.
 const PROPERTIES_ESTIMATE: u64 = 256;
 
@@ -140,6 +142,9 @@ impl TableBuilder {
         let parsed = parsed.ok_or_else(|| self.refused("not the internal key of a point entry"))?;
         if internal_key.len().saturating_add(value.len()) > MAX_ENTRY_LEN {
             return Err(self.refused(&format!("key and value are longer than {MAX_ENTRY_LEN} bytes")));
+        }
+        if self.fence.contents_len().saturating_add(internal_key.len()) > MAX_FENCE_LEN {
+            return Err(self.refused("the keys are too long for one table"));
         }
         if self.properties.entries > 0 {
             let last = self.block.last_key().unwrap_or(&self.last_key);

@@ -4,9 +4,9 @@
 //! contents := count:varint | (last internal key:slice | stored_len:varint | entries:varint){count}
 //! ```
 //!
-//! Data blocks stand without gaps from offset 0, so their offsets follow from the lengths, and the ordinal of a
-//! block's first entry follows from the counts. Whole last keys are kept, not shortened separators: they prove at
-//! a block's border what a learned index only guesses.
+//! Data blocks stand without gaps from offset 0, so their offsets follow from the lengths, and the ordinal of
+//! a block's first entry follows from the counts. Whole last keys are kept, not shortened separators: they
+//! prove at a block's border what a learned index only guesses.
 
 use super::block::Target;
 use super::format::{Handle, SECTION_TRAILER_LEN};
@@ -159,8 +159,8 @@ impl FenceIndex {
         order.compare(self.last_key(block), target.key).is_lt()
     }
 
-    /// The first block whose last key is at or after `target`: the one that holds the first entry at or after it.
-    /// `blocks()` if there is none.
+    /// The first block whose last key is at or after `target`: the one that holds the first entry at or after
+    /// it. `blocks()` if there is none.
     pub fn lower_bound(&self, target: &Target<'_>, order: &InternalComparator) -> usize {
         let (mut low, mut high) = (0, self.blocks());
         while low < high {

@@ -1,4 +1,5 @@
-//! The bytes of a table file. All integers are little-endian; `varint` and `slice` are those of `base::coding`.
+//! The bytes of a table file. All integers are little-endian; `varint` and `slice` are those of
+//! `base::coding`.
 //!
 //! ```text
 //! table      := data block* | filter? | model? | fence index | range tombstones? | properties | footer
@@ -11,19 +12,19 @@
 //! data block := see block/format.rs          filter     := see filter/bloom.rs
 //! model      := see learned_index/format.rs  fence index := see fence_index.rs
 //! properties := see properties.rs
-//! range tombstones := count:varint | (start:slice | end:slice | sequence:varint){count}, in the order they came
+//! range tombstones := count:varint | (start:slice | end:slice | sequence:varint){count}, in order of arrival
 //!
 //! footer (104 bytes, at the end of the file) :=
-//!     handle of filter, model, fence index, range tombstones, properties: (offset:u64 | stored_len:u64) each;
+//!     (offset:u64 | stored_len:u64) of filter, model, fence index, range tombstones and properties;
 //!         an absent section is (0, 0)
 //!   | file number:u64 | version:u32
 //!   | checksum:u32 = bind(crc32(all of the footer before it), file number, offset of the footer)
 //!   | magic:u64 = "AURASST\0"
 //! ```
 //!
-//! `contents_len` is at most 16 MiB or 256 times the compressed length, whichever is more (the builder stores raw
-//! where that would not hold), so that a hostile length cannot make the reader allocate without limit.
-//! A checksum is tied to file number and offset: a renamed, swapped or misdirected block never passes.
+//! `contents_len` is at most 16 MiB or 256 times the compressed length, whichever is more (the builder stores
+//! raw where that would not hold), so that a hostile length cannot make the reader allocate without limit. A
+//! checksum is tied to file number and offset: a renamed, swapped or misdirected block never passes.
 
 use crate::base::checksum::{bind, crc32};
 use crate::base::coding::{Decoder, put_slice, put_u32, put_u64, put_varint};
@@ -128,7 +129,7 @@ impl Footer {
         if checksum != bind(crc, number, offset) {
             if stored_number != number && checksum == bind(crc, stored_number, offset) {
                 return corrupt(format!(
-                    "the file is table {stored_number}, expected {number}: renamed or swapped; restore the files"
+                    "the file is table {stored_number}, expected {number}: renamed or swapped; restore it"
                 ));
             }
             let expected = bind(crc, number, offset);
@@ -181,8 +182,8 @@ fn length_is_sane(contents_len: usize, stored_len: usize) -> bool {
     contents_len <= UNRATED_CONTENTS_LEN.max(stored_len.saturating_mul(MAX_RATIO))
 }
 
-/// Appends `contents` as a section that will stand at `offset` of file `number`, compressed by `codec` where that
-/// pays. Returns the stored length.
+/// Appends `contents` as a section that will stand at `offset` of file `number`, compressed by `codec` where
+/// that pays. Returns the stored length.
 pub fn append_section(out: &mut Vec<u8>, contents: &[u8], codec: Codec, number: u64, offset: u64) -> u64 {
     let from = out.len();
     match compress(codec, contents).filter(|small| length_is_sane(contents.len(), small.len())) {
@@ -207,7 +208,8 @@ pub fn seal_section(out: &mut Vec<u8>, from: usize, codec: Codec, number: u64, o
     stored_len as u64
 }
 
-/// Checks a section read from `offset` of file `number`, trailer included, and gives its codec and stored bytes.
+/// Checks a section read from `offset` of file `number`, trailer included, and gives its codec and stored
+/// bytes.
 pub fn check_section<'a>(
     section: &'a [u8],
     path: &Path,

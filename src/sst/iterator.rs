@@ -1,8 +1,8 @@
 //! Moves over the points of a table, both ways.
 //!
-//! Within a block a move is a few loads and, where the block has a prefix, a short copy that puts the key together;
-//! at its ends the neighbouring block is loaded (see `blocks::BlockReader` for reading ahead). An error ends the
-//! iteration and is kept until the next positioning.
+//! Within a block a move is a few loads and, where the block has a prefix, a short copy that puts the key
+//! together; at its ends the neighbouring block is loaded (see `blocks::BlockReader` for reading ahead). An
+//! error ends the iteration and is kept until the next positioning.
 
 use super::TableRead;
 use super::block::{Block, BlockCursor, Target};

@@ -1,18 +1,22 @@
-//! One table: an immutable, sorted, checksummed file of entries with a filter, a fence index and a learned index.
-//! Knows nothing of levels or versions.
+//! One table: an immutable, sorted, checksummed file of entries with a filter, a fence index and a learned
+//! index. Knows nothing of levels or versions.
 //!
-//! Writing (`builder`): 1. Entries come in order and fill a data block of two columns, keys and values (`block`).
-//! 2. A full block is compressed, checksummed and appended, and gets a line in the fence index (`fence_index`).
-//! 3. At the end follow the Bloom filter (`filter`), the learned index (`learned_index`) where it pays, the fence
-//! index, range tombstones, properties and footer (`format`, `properties`), and a sync.
+//! Writing (`builder`): 1. Entries come in order and fill a data block of two columns, keys and values
+//! (`block`).
+//! 2. A full block is compressed, checksummed and appended, and gets a line in the fence index
+//! (`fence_index`).
+//! 3. At the end follow the Bloom filter (`filter`), the learned index (`learned_index`) where it pays, the
+//! fence index, range tombstones, properties and footer (`format`, `properties`), and a sync.
 //!
-//! Reading (`reader`, `iterator`): 1. The filter ends most lookups of absent keys. 2. The model predicts the ordinal
-//! of the answer, so block and slot; the fence index does it where there is no model. 3. The block comes from the
-//! cache or the device (`blocks`). 4. Keys around the slot prove the answer, or the fence index finds it.
+//! Reading (`reader`, `iterator`): 1. The filter ends most lookups of absent keys. 2. The model predicts the
+//! ordinal of the answer, so block and slot; the fence index does it where there is no model. 3. The block
+//! comes from the cache or the device (`blocks`). 4. Keys around the slot prove the answer, or the fence
+//! index finds it.
 //!
-//! Invariants: **T1** every byte of the file is under a checksum that is tied to the file's number and the byte's
-//! offset. **T2** internal keys ascend strictly; the builder refuses others. **T3** (L1) an answer is never taken
-//! from a model: it is proven by comparing keys. **T4** an open table never changes, so all reads run without locks.
+//! Invariants: **T1** every byte of the file is under a checksum that is tied to the file's number and the
+//! byte's offset. **T2** internal keys ascend strictly; the builder refuses others. **T3** (L1) an answer is
+//! never taken from a model: it is proven by comparing keys. **T4** an open table never changes, so all reads
+//! run without locks.
 
 use crate::base::{Codec, InternalComparator, SliceTransform};
 use crate::cache::{Buffer, Cache};

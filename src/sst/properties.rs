@@ -1,9 +1,9 @@
 //! Facts about a table, and how they are stored.
 //!
-//! properties := (tag:varint | payload:slice)*, in any order, each tag at most once; unknown tags are skipped, so
-//! later versions can add. A number's payload is one varint, a key's or name's payload its bytes, and the
-//! segments' payload is (segment:varint | bytes:varint | values:varint | end:varint)*.
-//! `file_size` is not stored: it is the length of the file. Tags reach disk: never renumber them.
+//! properties := (tag:varint | payload:slice)*, in any order, each tag at most once; unknown tags are
+//! skipped, so later versions can add. A number's payload is one varint, a key's or name's payload its bytes,
+//! and the segments' payload is (segment:varint | bytes:varint | values:varint | end:varint)*. `file_size` is
+//! not stored: it is the length of the file. Tags reach disk: never renumber them.
 
 use crate::base::ValuePointer;
 use crate::base::coding::{Decoder, put_slice, put_varint};

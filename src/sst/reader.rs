@@ -3,12 +3,12 @@
 //! Everything but data blocks is read once, at `open`, checked, and held in memory (charged to the cache).
 //!
 //! How the first entry at or after a target is found (`find`):
-//! 1. The model predicts its ordinal and the range the measured error allows; the fence index turns the ordinal
-//!    into block and slot by its counts.
-//! 2. If the range lies within one block, that block is loaded at once; otherwise last keys of neighbouring blocks
-//!    decide which one it is before anything is loaded.
-//! 3. In the block the slot is found from the hint. The answer is proven if its predecessor is before the target
-//!    and itself is not; at a block's border the neighbours' last keys prove it (**T3**).
+//! 1. The model predicts its ordinal and the range the measured error allows; the fence index turns the
+//!    ordinal into block and slot by its counts.
+//! 2. If the range lies within one block, that block is loaded at once; otherwise last keys of neighbouring
+//!    blocks decide which one it is before anything is loaded.
+//! 3. In the block the slot is found from the hint. The answer is proven if its predecessor is before the
+//!    target and itself is not; at a block's border the neighbours' last keys prove it (**T3**).
 //! 4. What is not proven is searched by the fence index. The answers are the same with and without a model.
 
 use super::block::{Block, Target};
@@ -48,7 +48,7 @@ pub struct Table {
     filter: Option<BloomFilter>,
     /// Whether the filter's prefixes are those of the extractor in the options.
     prefixes_usable: bool,
-    model: Option<LearnedIndex>,
+    pub(super) model: Option<LearnedIndex>,
     tombstones: TombstoneList,
     model_counters: ModelCounters,
     memory_bytes: usize,
@@ -159,7 +159,7 @@ impl Table {
         let comparator = options.order.user().name();
         if sections.names.comparator != comparator {
             let message = format!(
-                "the table is in the order of comparator {}, opened with {comparator}; open it with the former",
+                "the table is in the order of comparator {}, opened with {comparator}; open it with that",
                 sections.names.comparator
             );
             return Err(Error::invalid_argument(message).in_file(file.path()));
@@ -336,8 +336,8 @@ impl Table {
         Ok(if proven { Led::Found(Found { index, block, slot }) } else { Led::Unproven })
     }
 
-    /// Moves from block `index` to the one that holds the first entry at or after `target` by the fence index's
-    /// last keys. `blocks()` means past the end, `None` that it is too far away.
+    /// Moves from block `index` to the one that holds the first entry at or after `target` by the fence
+    /// index's last keys. `blocks()` means past the end, `None` that it is too far away.
     fn settle(&self, index: usize, target: &Target<'_>) -> Option<usize> {
         let ends_before = |block: usize| self.fence.ends_before(block, target, self.order());
         if ends_before(index) {

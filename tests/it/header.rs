@@ -61,7 +61,9 @@ fn library() -> PathBuf {
     let places = [deps.join("libauradb.so"), deps.parent().unwrap().join("libauradb.so")];
     let found = places.iter().filter(|path| path.exists());
     let newest = found.max_by_key(|path| path.metadata().unwrap().modified().unwrap());
-    newest.cloned().unwrap_or_else(|| panic!("there is no libauradb.so in {deps:?} or above: cargo build makes it"))
+    newest
+        .cloned()
+        .unwrap_or_else(|| panic!("there is no libauradb.so in {deps:?} or above: cargo build makes it"))
 }
 
 #[track_caller]
@@ -114,7 +116,8 @@ fn strict_compilers_take_the_header() {
     let include = format!("-I{}", root().join("include").display());
     let strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", &include];
     // Twice, so that the guard is seen to work.
-    let text = "#include <auradb.h>\n#include <auradb.h>\nint unused(void);\nint unused(void) { return 0; }\n";
+    let text =
+        "#include <auradb.h>\n#include <auradb.h>\nint unused(void);\nint unused(void) { return 0; }\n";
     for (compiler, name, standard) in
         [("cc", "a.c", "-std=c99"), ("cc", "a.c", "-std=c11"), ("c++", "a.cc", "-std=c++17")]
     {

@@ -1,12 +1,12 @@
 //! Gathers the entries of one data block and writes its contents. See `block::format`.
 //!
-//! Keys and values are kept in two columns as they come; when the block is full, the prefix that first and last
-//! user key share (and so, in byte order, all of them) is cut from every key.
+//! Keys and values are kept in two columns as they come; when the block is full, the prefix that first and
+//! last user key share (and so, in byte order, all of them) is cut from every key.
 
 use crate::base::coding::put_u32;
 use crate::base::key::{TRAILER_LEN, user_key};
 
-use super::format::TAIL_LEN;
+use super::format::HEADER_LEN;
 
 /// The ends of a column's elements, and whether all are equally long.
 #[derive(Default)]
@@ -102,7 +102,7 @@ impl BlockBuilder {
             + self.values.len()
             + self.key_ends.stored_len(self.keys.len())
             + self.value_ends.stored_len(self.values.len())
-            + TAIL_LEN
+            + HEADER_LEN
     }
 
     fn key(&self, slot: usize) -> &[u8] {
@@ -124,33 +124,37 @@ impl BlockBuilder {
         common_prefix_len(first, last)
     }
 
+    fn append_keys(&self, out: &mut Vec<u8>, prefix_len: usize) {
+        if prefix_len == 0 {
+            out.extend_from_slice(&self.keys);
+            return;
+        }
+        let mut start = 0;
+        for &end in &self.key_ends.ends {
+            out.extend_from_slice(&self.keys[start + prefix_len..end as usize]);
+            start = end as usize;
+        }
+    }
+
     /// Appends the contents to `out` and empties the builder. At least one entry must have been added.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let count = self.count();
         assert!(count > 0, "an empty block is never written");
         let prefix_len = self.prefix_len();
         let keys_len = self.keys.len() - count * prefix_len;
-        out.reserve(self.contents_len());
-        out.extend_from_slice(&self.keys[..prefix_len]);
-        if prefix_len == 0 {
-            out.extend_from_slice(&self.keys);
-        } else {
-            let mut start = 0;
-            for &end in &self.key_ends.ends {
-                out.extend_from_slice(&self.keys[start + prefix_len..end as usize]);
-                start = end as usize;
-            }
-        }
-        out.extend_from_slice(&self.values);
         let (key_width, value_width) =
             (self.key_ends.width(keys_len), self.value_ends.width(self.values.len()));
-        self.key_ends.encode(out, key_width, prefix_len);
-        self.value_ends.encode(out, value_width, 0);
+        out.reserve(self.contents_len());
         for field in [count, prefix_len, keys_len, self.values.len()] {
             put_u32(out, u32::try_from(field).expect("blocks are smaller than 4 GiB"));
         }
         out.push(key_width);
         out.push(value_width);
+        out.extend_from_slice(&self.keys[..prefix_len]);
+        self.append_keys(out, prefix_len);
+        out.extend_from_slice(&self.values);
+        self.key_ends.encode(out, key_width, prefix_len);
+        self.value_ends.encode(out, value_width, 0);
         self.keys.clear();
         self.values.clear();
         self.key_ends.ends.clear();

@@ -1,20 +1,21 @@
 //! The bytes of a data block (its contents, before compression), and access by slot.
 //!
 //! ```text
-//! contents := prefix | keys | values | key starts | value starts | tail
+//! contents := header | prefix | keys | values | key starts | value starts
+//! header   := count:u32 | prefix_len:u32 | keys_len:u32 | values_len:u32 | key width:u8 | value width:u8
 //! prefix   := the user-key bytes that all keys of the block begin with, once
 //! keys     := (internal key without the prefix: rest of the user key | trailer:u64)*, in order, without gaps
 //! values   := value*, in the same order, without gaps
-//! starts   := nothing                              where width = 0: every element of the column is equally long,
-//!           | (start:u16 or u32){count + 1}        where width = 2 or 4: offsets in the column; the last = its length
-//! tail     := count:u32 | prefix_len:u32 | keys_len:u32 | values_len:u32 | key width:u8 | value width:u8
+//! starts   := nothing                          where width = 0: all elements of the column are equally long
+//!           | (start:u16 or u32){count + 1}    where width = 2 or 4: offsets in the column; the last its length
 //! ```
 //!
-//! There is nothing to decode from neighbours: slot i is found by a multiplication or by one read of two starts.
-//! Keys stand together, so that a search touches few cache lines, and keys and values of one length (fixed-size
-//! keys, counters, pointers of one size) need no starts at all. With a comparator that is not bytewise the prefix
-//! is empty. `Block::check` validates all of this once for each read from the device, and every access is
-//! bounds-checked besides; `Block::trust` re-reads the tail of a block that passed before (one from the cache).
+//! There is nothing to decode from neighbours: slot i is found by a multiplication or by one read of two
+//! starts. Header and prefix share a cache line. Keys stand together, so that a search touches few cache
+//! lines, and keys and values of one length (fixed-size keys, counters, pointers of one size) need no starts
+//! at all. With a comparator that is not bytewise the prefix is empty. `Block::check` validates all of this
+//! once for each read from the device, and every access is bounds-checked besides; `Block::trust` re-reads
+//! the header of a block that passed before (one from the cache).
 
 use crate::base::coding::get_u32;
 use crate::base::key::TRAILER_LEN;
@@ -22,9 +23,11 @@ use crate::base::{EntryKind, ParsedKey};
 use crate::cache::Buffer;
 use std::ops::Range;
 
-/// Bytes of the tail.
-pub const TAIL_LEN: usize = 4 * 4 + 2;
-const _: () = assert!(TAIL_LEN == 18); // On disk: changing this is a new format version.
+/// Bytes of the header.
+pub const HEADER_LEN: usize = 4 * 4 + 2;
+const KEY_WIDTH_AT: usize = 16;
+const VALUE_WIDTH_AT: usize = 17;
+const _: () = assert!(HEADER_LEN == 18); // On disk: changing this is a new format version.
 
 /// Elements of varying length, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -99,19 +102,19 @@ pub struct Block {
 }
 
 impl Block {
-    /// A block whose bytes passed `check` before; `None` if not even the tail makes sense.
+    /// A block whose bytes passed `check` before; `None` if not even the header makes sense.
     pub fn trust(buffer: Buffer) -> Option<Block> {
         let bytes = buffer.as_slice();
-        let tail = bytes.len().checked_sub(TAIL_LEN)?;
-        let field = |index: usize| get_u32(bytes, tail + 4 * index).map(|field| field as usize);
+        let header = bytes.first_chunk::<HEADER_LEN>()?;
+        let field = |index: usize| get_u32(header, 4 * index).map(|field| field as usize);
         let (count, prefix_len, keys_len, values_len) = (field(0)?, field(1)?, field(2)?, field(3)?);
-        let (key_width, value_width) = (bytes[tail + 16], bytes[tail + 17]);
-        let keys_at = prefix_len;
+        let (key_width, value_width) = (header[KEY_WIDTH_AT], header[VALUE_WIDTH_AT]);
+        let keys_at = HEADER_LEN.checked_add(prefix_len)?;
         let values_at = keys_at.checked_add(keys_len)?;
         let key_starts_at = values_at.checked_add(values_len)?;
         let value_starts_at = key_starts_at.checked_add(Column::starts_len(key_width, count)?)?;
         let end = value_starts_at.checked_add(Column::starts_len(value_width, count)?)?;
-        if end != tail || count == 0 {
+        if end != bytes.len() || count == 0 {
             return None;
         }
         let stride = |width: u8, len: usize| if width == 0 { len / count } else { 0 };
@@ -170,7 +173,7 @@ impl Block {
     /// The user-key bytes all keys begin with.
     #[inline]
     pub fn prefix(&self) -> &[u8] {
-        &self.buffer[..self.prefix_len]
+        &self.buffer[HEADER_LEN..HEADER_LEN + self.prefix_len]
     }
 
     /// Where the internal key of `slot`, without the prefix, stands.
@@ -206,7 +209,8 @@ impl Block {
         key.extend_from_slice(&self.buffer[self.key_range(slot)]);
     }
 
-    /// Sequence and kind of `slot`, with `user_key` given by the caller who knows it; `None` for unknown kinds.
+    /// Sequence and kind of `slot`, with `user_key` given by the caller who knows it; `None` for unknown
+    /// kinds.
     #[inline]
     pub fn parse_with<'a>(&self, slot: usize, user_key: &'a [u8]) -> Option<ParsedKey<'a>> {
         let (_, trailer) = self.key_suffix(slot);

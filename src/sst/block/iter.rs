@@ -1,8 +1,8 @@
 //! Finding slots in a block, and standing on one.
 //!
 //! `lower_bound` gives the first slot whose key is at or after a target: by binary search, or from a hint by
-//! galloping, which costs as many comparisons as the logarithm of the hint's error. Either way every claim about
-//! the answer rests on comparisons of keys: a wrong hint costs time, never the answer.
+//! galloping, which costs as many comparisons as the logarithm of the hint's error. Either way every claim
+//! about the answer rests on comparisons of keys: a wrong hint costs time, never the answer.
 
 use super::format::Block;
 use crate::base::InternalComparator;

@@ -1,13 +1,15 @@
 //! A Bloom filter whose every question touches one cache line.
 //!
 //! ```text
-//! contents := line{lines} | probes:u8 | flags:u8            (bit 0: whole keys are in it, bit 1: prefixes are)
+//! contents := line{lines} | probes:u8 | flags:u8     (bit 0: whole keys are in it, bit 1: prefixes are)
 //! line     := word:u64{8}
 //! ```
 //!
-//! A key's hash (`hash64` of the user key with seed 0, of a prefix with seed 1) chooses a line by its upper 32 bits
-//! (`upper * lines >> 32`) and `probes` bits in it by a second hash: nine bits a probe, low bits first, seven
-//! probes from each of a chain of mixed words. Invariant B1: a key that was added is always found.
+//! A key's hash (`hash64` of the user key with seed 0, of a prefix with seed 1) chooses a line by its upper
+//! 32 bits (`upper * lines >> 32`) and `probes` bits in it by a chain of words: the first is the hash times
+//! 0x9e3779b97f4a7c15, xored with itself shifted right by 32, and each further one is made so from the one
+//! before. A word gives seven probes of nine bits, lowest first: six bits choose the bit, the upper three the
+//! word of the line. Invariant B1: a key that was added is always found.
 
 use crate::base::checksum::hash64;
 
@@ -125,7 +127,8 @@ impl BloomBuilder {
     }
 }
 
-/// Fewer probes than in a plain filter (0.69 a bit): lines are loaded unevenly, and full lines suffer from more.
+/// Fewer probes than in a plain filter (0.69 a bit): lines are loaded unevenly, and full lines suffer from
+/// more.
 fn probes_for(bits_per_key: f64) -> u8 {
     ((bits_per_key * 0.62).round() as u8).clamp(1, MAX_PROBES)
 }
@@ -219,7 +222,8 @@ mod tests {
         passed as f64 / 200_000.0
     }
 
-    /// What theory says: keys fall on lines by Poisson, and a line of n keys has set bits 1 - (1 - 1/512)^(n k).
+    /// What theory says: keys fall on lines by Poisson, and a line of n keys has set bits 1 - (1 - 1/512)^(n
+    /// k).
     fn predicted(bits_per_key: f64) -> f64 {
         let (mean, probes) = (LINE_BITS / bits_per_key, f64::from(probes_for(bits_per_key)));
         let mut probability = (-mean).exp();

@@ -7,9 +7,10 @@
 //!            | segments:varint | (start:u64 | slope:f64 | ordinal:u64){segments}
 //! ```
 //!
-//! `alphabet` has a bit for each byte value above zero that occurs after the prefix (bit b % 64 of word b / 64).
-//! `positions` are the byte positions after the prefix that make a key's code, and which ranks in the alphabet, from
-//! one, occur there (see `key_code`). `under` and `over` are the measured errors: how far an entry may stand above and below the guess.
+//! `alphabet` has a bit for each byte value above zero that occurs after the prefix (bit b % 64 of word b /
+//! 64). `positions` are the byte positions after the prefix that make a key's code, and which ranks in the
+//! alphabet, from one, occur there (see `key_code`). `under` and `over` are the measured errors: how far an
+//! entry may stand above and below the guess.
 
 use super::LearnedIndex;
 use super::key_code::{Alphabet, KeyCode, MAX_POSITIONS, Position};

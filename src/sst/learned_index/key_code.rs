@@ -1,14 +1,14 @@
 //! Turns user keys into numbers of the same order.
 //!
-//! The prefix that all keys of the table share is cut off. Of the bytes after it, up to sixteen, only the values that
-//! occur count (the table's alphabet), and of those at each position only the range that occurs there: a position
-//! whose bytes are all digits contributes a factor of ten, not 256. The code is the number with these mixed radixes,
-//! of as many positions as fit 64 bits. So decimal, hexadecimal and plain binary numbers all become the numbers they
-//! mean, and straight lines fit them; with bytes of every value this is the plain big-endian number of the next
-//! eight bytes.
+//! The prefix that all keys of the table share is cut off. Of the bytes after it, up to sixteen, only the
+//! values that occur count (the table's alphabet), and of those at each position only the range that occurs
+//! there: a position whose bytes are all digits contributes a factor of ten, not 256. The code is the number
+//! with these mixed radixes, of as many positions as fit 64 bits. So decimal, hexadecimal and plain binary
+//! numbers all become the numbers they mean, and straight lines fit them; with bytes of every value this is
+//! the plain big-endian number of the next eight bytes.
 //!
-//! A missing byte counts as zero. Invariant K1: codes never decrease with keys, whether the keys are in the table
-//! or not; bytes outside of what occurs go to the nearest code on the right side.
+//! A missing byte counts as zero. Invariant K1: codes never decrease with keys, whether the keys are in the
+//! table or not; bytes outside of what occurs go to the nearest code on the right side.
 
 use std::cmp::Ordering;
 
@@ -45,7 +45,7 @@ impl Alphabet {
     }
 
     fn is_full(&self) -> bool {
-        self.rank(255) == 255
+        [self.bits[0] | 1, self.bits[1], self.bits[2], self.bits[3]] == [u64::MAX; 4]
     }
 }
 
@@ -163,9 +163,9 @@ impl KeyCode {
 
 /// Remembers of every key the sixteen bytes after the prefix that all keys so far share.
 ///
-/// In byte order the shared prefix only ever gets shorter. When it does, nothing is recomputed: a new epoch begins,
-/// and at the end the bytes of earlier epochs are moved right by what their prefix was longer, which the first key
-/// supplies.
+/// In byte order the shared prefix only ever gets shorter. When it does, nothing is recomputed: a new epoch
+/// begins, and at the end the bytes of earlier epochs are moved right by what their prefix was longer, which
+/// the first key supplies.
 #[derive(Default)]
 pub struct KeyCodeBuilder {
     first: Vec<u8>,

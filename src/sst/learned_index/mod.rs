@@ -1,13 +1,14 @@
 //! A model of where keys stand in a table: from the key to the ordinal of its entry, within a measured error.
 //!
 //! 1. While the table is built, `KeyCodeBuilder` remembers the bytes that tell keys apart.
-//! 2. At the end each user key becomes a number (`KeyCode`), in the order of the keys but not one to one: versions
-//!    of a key, and keys that differ only further on, share a code.
-//! 3. Straight lines are fitted through (code, ordinal of the first entry with that code), `piecewise_linear`.
+//! 2. At the end each user key becomes a number (`KeyCode`), in the order of the keys but not one to one:
+//!    versions of a key, and keys that differ only further on, share a code.
+//! 3. Straight lines are fitted through (code, ordinal of the first entry with that code),
+//!    `piecewise_linear`.
 //! 4. The fit is tried on every code; the measured error is stored. A model that would not pay is dropped.
 //!
-//! Invariant L1: a prediction is a hint. The reader proves every answer with keys, so that a bad or damaged model
-//! can cost time, never an answer. Works with byte order only.
+//! Invariant L1: a prediction is a hint. The reader proves every answer with keys, so that a bad or damaged
+//! model can cost time, never an answer. Works with byte order only.
 
 pub mod format;
 pub mod key_code;

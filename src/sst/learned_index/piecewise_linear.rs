@@ -1,7 +1,8 @@
-//! Straight lines through points of ascending code, each within an error bound: greedy fit by a shrinking cone.
+//! Straight lines through points of ascending code, each within an error bound: greedy fit by a shrinking
+//! cone.
 //!
-//! From a segment's first point a cone of slopes is kept that pass all points so far within the bound; when it
-//! becomes empty, the segment ends and the next starts at the point that did not fit. One pass, no memory.
+//! From a segment's first point a cone of slopes is kept that pass all points so far within the bound; when
+//! it becomes empty, the segment ends and the next starts at the point that did not fit. One pass, no memory.
 
 /// Number of buckets for each segment in the table that finds a code's segment.
 const BUCKETS_PER_SEGMENT: usize = 2;
@@ -98,7 +99,8 @@ impl PiecewiseLinear {
         (low + self.starts[low..high].partition_point(|&start| start <= code)).saturating_sub(1)
     }
 
-    /// The ordinal where `code` probably stands, at most `entries`. A gap never extrapolates past the next segment.
+    /// The ordinal where `code` probably stands, at most `entries`. A gap never extrapolates past the next
+    /// segment.
     #[inline]
     pub fn predict(&self, code: u64) -> u64 {
         if code < self.starts[0] {

@@ -121,8 +121,8 @@ fn damaged_blocks_never_panic() {
                 _ => {}
             }
             for _ in 0..random.below(4) {
-                let tail = random.below(2) * bad.len().saturating_sub(60) as u64;
-                let at = tail + random.below((bad.len() as u64 - tail).max(1));
+                let within = [40, bad.len().max(1) as u64][random.below(2) as usize];
+                let at = random.below(within);
                 if let Some(byte) = bad.get_mut(at as usize) {
                     *byte = random.next() as u8;
                 }

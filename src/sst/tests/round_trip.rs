@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::base::{Codec, InternalComparator};
+use crate::sst::learned_index::LearnedIndex;
 use crate::sst::{Table, TableOptions, TableRead};
 use std::sync::Arc;
 
@@ -66,9 +67,9 @@ fn check(table: &Arc<Table>, entries: &[Entry], options: &TableOptions, random: 
 fn every_set_of_keys_reads_back() {
     let mut random = Random(1);
     let mut models = 0;
-    for (name, keys) in key_sets(&mut random, 1500) {
+    for (name, keys) in key_sets(&mut random, 700) {
         for (versions, block_size) in [(1, 4096), (4, 300), (1, 1)] {
-            let keys = if block_size == 1 { &keys[..keys.len().min(400)] } else { &keys };
+            let keys = if block_size == 1 { &keys[..keys.len().min(280)] } else { &keys };
             for learned_index in [true, false] {
                 let options = TableOptions { block_size, learned_index, ..options() };
                 let entries = entries_of(keys, versions, &mut random, &options.order);
@@ -89,13 +90,48 @@ fn every_set_of_keys_reads_back() {
     assert!(models >= 12, "{models} tables have a model");
 }
 
+/// T3: a model that is wrong, whatever it says, costs time but never an answer.
+#[test]
+fn a_wrong_model_changes_no_answer() {
+    let mut random = Random(12);
+    let mut fallbacks = 0;
+    for (name, keys) in key_sets(&mut random, 500) {
+        let options = TableOptions { block_size: 400, ..options() };
+        let entries = entries_of(&keys, 1, &mut random, &options.order);
+        let (file, _) = build(&entries, &options);
+        let mut encoded = Vec::new();
+        match &open(&file, &options).unwrap().model {
+            Some(model) => model.encode(&mut encoded),
+            None => continue,
+        }
+        let mut tried = 0;
+        while tried < 12 {
+            let mut bad = encoded.clone();
+            for _ in 0..1 + random.below(6) {
+                let at = random.below(bad.len() as u64) as usize;
+                bad[at] = random.next() as u8;
+            }
+            let model = LearnedIndex::decode(&bad, entries.len() as u64);
+            if bad == encoded || model.is_none() {
+                continue;
+            }
+            tried += 1;
+            let mut table = open(&file, &options).unwrap();
+            Arc::get_mut(&mut table).unwrap().model = model;
+            check(&table, &entries, &options, &mut random, &format!("{name} with damaged model {bad:?}"));
+            fallbacks += table.model_stats().model_fallbacks;
+        }
+    }
+    assert!(fallbacks > 0, "no damage mattered");
+}
+
 #[test]
 fn every_codec_reads_back() {
     let mut random = Random(2);
     for compression in [Codec::None, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         for block_size in [512, 64 << 10] {
             let options = TableOptions { compression, block_size, ..options() };
-            let (_, keys) = key_sets(&mut random, 3000).swap_remove(7);
+            let (_, keys) = key_sets(&mut random, 1500).swap_remove(7);
             let entries = entries_of(&keys, 2, &mut random, &options.order);
             let table = table_of(&entries, &options);
             check(&table, &entries, &options, &mut random, &format!("{compression:?} {block_size}"));
@@ -111,7 +147,7 @@ fn every_codec_reads_back() {
 fn a_comparator_of_the_users_reads_back() {
     let mut random = Random(3);
     let order = InternalComparator::new(Arc::new(Reverse));
-    for (name, keys) in key_sets(&mut random, 600) {
+    for (name, keys) in key_sets(&mut random, 300) {
         for block_size in [200, 4096] {
             let options = TableOptions { order: order.clone(), block_size, ..options() };
             let entries = entries_of(&keys, 3, &mut random, &order);
