@@ -188,7 +188,8 @@ impl<'a> Outputs<'a> {
                 break;
             }
             let mut clipped = tombstone.clone();
-            if let Some(lower) = self.lower.as_ref().filter(|lower| order.compare_user(lower, &clipped.start).is_gt())
+            if let Some(lower) =
+                self.lower.as_ref().filter(|lower| order.compare_user(lower, &clipped.start).is_gt())
             {
                 clipped.start.clone_from(lower);
             }

@@ -80,7 +80,12 @@ fn close_level0(version: &Version, range: &mut KeyRange, order: &InternalCompara
             }
         }
         if !grew {
-            return all.iter().zip(taken).filter(|(_, taken)| *taken).map(|(file, _)| (*file).clone()).collect();
+            return all
+                .iter()
+                .zip(taken)
+                .filter(|(_, taken)| *taken)
+                .map(|(file, _)| (*file).clone())
+                .collect();
         }
     }
 }
@@ -236,7 +241,9 @@ fn can_move(
     if plan.manual || plan.start_level() == plan.output_level {
         return false;
     }
-    if plan.bottommost && (properties.deletions > 0 || properties.range_tombstones > 0 || properties.merges > 0) {
+    if plan.bottommost
+        && (properties.deletions > 0 || properties.range_tombstones > 0 || properties.merges > 0)
+    {
         return false;
     }
     let range = file.range();
@@ -269,7 +276,8 @@ pub fn plan_range(
             Ok(Some(plan))
         }
         None => {
-            let message = format!("a running compaction has tables of the range in level {level} or {output_level}");
+            let message =
+                format!("a running compaction has tables of the range in level {level} or {output_level}");
             Err(Error::new(ErrorKind::Busy, message))
         }
     }

@@ -123,7 +123,12 @@ struct OlderTables<'a> {
 }
 
 impl<'a> OlderTables<'a> {
-    fn new(version: &'a Version, output_level: usize, range: &KeyRange, order: &'a InternalComparator) -> Self {
+    fn new(
+        version: &'a Version,
+        output_level: usize,
+        range: &KeyRange,
+        order: &'a InternalComparator,
+    ) -> Self {
         let mut runs = Vec::new();
         for level in output_level + 1..version.levels.len() {
             for run in version.runs(level) {

@@ -217,7 +217,9 @@ impl<'a> Shadowing<'a> {
     fn begin_key(&mut self) -> Result<Option<(SequenceNumber, EntryKind)>> {
         let Some(entry) = self.peek()? else { return Ok(None) };
         let key = crate::base::key::user_key(self.input.key());
-        if self.last_trailer.is_some() && self.rules.order.compare_user(key, &self.user_key) != Ordering::Greater {
+        if self.last_trailer.is_some()
+            && self.rules.order.compare_user(key, &self.user_key) != Ordering::Greater
+        {
             return Err(corrupt_input("keys out of order", key));
         }
         self.user_key.clear();

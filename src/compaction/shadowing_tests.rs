@@ -228,7 +228,12 @@ fn the_filter_judges_the_newest_value_of_a_key() {
 fn a_failing_operator_is_an_error() {
     let mut input = History::default();
     input.entries.push(put("a", 1, "base"));
-    input.entries.push(Entry { key: b"a".into(), sequence: 2, kind: EntryKind::Merge, value: b"fail".into() });
+    input.entries.push(Entry {
+        key: b"a".into(),
+        sequence: 2,
+        kind: EntryKind::Merge,
+        value: b"fail".into(),
+    });
     let error = judge(&input, &[], &[], Some(&Joining), None).err().unwrap();
     assert!(error.is_corruption() && error.to_string().contains("Merge operator failed"), "{error}");
 }
@@ -258,15 +263,20 @@ fn error_of(entries: Vec<(Vec<u8>, Vec<u8>)>, end: Option<Error>) -> Error {
 
 #[test]
 fn corrupt_input_is_never_copied_on() {
-    let key = |user: &str, sequence, kind| (InternalKey::new(user.as_bytes(), sequence, kind).0, b"v".to_vec());
+    let key =
+        |user: &str, sequence, kind| (InternalKey::new(user.as_bytes(), sequence, kind).0, b"v".to_vec());
     let put = EntryKind::Put;
     assert!(error_of(vec![(b"short".to_vec(), vec![])], None).is_corruption());
-    assert!(error_of(vec![key("a", 1, put), (vec![b'b', 99, 0, 0, 0, 0, 0, 0, 0], vec![])], None).is_corruption());
+    assert!(
+        error_of(vec![key("a", 1, put), (vec![b'b', 99, 0, 0, 0, 0, 0, 0, 0], vec![])], None).is_corruption()
+    );
     assert!(error_of(vec![key("b", 1, put), key("a", 2, put)], None).is_corruption());
     assert!(error_of(vec![key("a", 1, put), key("a", 2, put)], None).is_corruption());
     assert!(error_of(vec![key("a", 1, put), key("a", 1, put)], None).is_corruption());
     assert!(error_of(vec![key("a", 1, EntryKind::RangeDelete)], None).is_corruption());
-    assert!(error_of(vec![key("a", 2, EntryKind::Merge), key("a", 1, EntryKind::Pointer)], None).is_corruption());
+    assert!(
+        error_of(vec![key("a", 2, EntryKind::Merge), key("a", 1, EntryKind::Pointer)], None).is_corruption()
+    );
     let stopped = error_of(vec![key("a", 1, put)], Some(Error::not_found("device")));
     assert!(stopped.is_not_found(), "an input's error is told as it is");
 }

@@ -129,7 +129,12 @@ pub(crate) struct History {
 
 impl History {
     /// What a read of `key` at `snapshot` sees, with `Joining`. `Pointer` values are shown by `resolve`.
-    pub(crate) fn get(&self, key: &[u8], snapshot: u64, resolve: &dyn Fn(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+        snapshot: u64,
+        resolve: &dyn Fn(&[u8]) -> Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let covers = |t: &&RangeTombstone| t.sequence <= snapshot && &t.start[..] <= key && key < &t.end[..];
         let covered = self.tombstones.iter().filter(covers).map(|t| t.sequence).max().unwrap_or(0);
         let mut versions: Vec<&Entry> = self

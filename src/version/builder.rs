@@ -61,7 +61,10 @@ impl VersionBuilder {
     /// Puts a table in.
     pub(super) fn add(&mut self, level: u32, file: Arc<FileMeta>) -> Result<(), String> {
         if level >= MAX_LEVELS {
-            return Err(format!("table {:06} is added to level {level}, the limit is {MAX_LEVELS}", file.number));
+            return Err(format!(
+                "table {:06} is added to level {level}, the limit is {MAX_LEVELS}",
+                file.number
+            ));
         }
         if !self.numbers.insert(file.number) {
             return Err(format!("table {:06} is added twice", file.number));

@@ -79,10 +79,16 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
     if !env.exists(&current) {
         return Err(no_current(env, dir, &current));
     }
+    // What is relied on from here must be what a power loss would leave (R5).
+    env.sync_dir(dir)?;
     let bytes = read_file(env, &current, format::MAX_CURRENT_LEN)?;
     let number = format::decode_current(&bytes).ok_or_else(|| {
         let got = String::from_utf8_lossy(&bytes).into_owned();
-        Error::corruption(&current, 0, format!("got {got:?}, expected a manifest's name and checksum; {RESTORE}"))
+        Error::corruption(
+            &current,
+            0,
+            format!("got {got:?}, expected a manifest's name and checksum; {RESTORE}"),
+        )
     })?;
     let path = path_of(dir, FileKind::Manifest(number));
     if !env.exists(&path) {
@@ -91,7 +97,11 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
     }
     let contents = scan(env, &path, number)?;
     if contents.header.is_none() || contents.changes == 0 {
-        return Err(Error::corruption(&path, contents.end, format!("its first records are cut off; {RESTORE}")));
+        return Err(Error::corruption(
+            &path,
+            contents.end,
+            format!("its first records are cut off; {RESTORE}"),
+        ));
     }
     Ok(contents.state)
 }
@@ -156,15 +166,15 @@ fn take_record(contents: &mut Contents, kind: u8, payload: &[u8], number: u64) -
 
 fn newer_format(format: u32) -> Error {
     let known = CURRENT_FORMAT as u32;
-    let message = format!("the database has format {format}, this library knows up to {known}; use a newer one");
+    let message =
+        format!("the database has format {format}, this library knows up to {known}; use a newer one");
     Error::new(ErrorKind::NotImplemented, message).with_subcode(Subcode::NewerFormat)
 }
 
 /// CURRENT is not there: is there no database, or has one lost it?
 fn no_current(env: &dyn Env, dir: &Path, current: &Path) -> Error {
-    let none = || {
-        Error::not_found("there is no database here").in_file(current).with_subcode(Subcode::MissingFile)
-    };
+    let none =
+        || Error::not_found("there is no database here").in_file(current).with_subcode(Subcode::MissingFile);
     let names = match env.list(dir) {
         Ok(names) => names,
         Err(error) if error.subcode() == Subcode::MissingFile => return none(),

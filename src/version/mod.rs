@@ -27,7 +27,11 @@ pub mod set;
 pub mod version;
 
 #[cfg(test)]
-mod tests;
+mod format_tests;
+#[cfg(test)]
+mod manifest_tests;
+#[cfg(test)]
+mod table_tests;
 
 pub use edit::{NewFile, VersionEdit};
 pub use file_meta::FileMeta;

@@ -85,7 +85,8 @@ impl ManifestState {
 
     /// Fills the public list of column families.
     pub(super) fn finish(&mut self) {
-        let named = |(&id, family): (&u32, &FamilyState)| (id, family.name.clone(), family.comparator.clone());
+        let named =
+            |(&id, family): (&u32, &FamilyState)| (id, family.name.clone(), family.comparator.clone());
         self.column_families = self.families.iter().map(named).collect();
     }
 }

@@ -398,8 +398,8 @@ impl VersionSet {
             Some(changed) => changed.clone(),
             None => installed.families.get(&id).cloned(),
         };
-        let mut family = family
-            .ok_or_else(|| Error::new(ErrorKind::ColumnFamilyDropped, unknown_family(id)))?;
+        let mut family =
+            family.ok_or_else(|| Error::new(ErrorKind::ColumnFamilyDropped, unknown_family(id)))?;
         family.flushed_sequence = family.flushed_sequence.max(edit.flushed_sequence.unwrap_or(0));
         if !edit.added.is_empty() || !edit.removed.is_empty() {
             let built = self.build(&family, edit, pending, value_log)?;
@@ -430,7 +430,10 @@ impl VersionSet {
         }
         for new in &edit.added {
             if pending.gone.iter().any(|file| file.number == new.number) {
-                return Err(wrong(format!("table {:06} was removed by an edit before in the record", new.number)));
+                return Err(wrong(format!(
+                    "table {:06} was removed by an edit before in the record",
+                    new.number
+                )));
             }
             let file = match builder.taken_out(new.number) {
                 Some(file) if file.run == new.run => file,
@@ -556,7 +559,8 @@ fn open_table(
 
 /// A whole and valid table under the wrong name is no less wrong.
 fn check_identity(path: &Path, got: &TableProperties, expected: &TableProperties) -> Result<()> {
-    let facts = |p: &TableProperties| (p.entries, p.range_tombstones, p.smallest_sequence, p.largest_sequence);
+    let facts =
+        |p: &TableProperties| (p.entries, p.range_tombstones, p.smallest_sequence, p.largest_sequence);
     if facts(got) == facts(expected) && got.smallest == expected.smallest && got.largest == expected.largest {
         return Ok(());
     }

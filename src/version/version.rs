@@ -255,7 +255,10 @@ impl Version {
 
     /// All tables.
     pub fn files(&self) -> impl Iterator<Item = (usize, &Arc<FileMeta>)> + '_ {
-        self.levels.iter().enumerate().flat_map(|(number, level)| level.files().map(move |file| (number, file)))
+        self.levels
+            .iter()
+            .enumerate()
+            .flat_map(|(number, level)| level.files().map(move |file| (number, file)))
     }
 
     /// About how many bytes of tables lie in `[begin, end)` of user keys.

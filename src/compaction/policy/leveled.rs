@@ -38,7 +38,10 @@ pub fn targets(seen: &Observation) -> Targets {
         Some(below) => (base_bytes * seen.ratio.powi(below as i32)).min(u64::MAX as f64) as u64,
         None => 0,
     };
-    Targets { base_level, bytes: (0..=last).map(|level| if level == 0 { 0 } else { target(level) }).collect() }
+    Targets {
+        base_level,
+        bytes: (0..=last).map(|level| if level == 0 { 0 } else { target(level) }).collect(),
+    }
 }
 
 /// The compactions that are due, most urgent first. The planner takes the first that can be done.
