@@ -1,0 +1,299 @@
+//! Turns user keys into numbers of the same order.
+//!
+//! The prefix that all keys of the table share is cut off. Of the bytes after it, up to sixteen, only the values that
+//! occur count (the table's alphabet), and of those at each position only the range that occurs there: a position
+//! whose bytes are all digits contributes a factor of ten, not 256. The code is the number with these mixed radixes,
+//! of as many positions as fit 64 bits. So decimal, hexadecimal and plain binary numbers all become the numbers they
+//! mean, and straight lines fit them; with bytes of every value this is the plain big-endian number of the next
+//! eight bytes.
+//!
+//! A missing byte counts as zero. Invariant K1: codes never decrease with keys, whether the keys are in the table
+//! or not; bytes outside of what occurs go to the nearest code on the right side.
+
+use std::cmp::Ordering;
+
+/// Byte positions looked at after the shared prefix.
+pub const MAX_POSITIONS: usize = 16;
+
+/// Keys looked at to learn the alphabet. Bytes that are missed only cost precision.
+const MAX_ALPHABET_SAMPLES: usize = 1 << 16;
+/// Marks in `Alphabet::ranks` a byte that does not occur; its rank is that of the next byte that does.
+const ABSENT: u16 = 1 << 8;
+
+/// The byte values above zero that occur, numbered from one in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alphabet {
+    /// A bit for each value.
+    pub(super) bits: [u64; 4],
+    ranks: Box<[u16; 256]>,
+}
+
+impl Alphabet {
+    pub(super) fn new(bits: [u64; 4]) -> Alphabet {
+        let mut ranks = Box::new([0; 256]);
+        let mut next = 1;
+        for byte in 1..256 {
+            let occurs = bits[byte / 64] >> (byte % 64) & 1 == 1;
+            ranks[byte] = if occurs { next } else { next.min(255) | ABSENT };
+            next += u16::from(occurs);
+        }
+        Alphabet { bits, ranks }
+    }
+
+    fn rank(&self, byte: u8) -> u8 {
+        self.ranks[usize::from(byte)] as u8
+    }
+
+    fn is_full(&self) -> bool {
+        self.rank(255) == 255
+    }
+}
+
+/// The values that occur at one byte position, as ranks in the alphabet, and what a step there is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The smallest rank above zero.
+    pub(super) low: u8,
+    /// The largest rank; `low` - 1 if only zero occurs.
+    pub(super) high: u8,
+    /// Whether zero (or the key's end) occurs.
+    pub(super) zero: bool,
+    /// What one step is worth: the product of the radixes after this position.
+    weight: u64,
+}
+
+impl Position {
+    pub(super) fn new(low: u8, high: u8, zero: bool) -> Position {
+        Position { low, high, zero, weight: 0 }
+    }
+
+    fn symbols(&self) -> u128 {
+        u128::from(self.high) + 1 - u128::from(self.low) + u128::from(self.zero)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.low > 0 && u16::from(self.low) <= u16::from(self.high) + 1 && self.symbols() > 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.symbols() == 256
+    }
+}
+
+/// The numbering of a table's user keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCode {
+    prefix: Vec<u8>,
+    alphabet: Alphabet,
+    positions: Vec<Position>,
+    /// All positions take all values: the code is the plain number of eight bytes.
+    plain: bool,
+}
+
+impl KeyCode {
+    /// A numbering; `None` if positions are malformed or too many for 64 bits.
+    pub(super) fn new(prefix: Vec<u8>, alphabet: Alphabet, mut positions: Vec<Position>) -> Option<KeyCode> {
+        if positions.len() > MAX_POSITIONS {
+            return None;
+        }
+        let mut product = 1u128;
+        for position in positions.iter_mut().rev() {
+            position.weight = u64::try_from(product).ok()?;
+            product = if position.is_sound() { product * position.symbols() } else { return None };
+        }
+        if product > 1 << 64 {
+            return None;
+        }
+        let plain = alphabet.is_full() && positions.len() == 8 && positions.iter().all(Position::is_full);
+        Some(KeyCode { prefix, alphabet, positions, plain })
+    }
+
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    pub(super) fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
+    }
+
+    pub(super) fn positions(&self) -> &[Position] {
+        &self.positions
+    }
+
+    /// The code of `user_key`; for a key without the prefix, its order relative to all keys that have it.
+    #[inline]
+    pub fn code(&self, user_key: &[u8]) -> Result<u64, Ordering> {
+        let Some(rest) = user_key.strip_prefix(&self.prefix[..]) else {
+            return Err(if user_key < &self.prefix[..] { Ordering::Less } else { Ordering::Greater });
+        };
+        if let (true, Some(bytes)) = (self.plain, rest.first_chunk::<8>()) {
+            return Ok(u64::from_be_bytes(*bytes));
+        }
+        Ok(self.code_of_rest(rest))
+    }
+
+    #[inline]
+    fn code_of_rest(&self, rest: &[u8]) -> u64 {
+        let mut code = 0u64;
+        for (at, position) in self.positions.iter().enumerate() {
+            let entry = self.alphabet.ranks[usize::from(rest.get(at).copied().unwrap_or(0))];
+            let rank = entry as u8;
+            if rank >= position.low && rank <= position.high {
+                code += (u64::from(rank - position.low) + u64::from(position.zero)) * position.weight;
+                if entry & ABSENT != 0 {
+                    return code;
+                }
+            } else if rank == 0 && position.zero {
+                continue;
+            } else if rank < position.low {
+                return code + u64::from(position.zero) * position.weight;
+            } else {
+                let last = position.symbols() as u64 - 1;
+                return code + last * position.weight + (position.weight - 1);
+            }
+        }
+        code
+    }
+
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        self.prefix.capacity() + self.positions.capacity() * size_of::<Position>() + size_of::<[u16; 256]>()
+    }
+}
+
+/// Remembers of every key the sixteen bytes after the prefix that all keys so far share.
+///
+/// In byte order the shared prefix only ever gets shorter. When it does, nothing is recomputed: a new epoch begins,
+/// and at the end the bytes of earlier epochs are moved right by what their prefix was longer, which the first key
+/// supplies.
+#[derive(Default)]
+pub struct KeyCodeBuilder {
+    first: Vec<u8>,
+    prefix_len: usize,
+    heads: Vec<u128>,
+    /// (first key, prefix length) of each epoch.
+    epochs: Vec<(usize, usize)>,
+}
+
+/// The bytes of `key` from `from` on as a big-endian number, with zeros after its end.
+fn head_at(key: &[u8], from: usize) -> u128 {
+    let rest = &key[from..];
+    match rest.first_chunk::<MAX_POSITIONS>() {
+        Some(bytes) => u128::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; MAX_POSITIONS];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u128::from_be_bytes(bytes)
+        }
+    }
+}
+
+impl KeyCodeBuilder {
+    /// Adds the next user key in byte order; repeats are welcome.
+    #[inline]
+    pub fn add(&mut self, user_key: &[u8]) {
+        if self.heads.is_empty() {
+            self.first.extend_from_slice(user_key);
+            self.prefix_len = user_key.len();
+            self.epochs.push((0, self.prefix_len));
+        } else if !user_key.starts_with(&self.first[..self.prefix_len]) {
+            self.prefix_len = super::super::block::builder::common_prefix_len(&self.first, user_key);
+            self.epochs.push((self.heads.len(), self.prefix_len));
+        }
+        self.heads.push(head_at(user_key, self.prefix_len));
+    }
+
+    /// Keys added.
+    pub fn count(&self) -> u64 {
+        self.heads.len() as u64
+    }
+
+    /// The numbering, and the code of every key in order. `None` if no key was added.
+    pub fn finish(mut self) -> Option<(KeyCode, Vec<u64>)> {
+        self.move_to_last_epoch();
+        let prefix = self.first.get(..self.prefix_len)?.to_vec();
+        let (alphabet, positions) = choose_positions(&self.heads)?;
+        let code = KeyCode::new(prefix, alphabet, positions)?;
+        let codes = self.heads.iter().map(|head| code.code_of_rest(&head.to_be_bytes())).collect();
+        Some((code, codes))
+    }
+
+    fn move_to_last_epoch(&mut self) {
+        let shared = head_at(&self.first, self.prefix_len);
+        for (place, &(start, prefix_len)) in self.epochs.iter().enumerate() {
+            let end = self.epochs.get(place + 1).map_or(self.heads.len(), |next| next.0);
+            let moved = prefix_len - self.prefix_len;
+            for head in &mut self.heads[start..end] {
+                *head = match moved {
+                    0 => *head,
+                    1..MAX_POSITIONS => shared & !(u128::MAX >> (8 * moved)) | *head >> (8 * moved),
+                    _ => shared,
+                };
+            }
+        }
+    }
+}
+
+/// The smallest byte, the smallest above zero less one, and the largest byte of each position.
+struct Ranges {
+    smallest: [u8; MAX_POSITIONS],
+    /// Less one, because zero then wraps around to 255.
+    smallest_above_zero: [u8; MAX_POSITIONS],
+    largest: [u8; MAX_POSITIONS],
+}
+
+fn ranges_of(heads: &[u128]) -> Ranges {
+    let top = [u8::MAX; MAX_POSITIONS];
+    let mut ranges = Ranges { smallest: top, smallest_above_zero: top, largest: [0; MAX_POSITIONS] };
+    for head in heads {
+        let bytes = head.to_be_bytes();
+        for (at, &byte) in bytes.iter().enumerate() {
+            ranges.smallest[at] = ranges.smallest[at].min(byte);
+            ranges.smallest_above_zero[at] = ranges.smallest_above_zero[at].min(byte.wrapping_sub(1));
+            ranges.largest[at] = ranges.largest[at].max(byte);
+        }
+    }
+    ranges
+}
+
+fn alphabet_of(heads: &[u128], ranges: &Ranges) -> Alphabet {
+    let mut seen = [false; 256];
+    for head in heads.iter().step_by(heads.len().div_ceil(MAX_ALPHABET_SAMPLES).max(1)) {
+        head.to_be_bytes().into_iter().for_each(|byte| seen[usize::from(byte)] = true);
+    }
+    for at in 0..MAX_POSITIONS {
+        seen[usize::from(ranges.smallest_above_zero[at].wrapping_add(1))] = true;
+        seen[usize::from(ranges.largest[at])] = true;
+    }
+    let mut bits = [0; 4];
+    for byte in (1..256).filter(|&byte| seen[byte]) {
+        bits[byte / 64] |= 1 << (byte % 64);
+    }
+    Alphabet::new(bits)
+}
+
+/// The alphabet, and as many leading positions as fit 64 bits, without trailing ones that tell nothing apart.
+fn choose_positions(heads: &[u128]) -> Option<(Alphabet, Vec<Position>)> {
+    let ranges = ranges_of(heads);
+    let alphabet = alphabet_of(heads, &ranges);
+    let mut positions = Vec::new();
+    let mut product = 1u128;
+    for at in 0..MAX_POSITIONS {
+        let position = match ranges.largest[at] {
+            0 => Position::new(1, 0, true),
+            high => {
+                let low = ranges.smallest_above_zero[at] + 1;
+                Position::new(alphabet.rank(low), alphabet.rank(high), ranges.smallest[at] == 0)
+            }
+        };
+        product *= position.symbols();
+        if product > 1 << 64 {
+            break;
+        }
+        positions.push(position);
+    }
+    while positions.last().is_some_and(|position| position.symbols() == 1) {
+        positions.pop();
+    }
+    (!heads.is_empty()).then_some((alphabet, positions))
+}

@@ -1,0 +1,7 @@
+//! Tests of whole tables: against an oracle, under damage, and (ignored) their speed.
+
+mod bench;
+mod corruption;
+mod reads;
+mod round_trip;
+mod support;
