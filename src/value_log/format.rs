@@ -50,7 +50,10 @@ pub(super) fn encode_segment_header(database: &[u8; 16], segment: u64) -> [u8; S
     bytes
 }
 
-pub(super) fn decode_segment_header(bytes: &[u8; SEGMENT_HEADER_LEN as usize], segment: u64) -> SegmentHeader {
+pub(super) fn decode_segment_header(
+    bytes: &[u8; SEGMENT_HEADER_LEN as usize],
+    segment: u64,
+) -> SegmentHeader {
     let number = get_u64(bytes, 32).unwrap_or(0);
     let checksum = bind(crc32(&bytes[..HEADER_CHECKSUM_AT]), number, 0);
     if get_u64(bytes, 0) != Some(MAGIC) || get_u32(bytes, HEADER_CHECKSUM_AT) != Some(checksum) {
@@ -122,7 +125,9 @@ pub(super) fn check_record(
     let computed = bind(crc32(&record[4..]), pointer.segment, pointer.offset);
     if stored != computed || pointer.checksum != computed {
         let pointed = pointer.checksum;
-        return Err(format!("value checksum: got {stored:08x}, pointer says {pointed:08x}, expected {computed:08x}"));
+        return Err(format!(
+            "value checksum: got {stored:08x}, pointer says {pointed:08x}, expected {computed:08x}"
+        ));
     }
     let header = RecordHeader::decode(record).ok_or("the record's header is malformed")?;
     if header.record_len() != record.len() as u64 || header.value_len != pointer.value_len {

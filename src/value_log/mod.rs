@@ -11,10 +11,13 @@
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
 //!   the segment at the record before.
 //! - V2 segments are appended to only by the open that created them (R4).
-//! - V3 a segment's directory entry is durable before a pointer into it exists (R7).
+//! - V3 a segment's header and then its directory entry are durable before a pointer into it exists (R7). Leftovers
+//!   of creating one are `NNNNNN.tmp`, which the open removes.
 //! - V4 there is at most one `SegmentHandle` of a segment, ever: once it is gone, `hold` is `None` for good.
 
 mod compress;
+#[cfg(test)]
+mod crash_tests;
 mod format;
 mod reader;
 mod segments;
@@ -110,7 +113,11 @@ pub struct ValueLog {
 impl ValueLog {
     /// Opens the log; existing segments become sealed (R4), new ones take numbers from `next_file_number`.
     /// A segment of another database or of another number is a `Corruption` naming the file.
-    pub fn open(env: Arc<dyn Env>, options: ValueLogOptions, next_file_number: Arc<AtomicU64>) -> Result<Arc<ValueLog>> {
+    pub fn open(
+        env: Arc<dyn Env>,
+        options: ValueLogOptions,
+        next_file_number: Arc<AtomicU64>,
+    ) -> Result<Arc<ValueLog>> {
         let registry = Registry::open(&*env, &options.dir, &options.database)?;
         let queues = Queues::new(options.write_queues, next_file_number);
         let codec = AtomicU8::new(options.codec as u8);
@@ -170,8 +177,8 @@ impl ValueLog {
         self.registry.unheld()
     }
 
-    /// Segments found at open whose header is not whole, ascending: torn when they were created, or damaged since.
-    /// Their records verify by themselves. For the info log.
+    /// Segments found at open whose header is not whole, ascending: they were damaged. Their records verify by
+    /// themselves. For the info log.
     pub fn damaged_headers(&self) -> Vec<u64> {
         self.registry.damaged_headers()
     }

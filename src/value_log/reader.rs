@@ -31,7 +31,8 @@ pub(super) fn read(
     fill_cache: bool,
     allow_io: bool,
 ) -> Result<ValueBytes> {
-    let cache_key = CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
+    let cache_key =
+        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
     if let Some(cache) = &log.options.cache
         && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
         && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
@@ -43,7 +44,9 @@ pub(super) fn read(
     }
     let Some(segment) = log.registry.get(pointer.segment) else {
         let path = log.registry.path(pointer.segment);
-        return Err(corruption(&path, pointer, "the segment does not exist").with_subcode(Subcode::MissingFile));
+        return Err(
+            corruption(&path, pointer, "the segment does not exist").with_subcode(Subcode::MissingFile)
+        );
     };
     log.values_read.fetch_add(1, Ordering::Relaxed);
     let path = segment.file.file().path();
@@ -82,7 +85,8 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
 #[cold]
 fn corruption(path: &std::path::Path, pointer: &ValuePointer, what: &str) -> Error {
     let len = pointer.record_len;
-    let message = format!("{what} (a record of {len} bytes); restore from a backup, or delete or overwrite the key");
+    let message =
+        format!("{what} (a record of {len} bytes); restore from a backup, or delete or overwrite the key");
     Error::corruption(path, pointer.offset, message)
 }
 
@@ -113,7 +117,9 @@ fn read_record_twice(
     // Before anything is allocated.
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
-        return Err(Failure::Mismatch(format!("the pointer leads out of the segment: to {end} of {len} bytes")));
+        return Err(Failure::Mismatch(format!(
+            "the pointer leads out of the segment: to {end} of {len} bytes"
+        )));
     }
     read_record(segment, pointer, column_family, key).or_else(|_| {
         segment.file.file().drop_cache();
@@ -145,4 +151,42 @@ fn uncompressed(record: Vec<u8>, header: &RecordHeader) -> Option<Vec<u8>> {
     let mut whole = vec![0; start.checked_add(header.value_len as usize)?];
     whole[..start].copy_from_slice(&record[..start]);
     decompress_into(header.codec, &record[start..], &mut whole[start..]).then_some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::checksum::{bind, crc32_of};
+    use crate::base::compression::compress;
+
+    #[test]
+    fn a_cached_record_passes_for_its_own_pointer_and_key_only() {
+        let value = b"value ".repeat(100);
+        for codec in [Codec::None, Codec::Lz4] {
+            let stored = compress(codec, &value).unwrap_or(value.clone());
+            let (key_len, stored_len, value_len) = (3, stored.len() as u32, value.len() as u32);
+            let header = RecordHeader { key_len, stored_len, value_len, column_family: 7, codec };
+            let mut record = header.encode().to_vec();
+            let checksum = bind(crc32_of(&[&record[4..], b"key", &stored]), 5, 64);
+            record[..4].copy_from_slice(&checksum.to_le_bytes());
+            record.extend_from_slice(b"key");
+            record.extend_from_slice(&stored);
+            let record_len = record.len() as u32;
+            let pointer = ValuePointer { segment: 5, offset: 64, record_len, value_len, checksum };
+            assert_eq!(format::check_record(&record, &pointer, 7, b"key"), Ok(header));
+            let cached = uncompressed(record, &header).unwrap();
+            let range = range_in_cached(&cached, &pointer, 7, b"key").unwrap();
+            assert_eq!(cached[range], value);
+            let others = [
+                ValuePointer { checksum: checksum ^ 1, ..pointer },
+                ValuePointer { value_len: value_len - 1, ..pointer },
+            ];
+            assert!(others.iter().all(|other| range_in_cached(&cached, other, 7, b"key").is_none()));
+            assert!(range_in_cached(&cached, &pointer, 8, b"key").is_none());
+            assert!(range_in_cached(&cached, &pointer, 7, b"kez").is_none());
+            for len in 0..cached.len() {
+                assert!(range_in_cached(&cached[..len], &pointer, 7, b"key").is_none());
+            }
+        }
+    }
 }

@@ -35,6 +35,12 @@ impl SegmentHandle {
     }
 }
 
+impl std::fmt::Debug for SegmentHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "segment {}", self.number)
+    }
+}
+
 impl Drop for SegmentHandle {
     fn drop(&mut self) {
         // The queue that appends to a segment holds it until it is sealed, so this one is.
@@ -95,19 +101,19 @@ impl Registry {
         path_of(&self.dir, FileKind::Segment(number))
     }
 
-    /// Creates a segment with a durable directory entry (V3). Its header is synced with the first records.
-    pub fn create(&self, env: &dyn Env, number: u64, database: &[u8; 16]) -> Result<(Arc<Segment>, SegmentRef)> {
-        let path = self.path(number);
-        let made = env.open(&path, OpenMode::Create).and_then(|file| {
-            let header = format::encode_segment_header(database, number);
-            file.write_at(0, &[std::io::IoSlice::new(&header)])?;
-            env.sync_dir(&self.dir)?;
-            Ok(file)
-        });
-        let file = match made {
+    /// Creates a segment with a durable header and directory entry (V3).
+    pub fn create(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
+        let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
+        let file = match self.create_file(env, number, database, &temporary, &path) {
             Ok(file) => file,
             Err(error) => {
                 // Nothing points into it; if it stays, the next open sweeps it.
+                let _ = env.remove_file(&temporary);
                 let _ = env.remove_file(&path);
                 return Err(error);
             }
@@ -115,7 +121,7 @@ impl Registry {
         let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
         let segment = Arc::new(Segment {
             number,
-            file: DurableFile::new(file, SEGMENT_HEADER_LEN, 0),
+            file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
             sealed: AtomicBool::new(false),
             created: true,
             header_damaged: false,
@@ -123,6 +129,25 @@ impl Registry {
         });
         self.segments.write().insert(number, segment.clone());
         Ok((segment, handle))
+    }
+
+    /// The file gets its name when its header is durable: what has the name and another identity was misplaced.
+    fn create_file(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+        temporary: &Path,
+        path: &Path,
+    ) -> Result<Arc<dyn File>> {
+        let file = env.open(temporary, OpenMode::Create)?;
+        file.write_at(0, &[std::io::IoSlice::new(&format::encode_segment_header(database, number))])?;
+        file.sync_data()?;
+        drop(file);
+        env.rename(temporary, path)?;
+        env.sync_dir(&self.dir)?;
+        // Under its own name, for messages.
+        env.open(path, OpenMode::ReadWrite)
     }
 
     #[inline]
@@ -149,9 +174,12 @@ impl Registry {
         let segments = self.segments.read();
         let is_unsynced = |segment: &&Arc<Segment>| segment.file.appended_len() > segment.file.durable_len();
         match numbers {
-            Some(numbers) => {
-                numbers.iter().filter_map(|number| segments.get(number)).filter(is_unsynced).cloned().collect()
-            }
+            Some(numbers) => numbers
+                .iter()
+                .filter_map(|number| segments.get(number))
+                .filter(is_unsynced)
+                .cloned()
+                .collect(),
             None => segments.values().filter(is_unsynced).cloned().collect(),
         }
     }
@@ -194,7 +222,9 @@ impl Registry {
             return Err(Error::not_found("no such value-log segment").in_file(&path));
         };
         if segment.is_held() {
-            return Err(Error::new(ErrorKind::Busy, "the segment is held: values in it are in use").in_file(&path));
+            return Err(
+                Error::new(ErrorKind::Busy, "the segment is held: values in it are in use").in_file(&path)
+            );
         }
         *segment.hold.lock() = Hold::Removed;
         match env.remove_file(&path) {
@@ -211,12 +241,13 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Resul
     let mut len = file.len()?;
     let mut header_damaged = true;
     if len < SEGMENT_HEADER_LEN {
-        // Torn when it was created: there is no record in it.
+        // Cut since it was created: there is no record in it.
         len = 0;
     } else {
         let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
         file.read_exact_at(0, &mut bytes)?;
-        header_damaged = check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
+        header_damaged =
+            check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
     }
     Ok(Segment {
         number,
@@ -241,7 +272,8 @@ fn check_segment_header(header: SegmentHeader, file: &dyn File, database: &[u8; 
             "this is segment {claimed}: the file was renamed or copied; put the right file in its place"
         )),
         SegmentHeader::Newer(version) => {
-            let what = format!("segment format {version} is newer than this build knows; open with a newer version");
+            let what =
+                format!("segment format {version} is newer than this build knows; open with a newer version");
             Err(Error::corruption(file.path(), 0, what).with_subcode(Subcode::NewerFormat))
         }
     }

@@ -99,7 +99,8 @@ pub(super) fn append(
     key: &[u8],
     value: &[u8],
 ) -> Result<(ValuePointer, SegmentRef)> {
-    let longest = (RECORD_HEADER_LEN as u64).saturating_add(key.len() as u64).saturating_add(value.len() as u64);
+    let longest =
+        (RECORD_HEADER_LEN as u64).saturating_add(key.len() as u64).saturating_add(value.len() as u64);
     if longest > u64::from(u32::MAX) {
         return Err(Error::invalid_argument(format!(
             "a key and value of {longest} bytes: the longest are 4 GiB together; store the value in parts"

@@ -12,9 +12,12 @@
 //! - L1 what replay shows is a prefix of each era: no frame is shown after one of its era that is missing.
 //! - L2 a frame below a mark, or below a sealed length, is shown or is a `Corruption`; never silently left out,
 //!   except in mode `SkipCorrupted`.
-//! - L3 a file without a whole header has no frames: `create` syncs the header before the first append.
+//! - L3 a log file has a whole header: `create` makes it durable before the file gets its name. Without one the file
+//!   was damaged. Leftovers of `create` are `NNNNNN.tmp`, which the open removes.
 
 mod format;
+#[cfg(test)]
+mod power_loss_tests;
 mod replay;
 mod scan;
 #[cfg(test)]

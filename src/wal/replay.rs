@@ -86,27 +86,19 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// A file without frames that nothing continues: it was being created. Its bytes matter in one mode only.
+    /// A file with a header but no frame, which nothing continues. Its bytes matter in one mode only.
     fn pass_over(&mut self, scan: &Scan, index: usize) -> Result<()> {
-        let file = &scan.files[index];
-        let (start, reason) = match &file.header {
-            Header::Valid(_) => (FIRST_FRAME, "bytes after the header that are no frame"),
-            Header::Absent(reason) | Header::Damaged(reason) => (0, reason.as_str()),
-        };
-        let dropped = file.data_len.saturating_sub(start);
+        let dropped = scan.files[index].data_len.saturating_sub(FIRST_FRAME);
         if dropped == 0 {
             return Ok(());
         }
+        let reason = "no frame after the header";
         if self.mode == RecoveryMode::AbsoluteConsistency {
-            return Err(self.corruption(
-                index,
-                start,
-                reason,
-                "recovery mode AbsoluteConsistency accepts no bad byte",
-            ));
+            let why = "recovery mode AbsoluteConsistency accepts no bad byte";
+            return Err(self.corruption(index, FIRST_FRAME, reason, why));
         }
         self.report.dropped_bytes += dropped;
-        self.end_early(index, start, reason.to_string());
+        self.end_early(index, FIRST_FRAME, reason.to_string());
         Ok(())
     }
 
@@ -127,7 +119,7 @@ impl Replay<'_> {
                 reader.seek(FIRST_FRAME);
                 self.report.end = Some(WalPosition { log: file.number, offset: FIRST_FRAME });
             }
-            Header::Absent(reason) | Header::Damaged(reason) => {
+            Header::Damaged(reason) => {
                 let trouble = Trouble { at: 0, durable_beyond: None, next: None, reason: reason.clone() };
                 match self.decide(scan, index, &reader, trouble)? {
                     Verdict::Resume(offset) => reader.seek(offset),
@@ -247,6 +239,7 @@ impl Replay<'_> {
         if durable_beyond.is_none_or(|up_to| self.is_durable(scan, index, up_to)) {
             let why = match self.files[index].sealed_len {
                 Some(sealed) => format!("the file was closed cleanly at {sealed}"),
+                None if durable_beyond.is_none() => "this cannot come from a crash".to_string(),
                 None => self.durable_text(scan, index),
             };
             return Err(self.corruption(index, at, &reason, &why));

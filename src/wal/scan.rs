@@ -18,9 +18,7 @@ const KEPT_BYTES: usize = 128 << 20;
 /// What stands at the start of a file.
 pub(super) enum Header {
     Valid(WalHeader),
-    /// No header and no frame: the file was being created.
-    Absent(String),
-    /// No header, but frames: it was there and changed (L3).
+    /// It was there and changed (L3).
     Damaged(String),
 }
 
@@ -83,12 +81,12 @@ fn scan_file(
 ) -> Result<ScannedFile> {
     let mut reader = RecordReader::open(env, &file.path, file.number, 0, None)?;
     let header = read_header(&mut reader, file, database)?;
-    let mut has_frames = false;
+    let mut takes_part = file.sealed_len.is_some() || matches!(header, Header::Damaged(_));
     let mut marks = WalPosition::default();
     loop {
         let bad = match reader.next() {
             ReadOutcome::Record { kind: KIND_FRAME_WITH_MARK, payload, .. } => {
-                has_frames = true;
+                takes_part = true;
                 if let Some((mark, _)) = format::decode_mark(payload) {
                     marks = marks.max(mark.wal);
                     for (segment, durable) in mark.segments {
@@ -99,7 +97,7 @@ fn scan_file(
                 continue;
             }
             ReadOutcome::Record { .. } => {
-                has_frames = true;
+                takes_part = true;
                 continue;
             }
             ReadOutcome::End { offset } | ReadOutcome::Bad { offset, .. } => offset,
@@ -113,7 +111,7 @@ fn scan_file(
         header,
         data_len: reader.non_zero_bytes_after(0),
         reader: Some(reader),
-        takes_part: has_frames || file.sealed_len.is_some(),
+        takes_part,
         continued_at: None,
         era: 0,
         marks,
@@ -143,10 +141,7 @@ fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -
     {
         return Err(misnamed(file, claimed));
     }
-    Ok(match reader.next_valid_after(0) {
-        Some(_) => Header::Damaged(reason),
-        None => Header::Absent(reason),
-    })
+    Ok(Header::Damaged(reason))
 }
 
 /// The number in a header that is valid under that number.

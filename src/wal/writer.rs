@@ -6,7 +6,7 @@ use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, Result};
 use crate::env::{Env, OpenMode};
 use crate::record::{DurableFile, HEADER_LEN, RecordWriter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Room that `has_room` leaves for a mark. A longer one is left out near the end of a mapped file.
@@ -36,6 +36,7 @@ impl WalWriterOptions {
 /// Appends frames to one log file. One thread appends at a time (`&mut`); the syncer syncs through a `WalSyncer`.
 pub struct WalWriter {
     records: RecordWriter,
+    path: Arc<PathBuf>,
     /// How long the file may grow, where it is mapped.
     capacity: Option<u64>,
     buffer_size: u64,
@@ -49,44 +50,50 @@ pub struct WalWriter {
 #[derive(Clone)]
 pub struct WalSyncer {
     file: Arc<DurableFile>,
+    path: Arc<PathBuf>,
     number: u64,
 }
 
 impl WalWriter {
-    /// Creates the file, writes its header and makes both the header and the directory entry durable (R7): no
-    /// frame is ever in a file whose header may be missing after a power loss.
+    /// Creates the file with its header. It gets its name when the header is durable, and the name is durable when
+    /// this returns (R7): a log file without a whole header was damaged, never torn (L3).
     pub fn create(
         env: &dyn Env,
         dir: &Path,
         header: &WalHeader,
         options: WalWriterOptions,
     ) -> Result<WalWriter> {
+        let temporary = path_of(dir, FileKind::Temporary(header.number));
         let path = path_of(dir, FileKind::Wal(header.number));
-        let created = WalWriter::create_at(env, dir, &path, header, options);
+        let created = WalWriter::create_as(env, &temporary, &path, header, options).and_then(|writer| {
+            env.sync_dir(dir)?;
+            Ok(writer)
+        });
         if created.is_err() {
-            // A file without frames is ignored by replay; removing it only keeps the directory tidy.
+            // Replay passes over a log without frames; removing it only keeps the directory tidy.
+            let _ = env.remove_file(&temporary);
             let _ = env.remove_file(&path);
         }
         created
     }
 
-    fn create_at(
+    fn create_as(
         env: &dyn Env,
-        dir: &Path,
+        temporary: &Path,
         path: &Path,
         header: &WalHeader,
         options: WalWriterOptions,
     ) -> Result<WalWriter> {
         let capacity = options.capacity.max(WalWriterOptions::capacity_for(0));
         let mode = if options.mapped { OpenMode::CreateMapped { capacity } } else { OpenMode::Create };
-        let file = env.open(path, mode)?;
+        let file = env.open(temporary, mode)?;
         let capacity = file.is_mapped().then_some(capacity);
         let mut records = RecordWriter::new(file, header.number, 0);
         records.append(KIND_HEADER, &[&format::encode_header(header)])?;
         records.sync()?;
-        env.sync_dir(dir)?;
-        let buffer_size = options.buffer_size;
-        let mut writer = WalWriter { records, capacity, buffer_size, populated: 0, mark: Vec::new() };
+        env.rename(temporary, path)?;
+        let (path, buffer_size) = (Arc::new(path.to_path_buf()), options.buffer_size);
+        let mut writer = WalWriter { records, path, capacity, buffer_size, populated: 0, mark: Vec::new() };
         writer.populate_ahead();
         Ok(writer)
     }
@@ -114,7 +121,8 @@ impl WalWriter {
                 return Err(self.no_room(len));
             }
         }
-        self.records.append(kind, parts)
+        // The file was opened under its temporary name.
+        self.records.append(kind, parts).map_err(|error| error.in_file(&self.path))
     }
 
     fn append_with_mark(&mut self, parts: &[&[u8]], mark: &DurableMark) -> Result<u64> {
@@ -177,7 +185,11 @@ impl WalWriter {
 
     /// A handle that syncs.
     pub fn syncer(&self) -> WalSyncer {
-        WalSyncer { file: self.records.file().clone(), number: self.records.number() }
+        WalSyncer {
+            file: self.records.file().clone(),
+            path: self.path.clone(),
+            number: self.records.number(),
+        }
     }
 
     /// Cuts the preallocated rest off, and what a failed append left. Does not sync.
@@ -185,7 +197,7 @@ impl WalWriter {
         let position = self.position();
         let file = self.records.file().file();
         if file.is_mapped() || file.len()? != position.offset {
-            file.truncate(position.offset)?;
+            file.truncate(position.offset).map_err(|error| error.in_file(&self.path))?;
         }
         Ok(position)
     }
@@ -195,7 +207,7 @@ impl WalSyncer {
     /// Makes everything appended before the call durable. A failure is final for the file (R6): every later call
     /// is the same error, with subcode `SyncUnknown`, and so is every later append.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync().map(|_| ())
+        self.file.sync().map(|_| ()).map_err(|error| error.in_file(&self.path))
     }
 
     /// The file's number.
