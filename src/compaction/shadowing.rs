@@ -345,12 +345,10 @@ impl<'a> Shadowing<'a> {
 
     /// Keeps the input's entry, as the filter will have it. Gives the kind it has then.
     fn take_entry(&mut self, sequence: SequenceNumber, kind: EntryKind, newest: bool) -> Result<EntryKind> {
-        if newest && kind.is_value() {
-            if let Some(filter) = self.rules.filter {
-                let protected = self.rules.snapshots.last().is_some_and(|&snapshot| sequence <= snapshot);
-                if filter.ignore_snapshots() || !protected {
-                    return self.take_filtered(filter, sequence, kind);
-                }
+        if let Some(filter) = self.rules.filter.filter(|_| newest && kind.is_value()) {
+            let protected = self.rules.snapshots.last().is_some_and(|&snapshot| sequence <= snapshot);
+            if filter.ignore_snapshots() || !protected {
+                return self.take_filtered(filter, sequence, kind);
             }
         }
         self.keep_input(sequence, kind);

@@ -129,7 +129,7 @@ fn tombstones_alone_make_a_table_and_nothing_makes_none() {
     assert_eq!(write_level0(iterator(&[]), &[], &context).unwrap(), None);
     assert!(env.list(Path::new("/sst")).unwrap().is_empty());
     let tombstone = RangeTombstone { start: b"a".to_vec(), end: b"b".to_vec(), sequence: 3 };
-    let file = write_level0(iterator(&[]), &[tombstone.clone()], &context).unwrap().unwrap();
+    let file = write_level0(iterator(&[]), std::slice::from_ref(&tombstone), &context).unwrap().unwrap();
     assert_eq!(contents(&context, &file), (vec![], vec![tombstone]));
     assert_eq!(file.properties.smallest, InternalKey::new(b"a", 3, EntryKind::RangeDelete).0);
 }
