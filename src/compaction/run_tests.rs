@@ -1,10 +1,11 @@
 //! Single compactions: what stops them and what they leave behind, filters and moves, and several at once.
 
 use super::simulation::*;
+use super::testing::{Entry, ListIterator};
 use super::*;
 use crate::base::extension::{FilterContext, FilterDecision};
 use crate::base::file_name::{FileKind, path_of};
-use crate::base::key::MAX_SEQUENCE;
+use crate::base::key::{EntryKind, MAX_SEQUENCE};
 use crate::env::Env;
 use parking_lot::Mutex;
 use std::path::Path;
@@ -195,4 +196,71 @@ fn compactions_of_several_threads_do_not_disturb_each_other() {
         world.check();
         world.sweep();
     }
+}
+
+/// Puts `keys` into a table of their own and moves it to `level`.
+fn place(world: &mut World, keys: &[&str], level: usize) {
+    let mut entries = Vec::new();
+    for key in keys {
+        world.sequence += 1;
+        let (sequence, kind) = (world.sequence, EntryKind::Put);
+        let entry = Entry { key: key.as_bytes().to_vec(), sequence, kind, value: b"v".to_vec() };
+        entries.push(entry.internal());
+    }
+    let entries = Box::new(ListIterator::new(entries, &order()));
+    let new = crate::flush::write_level0(entries, &[], &world.context()).unwrap();
+    let edit = VersionEdit { added: new.into_iter().collect(), ..VersionEdit::default() };
+    world.set.apply(vec![edit], &world.log).unwrap();
+    (0..level).for_each(|from| compact_whole(world, from));
+}
+
+fn compact_whole(world: &World, level: usize) {
+    let version = world.current();
+    let action = policy::Action { level, output_level: level + 1, score: 1.0 };
+    if let Some(plan) = plan::from_action(0, &version, action, &world.options, &order()) {
+        let edit = run(&plan, &version, &world.context(), &world.options).unwrap();
+        world.set.apply(vec![edit], &world.log).unwrap();
+    }
+}
+
+/// The outputs of a running compaction may fill the gap between its inputs.
+#[test]
+fn nothing_is_put_into_the_gap_of_a_running_compaction() {
+    let mut world = World::new(1);
+    world.options =
+        LevelOptions { level1_bytes: 1 << 20, target_file_size: 1 << 20, ..world.options.clone() };
+    place(&mut world, &["a", "c"], 1);
+    place(&mut world, &["x", "z"], 1);
+    let version = world.current();
+    assert_eq!(version.runs(1)[0].files.len(), 2);
+    let running = everything(&version, 1, 2).unwrap().unwrap();
+    place(&mut world, &["k", "m"], 1);
+    let current = world.current();
+    assert_eq!(current.runs(1)[0].files.len(), 3);
+    let between = |level, output| plan_range(0, &current, level, output, Some(b"k"), Some(b"m"), &order());
+    assert_eq!(between(1, 2).err().unwrap().kind(), ErrorKind::Busy);
+    let action = policy::Action { level: 1, output_level: 2, score: 9.0 };
+    assert!(plan::from_action(0, &current, action, &world.options, &order()).is_none());
+    assert!(between(1, 1).unwrap().is_some(), "another level is not in its way");
+    let edit = run(&running, &version, &world.context(), &world.options).unwrap();
+    assert_eq!(edit.added.len(), 1, "one table from a to z");
+    world.set.apply(vec![edit], &world.log).unwrap();
+    drop(running);
+    // Even a plan from the version before cannot be made now: the inputs stay marked.
+    assert_eq!(between(1, 2).err().unwrap().kind(), ErrorKind::Busy);
+    assert!(plan_range(0, &world.current(), 1, 2, Some(b"k"), None, &order()).unwrap().is_some());
+}
+
+#[test]
+fn a_stale_version_cannot_claim_a_table_that_moved() {
+    let mut world = World::new(2);
+    place(&mut world, &["a", "c"], 1);
+    let stale = world.current();
+    let number = stale.files().next().unwrap().1.number;
+    compact_whole(&world, 1);
+    let current = world.current();
+    assert_eq!(current.files().map(|(level, f)| (level, f.number)).collect::<Vec<_>>(), [(2, number)]);
+    assert_eq!(world.merge.stats.trivial_moves.load(Ordering::Relaxed), 2);
+    assert_eq!(everything(&stale, 1, 2).err().unwrap().kind(), ErrorKind::Busy);
+    assert!(everything(&current, 2, 3).unwrap().is_some(), "the failed claim let go");
 }

@@ -153,6 +153,7 @@ impl<'a> Shadowing<'a> {
         rules: Rules<'a>,
         older: Box<dyn OlderVersions + 'a>,
     ) -> Shadowing<'a> {
+        debug_assert!(rules.snapshots.is_sorted());
         input.seek_to_first();
         Shadowing {
             input,

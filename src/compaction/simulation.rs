@@ -8,7 +8,7 @@ use crate::base::key::{EntryKind, InternalKey, MAX_SEQUENCE};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{InternalComparator, ValuePointer};
 use crate::env::Env;
-use crate::env::simulated::{ImageKind, SimEnv};
+use crate::env::simulated::SimEnv;
 use crate::flush::write_level0;
 use crate::sst::{SegmentUse, TableRead};
 use crate::value_log::{SegmentRef, ValueLogOptions};

@@ -211,7 +211,9 @@ impl VersionSet {
         };
         let pending = self.prepare(&edits, value_log)?;
         if let Err(error) = manifest.append(&self.changes(edits)) {
-            let in_doubt = pending.added.into_iter().map(|(_, file)| file).collect();
+            // Not the tables that only change their level: they are in the current version.
+            let is_new = |file: &Arc<FileMeta>| !file.was_installed();
+            let in_doubt = pending.added.into_iter().map(|(_, file)| file).filter(is_new).collect();
             *writer = Writer::Failed { error: error.clone(), in_doubt };
             return Err(error);
         }

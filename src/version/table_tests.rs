@@ -381,6 +381,39 @@ fn tables_of_an_edit_in_doubt_stay_until_a_new_manifest_decides() {
     assert!(state.families[&0].files.is_empty());
 }
 
+/// A move that could not be recorded leaves a table that is in use: it must not be removed.
+#[test]
+fn a_move_in_doubt_keeps_its_table() {
+    let inner = World::bytewise();
+    let env = FaultyEnv::new(inner.env.clone());
+    let context = VersionSetContext { env: env.clone(), ..inner.context.clone() };
+    let set = VersionSet::create(context, [1; 16], "order").unwrap();
+    let table = inner.table(1, &[b"a"], 5, None);
+    let add = VersionEdit { added: vec![table.clone()], ..VersionEdit::default() };
+    set.apply(vec![add], &inner.log).unwrap();
+    let added = vec![NewFile { level: 3, ..table.clone() }];
+    let down = VersionEdit { added, removed: vec![(1, table.number)], ..VersionEdit::default() };
+    env.plan().arm(Fault {
+        selection: Selection::mutating(),
+        nth: 0,
+        failure: Failure::BROKEN,
+        lasting: false,
+    });
+    set.apply(vec![down.clone()], &inner.log).expect_err("the write fails");
+    set.reset_manifest().unwrap();
+    let file = set.current(0).unwrap().files().next().unwrap().1.clone();
+    assert_eq!((file.current_level(), file.is_obsolete()), (1, false));
+    drop(file);
+    set.apply(vec![down], &inner.log).unwrap();
+    assert_eq!(shape(&set.current(0).unwrap()), [(3, table.number)]);
+    assert_eq!(set.take_obsolete(), Vec::<u64>::new());
+    drop(set);
+    assert!(inner.env.exists(&inner.path(table.number)));
+    let state = VersionSet::read_manifest(&*inner.env, Path::new("/db")).unwrap();
+    let set = VersionSet::open(inner.context.clone(), state, &inner.log, true).unwrap();
+    assert_eq!((set.live_tables(), set.take_obsolete()), (vec![table.number], vec![]));
+}
+
 #[test]
 fn read_only_writes_nothing() {
     let world = World::bytewise();
