@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_null_handle_is_an_error_that_names_its_type() {
-        let error = present::<auradb_t>(None).unwrap_err();
+        let error = present::<auradb_t>(None).err().unwrap();
         assert_eq!(error.to_string(), "Invalid argument: the auradb_t handle is NULL");
     }
 }

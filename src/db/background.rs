@@ -43,7 +43,7 @@ impl Engine {
 
     /// The next job that is due. Marks it as running.
     pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Job> {
-        if state.shutdown || self.read_only || !self.health.allows_background() {
+        if !state.started || state.shutdown || self.read_only || !self.health.allows_background() {
             return None;
         }
         if state.retry_at.is_some_and(|at| self.env.now() < at) {

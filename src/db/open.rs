@@ -509,6 +509,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
         *engine.log_thread.lock() = Some(engine.env.spawn("auradb-log", body)?);
     }
     let mut state = engine.state.lock();
+    state.started = true;
     state.look_for_compactions = true;
     engine.update_pressure();
     engine.wake_workers(&mut state);

@@ -60,6 +60,8 @@ pub(super) struct BackgroundState {
     pub(super) manual: usize,
     /// A change since the last look may have made a compaction due.
     pub(super) look_for_compactions: bool,
+    /// Recovery is done. Before, a compaction's output would be a file of no version, which the sweep removes.
+    pub(super) started: bool,
     pub(super) shutdown: bool,
     pub(super) threads: Vec<Box<dyn Joinable>>,
     pub(super) idle_threads: usize,

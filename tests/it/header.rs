@@ -128,6 +128,15 @@ fn strict_compilers_take_the_header() {
     fs::remove_dir_all(&directory).unwrap();
 }
 
+/// Each function with a NULL handle at least.
+#[test]
+fn the_c_tests_call_every_function() {
+    let calls = fs::read_to_string(root().join("c_tests/null_handles.c")).unwrap();
+    let uncalled: Vec<_> =
+        declared(FRESH).into_iter().filter(|name| !calls.contains(&format!("{name}("))).collect();
+    assert!(uncalled.is_empty(), "not called in c_tests/null_handles.c: {uncalled:?}");
+}
+
 #[test]
 fn declarations_are_found_and_comments_and_types_are_not() {
     let header = "// auradb_a(x) does\ntypedef struct auradb_t auradb_t;\nvoid auradb_put(auradb_t *db,\n  int n);\n\
