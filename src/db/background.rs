@@ -82,7 +82,7 @@ impl Engine {
         } else if !state.flushing.is_empty() {
             return None;
         }
-        if due.is_empty() {
+        if due.is_empty() || state.hold_flushes {
             return None;
         }
         state.flushing.extend(due.iter().map(|family| family.id));

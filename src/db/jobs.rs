@@ -6,6 +6,7 @@
 //! the flushed entries; otherwise a power loss could keep this family's newer writes and lose the others' older.
 
 use super::family::Family;
+use super::rescue::Rescue;
 use super::state::Engine;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
@@ -67,7 +68,7 @@ impl Engine {
 
     /// Writes the memtables as tables, installs them, and removes the logs they were in.
     pub(super) fn flush_buffers(&self, work: &FlushWork) -> Result<()> {
-        self.flush_tables(work, &|| self.first_needed_log(&self.committer.lock(), work))?;
+        self.flush_tables(work, None, &|| self.first_needed_log(&self.committer.lock(), work))?;
         self.retire_logs()
     }
 
@@ -77,16 +78,17 @@ impl Engine {
     }
 
     /// Writes the memtables as tables and installs them. `first_needed_log` is asked when the tables are written (the
-    /// commit lock is the caller's business: resume and close hold it).
+    /// commit lock is the caller's business: resume and close hold it). `rescue` copies values in doubt.
     pub(super) fn flush_tables(
         &self,
         work: &FlushWork,
+        rescue: Option<&Arc<Rescue>>,
         first_needed_log: &dyn Fn() -> Option<u64>,
     ) -> Result<()> {
         let started = self.env.now();
         let mut edits = Vec::with_capacity(work.len());
         for (family, sealed) in work {
-            let file = self.write_table(family, sealed)?;
+            let file = self.write_table(family, sealed, rescue)?;
             let size = file.as_ref().map_or(0, |file| file.properties.file_size);
             self.log(
                 LogLevel::Info,
@@ -111,6 +113,9 @@ impl Engine {
             work.iter().flat_map(|(_, sealed)| sealed).flat_map(|buffer| buffer.held()).collect();
         segments.sort_unstable();
         segments.dedup();
+        if let Some(rescue) = rescue {
+            segments = rescue.segments_to_sync(&segments);
+        }
         self.value_log.sync(Some(&segments))?;
         if let Some(edit) = edits.first_mut() {
             edit.min_wal = first_needed_log();
@@ -126,9 +131,17 @@ impl Engine {
         })
     }
 
-    fn write_table(&self, family: &Family, sealed: &[Arc<WriteBuffer>]) -> Result<Option<NewFile>> {
+    fn write_table(
+        &self,
+        family: &Family,
+        sealed: &[Arc<WriteBuffer>],
+        rescue: Option<&Arc<Rescue>>,
+    ) -> Result<Option<NewFile>> {
         let children = sealed.iter().map(|buffer| Arc::clone(buffer.table()).iter()).collect();
-        let entries = merging::merge(children, &family.order);
+        let mut entries = merging::merge(children, &family.order);
+        if let Some(rescue) = rescue {
+            entries = rescue.wrap(entries, family.id);
+        }
         let tombstones: Vec<RangeTombstone> = sealed
             .iter()
             .filter(|buffer| !buffer.deletions().is_empty())
@@ -243,13 +256,18 @@ impl Engine {
             self.apply_edits(vec![VersionEdit { min_wal: needed, ..VersionEdit::default() }])?;
         }
         let retired = self.committer.retire_logs(&mut self.committer.lock(), self.versions.min_wal());
-        for number in retired {
-            let path = path_of(&self.directories.wal, FileKind::Wal(number));
+        self.remove_logs(&retired);
+        Ok(())
+    }
+
+    /// Removes log files; one that cannot be removed now is swept at the next open.
+    pub(super) fn remove_logs(&self, numbers: &[u64]) {
+        for number in numbers {
+            let path = path_of(&self.directories.wal, FileKind::Wal(*number));
             if let Err(error) = self.env.remove_file(&path) {
                 self.log(LogLevel::Warn, format_args!("a log file no longer needed stays for now: {error}"));
             }
         }
-        Ok(())
     }
 
     /// Removes tables and segments that nothing refers to any more.

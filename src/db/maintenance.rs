@@ -2,6 +2,7 @@
 
 use super::family::Family;
 use super::options::CompactRangeOptions;
+use super::rescue::Rescue;
 use super::state::Engine;
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
@@ -139,8 +140,8 @@ impl Engine {
         }
     }
 
-    /// After a failure was repaired: flushes every memtable to new tables, with a new manifest and a new log. Values
-    /// whose segment failed to sync may be lost on the device, so that needs a reopen, which checks them.
+    /// After a failure was repaired: flushes every memtable to new tables, with a new manifest and a new log; values
+    /// whose segment failed to sync are copied to new segments (R6).
     pub(super) fn resume(&self) -> Result<()> {
         self.check_open()?;
         let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else {
@@ -149,6 +150,30 @@ impl Engine {
         if failure.subcode() == Subcode::Panic || failure.is_corruption() {
             return Err(failure.context("resume cannot repair this; reopen the database"));
         }
+        self.hold_flushes(true);
+        let outcome = self.write_everything_anew();
+        self.hold_flushes(false);
+        outcome?;
+        self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
+        let mut state = self.state.lock();
+        state.retry_at = None;
+        state.look_for_compactions = true;
+        self.update_pressure();
+        self.wake_workers(&mut state);
+        Ok(())
+    }
+
+    /// Lets no background flush begin, and waits for those that run, or lets them begin again.
+    fn hold_flushes(&self, hold: bool) {
+        let mut state = self.state.lock();
+        state.hold_flushes = hold;
+        while hold && state.flushes > 0 {
+            self.done.wait_for(&mut state, std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Every memtable to tables, every value in doubt to a new segment, a new manifest, new logs.
+    fn write_everything_anew(&self) -> Result<()> {
         {
             let _one = self.install.lock();
             self.versions.reset_manifest()?;
@@ -167,21 +192,20 @@ impl Engine {
             })
             .filter(|(_, sealed)| !sealed.is_empty())
             .collect();
-        // No commit runs and background work is held back by the failure, so nothing else flushes these.
+        let rescue = Rescue::new(&self.value_log);
+        let first_new_log = self.next_file_number.fetch_add(1, Ordering::Relaxed);
         if !work.is_empty() {
-            self.flush_tables(&work, &|| self.first_needed_log(&commit, &work))?;
+            self.flush_tables(&work, Some(&rescue), &|| Some(first_new_log))?;
+        } else {
+            let _one = self.install.lock();
+            self.apply_edits(vec![VersionEdit { min_wal: Some(first_new_log), ..VersionEdit::default() }])?;
         }
-        let position = WalPosition { log: self.next_file_number.load(Ordering::Relaxed), offset: 0 };
-        self.durability.recovered(position);
+        rescue.finish();
+        let retired = self.committer.forget_logs(&mut commit);
+        self.durability.recovered(WalPosition { log: first_new_log, offset: 0 });
         self.health.clear();
         drop(commit);
-        self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
-        self.retire_logs()?;
-        let mut state = self.state.lock();
-        state.retry_at = None;
-        state.look_for_compactions = true;
-        self.update_pressure();
-        self.wake_workers(&mut state);
+        self.remove_logs(&retired);
         Ok(())
     }
 
@@ -227,7 +251,7 @@ impl Engine {
         }
         if !unlogged.is_empty() {
             self.cancel.store(false, Ordering::Release);
-            self.flush_tables(&unlogged, &|| self.first_needed_log(&commit, &unlogged))?;
+            self.flush_tables(&unlogged, None, &|| self.first_needed_log(&commit, &unlogged))?;
         }
         let sealed_wals = self.committer.finish_log(&mut commit)?;
         let last_sequence = Some(commit.last_sequence);

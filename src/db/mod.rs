@@ -19,6 +19,7 @@ mod properties;
 mod reads;
 mod recovery;
 mod repair;
+mod rescue;
 mod set_options;
 mod snapshots;
 mod state;

@@ -62,6 +62,8 @@ pub(super) struct BackgroundState {
     pub(super) look_for_compactions: bool,
     /// Recovery is done. Before, a compaction's output would be a file of no version, which the sweep removes.
     pub(super) started: bool,
+    /// No background flush may begin (resume flushes by itself).
+    pub(super) hold_flushes: bool,
     pub(super) shutdown: bool,
     pub(super) threads: Vec<Box<dyn Joinable>>,
     pub(super) idle_threads: usize,

@@ -18,6 +18,8 @@ pub struct DurableFile {
     appended: AtomicU64,
     durable: AtomicU64,
     failed: AtomicBool,
+    /// What is not durable is nobody's any more.
+    abandoned: AtomicBool,
     /// Held while syncing.
     failure: Mutex<Option<Error>>,
 }
@@ -30,6 +32,7 @@ impl DurableFile {
             appended: AtomicU64::new(appended),
             durable: AtomicU64::new(durable),
             failed: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
     }
@@ -70,11 +73,26 @@ impl DurableFile {
         self.failure.lock().clone()
     }
 
+    /// After a failed sync, when everything of value in the bytes after `durable_len` stands elsewhere: syncs have
+    /// nothing left to do. The file still takes no appends.
+    pub fn abandon_tail(&self) {
+        debug_assert!(self.has_failed());
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    /// Whether `abandon_tail` was called.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
     /// Makes everything appended before the call durable. `Ok(true)` if that took an fdatasync, `Ok(false)` if
     /// another call had covered it. A failure has the subcode `SyncUnknown` and is the answer ever after.
     pub fn sync(&self) -> Result<bool> {
         let target = self.appended_len();
         if self.durable_len() >= target && !self.has_failed() {
+            return Ok(false);
+        }
+        if self.abandoned.load(Ordering::Acquire) {
             return Ok(false);
         }
         let mut failure = self.failure.lock();

@@ -138,6 +138,18 @@ impl ValueLog {
         writer::sync(self, segments)
     }
 
+    /// (segment, durable up to) of every segment whose sync failed and whose tail has not been abandoned.
+    pub fn failed_segments(&self) -> Vec<(u64, u64)> {
+        self.registry.failed()
+    }
+
+    /// Says that every value beyond what is durable in this failed segment has been written elsewhere (R6).
+    pub fn abandon_tail(&self, segment: u64) {
+        if let Some(segment) = self.registry.get(segment) {
+            segment.file.abandon_tail();
+        }
+    }
+
     /// (segment, durable up to) of every segment that is open or that has been synced since open, ascending.
     pub fn durable_marks(&self) -> Vec<(u64, u64)> {
         self.registry.durable_marks()

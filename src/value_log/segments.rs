@@ -184,6 +184,13 @@ impl Registry {
         }
     }
 
+    pub fn failed(&self) -> Vec<(u64, u64)> {
+        let segments = self.segments.read();
+        let failed =
+            segments.values().filter(|segment| segment.file.has_failed() && !segment.file.is_abandoned());
+        failed.map(|segment| (segment.number, segment.file.durable_len())).collect()
+    }
+
     pub fn durable_marks(&self) -> Vec<(u64, u64)> {
         let segments = self.segments.read();
         let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));

@@ -421,6 +421,13 @@ impl Committer {
         }
     }
 
+    /// Gives up all logs, whose entries are in tables: the next one starts a history of its own. Returns their numbers.
+    pub fn forget_logs(&self, state: &mut CommitState) -> Vec<u64> {
+        state.wal = None;
+        state.previous = None;
+        state.wals.drain(..).map(|wal| wal.number).collect()
+    }
+
     /// Cuts the preallocated rest off the active log, for a clean close. Gives the logs still needed.
     pub fn finish_log(&self, state: &mut CommitState) -> Result<Vec<(u64, u64)>> {
         if let Some(wal) = state.wal.take() {

@@ -64,7 +64,10 @@ fn read_world(db: &Db, handles: &[ColumnFamily]) -> Result<World, String> {
 }
 
 /// Opens the database and reads all of it.
-pub fn recover(options: &Options, family: &ColumnFamilyOptions) -> Result<(Db, World, Vec<ColumnFamily>), String> {
+pub fn recover(
+    options: &Options,
+    family: &ColumnFamilyOptions,
+) -> Result<(Db, World, Vec<ColumnFamily>), String> {
     let names = names(options, family)?;
     let (db, handles) = Db::open_column_families(options, Path::new(PATH), &names)
         .map_err(|error| format!("open: {error}"))?;
@@ -124,8 +127,12 @@ impl Case<'_> {
             let found = family.get(key);
             let states = &self.recording.states[from..=self.most];
             if !states.iter().any(|state| state.0["default"].get(key) == found) {
-                let shown = found.map_or("nothing".to_string(), |value| crate::support::reference::show(value));
-                return Err(format!("key {} has {shown}, which it never had since event {from}", key.escape_ascii()));
+                let shown =
+                    found.map_or("nothing".to_string(), |value| crate::support::reference::show(value));
+                return Err(format!(
+                    "key {} has {shown}, which it never had since event {from}",
+                    key.escape_ascii()
+                ));
             }
         }
         Ok(())
@@ -214,14 +221,21 @@ fn crash_again(
     let image = env.crash_image(at, second, seed);
     add_one(&images.second);
     let explain = |what: String| {
-        let next = if at < recovered_at { env.describe_operation(at) } else { "(open had returned)".to_string() };
-        format!("after a second crash, {second:?} at point {at} of {recovered_at} of recovery, before {next}: {what}")
+        let next =
+            if at < recovered_at { env.describe_operation(at) } else { "(open had returned)".to_string() };
+        format!(
+            "after a second crash, {second:?} at point {at} of {recovered_at} of recovery, before {next}: {what}"
+        )
     };
     let (db, world, handles) = recover(&case.options(&image), &case.recording.family).map_err(explain)?;
     // What a power loss left, or what was shown, cannot become less or more; a killed process left it to the system.
     let settled = kind != ImageKind::ProcessCrash || second == ImageKind::ProcessCrash || at == recovered_at;
     if settled && world != *shown {
-        return Err(explain(format!("shows another state:\n{}than before:\n{}", world.describe(), shown.describe())));
+        return Err(explain(format!(
+            "shows another state:\n{}than before:\n{}",
+            world.describe(),
+            shown.describe()
+        )));
     }
     let case = Case { least: case.durable, ..*case };
     if !settled {

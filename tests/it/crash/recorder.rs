@@ -4,7 +4,9 @@ use crate::support::reference::{Bytes, Change, FamilyState};
 use crate::support::settings::{family, options};
 use auradb::batch::WriteBatch;
 use auradb::config::{Config, SyncPolicy};
-use auradb::db::{ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, Snapshot, WriteOptions};
+use auradb::db::{
+    ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, Snapshot, WriteOptions,
+};
 use auradb::env::Env;
 use auradb::env::simulated::{ImageKind, SimEnv};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,7 +238,10 @@ impl Recorder {
         self.unlogged = true;
         let value = self.value(len).into();
         let change = Change::Put { family: 0, key: key.as_bytes().into(), value };
-        self.write_with(&[("default", change)], WriteOptions { disable_wal: true, ..WriteOptions::default() });
+        self.write_with(
+            &[("default", change)],
+            WriteOptions { disable_wal: true, ..WriteOptions::default() },
+        );
     }
 
     fn write_with(&mut self, changes: &[(&str, Change)], how: WriteOptions) {

@@ -49,13 +49,21 @@ pub const WORKLOADS: [Workload; 33] = [
         run
     }),
     workload("synced puts", plain, |run, _| puts(run, 16, 10)),
-    workload("synced puts by the leader", |config| config.wal.async_writes = false, |run, _| puts(run, 16, 40)),
+    workload(
+        "synced puts by the leader",
+        |config| config.wal.async_writes = false,
+        |run, _| puts(run, 16, 40),
+    ),
     workload("some synced", manual, |run, _| some_synced(run, 12)),
     workload("some synced by the leader", manual_by_leader, |run, _| some_synced(run, 40)),
     workload("big values", manual, |run, _| some_synced(run, 1500)),
     workload("values larger than segments", manual, |run, _| some_synced(run, 5000)),
     workload("all separated, four queues", all_separated, |run, _| some_synced(run, 60)),
-    workload("none separated", |config| config.value_log.separation_threshold = NONE, |run, _| puts(run, 12, 300)),
+    workload(
+        "none separated",
+        |config| config.value_log.separation_threshold = NONE,
+        |run, _| puts(run, 12, 300),
+    ),
     workload("batches over families", manual, |run, _| batches(run)),
     workload("flushes", manual, |run, _| flushes(run)),
     workload("flushes with synced writes", plain, |run, _| flushes(run)),
@@ -70,10 +78,16 @@ pub const WORKLOADS: [Workload; 33] = [
     workload("power loss, then on", manual, |run, seed| crash_then_on(run, ImageKind::RandomSectors, seed)),
     workload("garbage, then on", manual, |run, seed| crash_then_on(run, ImageKind::GarbageTails, seed)),
     workload("kill, then on", manual, |run, seed| crash_then_on(run, ImageKind::ProcessCrash, seed)),
-    workload("every third write", |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3), |run, _| {
-        puts(run, 16, 40)
-    }),
-    workload("every millisecond", |config| config.wal.sync_policy = SyncPolicy::EveryNMs(1), |run, _| pauses(run)),
+    workload(
+        "every third write",
+        |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3),
+        |run, _| puts(run, 16, 40),
+    ),
+    workload(
+        "every millisecond",
+        |config| config.wal.sync_policy = SyncPolicy::EveryNMs(1),
+        |run, _| pauses(run),
+    ),
     workload("log synced by hand", manual, |run, _| synced_by_hand(run)),
     workload("merges", manual, |run, _| merges(run)),
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
