@@ -133,7 +133,7 @@ pub fn report(errptr: *mut *mut c_char, error: &Error) {
     if errptr.is_null() {
         return;
     }
-    // SAFETY: C1 — `errptr` is writable, and what it holds is NULL or malloc'ed.
+    // SAFETY: C1: `errptr` is writable, and what it holds is NULL or malloc'ed.
     unsafe {
         libc::free((*errptr).cast());
         *errptr = malloc_text(&error.to_string());
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_null_handle_is_an_error_that_names_its_type() {
-        let error = present::<auradb_t>(None).unwrap_err();
+        let error = present::<auradb_t>(None).err().unwrap();
         assert_eq!(error.to_string(), "Invalid argument: the auradb_t handle is NULL");
     }
 }

@@ -132,7 +132,8 @@ fn strict_compilers_take_the_header() {
 #[test]
 fn the_c_tests_call_every_function() {
     let calls = fs::read_to_string(root().join("c_tests/null_handles.c")).unwrap();
-    let uncalled: Vec<_> = declared(FRESH).into_iter().filter(|name| !calls.contains(&format!("{name}("))).collect();
+    let uncalled: Vec<_> =
+        declared(FRESH).into_iter().filter(|name| !calls.contains(&format!("{name}("))).collect();
     assert!(uncalled.is_empty(), "not called in c_tests/null_handles.c: {uncalled:?}");
 }
 
