@@ -27,7 +27,11 @@ pub mod plan;
 pub mod policy;
 pub mod rate_limit;
 pub(crate) mod run;
+#[cfg(test)]
+mod run_tests;
 pub mod shadowing;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod simulation_tests;
 #[cfg(test)]

@@ -153,6 +153,7 @@ impl<'a> Shadowing<'a> {
         rules: Rules<'a>,
         older: Box<dyn OlderVersions + 'a>,
     ) -> Shadowing<'a> {
+        debug_assert!(rules.snapshots.is_sorted());
         input.seek_to_first();
         Shadowing {
             input,
@@ -345,12 +346,10 @@ impl<'a> Shadowing<'a> {
 
     /// Keeps the input's entry, as the filter will have it. Gives the kind it has then.
     fn take_entry(&mut self, sequence: SequenceNumber, kind: EntryKind, newest: bool) -> Result<EntryKind> {
-        if newest && kind.is_value() {
-            if let Some(filter) = self.rules.filter {
-                let protected = self.rules.snapshots.last().is_some_and(|&snapshot| sequence <= snapshot);
-                if filter.ignore_snapshots() || !protected {
-                    return self.take_filtered(filter, sequence, kind);
-                }
+        if let Some(filter) = self.rules.filter.filter(|_| newest && kind.is_value()) {
+            let protected = self.rules.snapshots.last().is_some_and(|&snapshot| sequence <= snapshot);
+            if filter.ignore_snapshots() || !protected {
+                return self.take_filtered(filter, sequence, kind);
             }
         }
         self.keep_input(sequence, kind);

@@ -338,7 +338,7 @@ fn a_segment_is_obsolete_once_when_its_last_holder_lets_go() {
     assert!(Arc::ptr_eq(&extra, &log.hold(2).unwrap()), "V4");
     drop(kept);
     assert_eq!(log.take_obsolete(), (1..last).filter(|&number| number != 2).collect::<Vec<_>>());
-    assert_eq!(log.take_obsolete(), []);
+    assert_eq!(log.take_obsolete(), [0u64; 0]);
     assert!(log.hold(1).is_none(), "gone for good");
     assert!(log.hold(last).is_some(), "the queue holds the one it appends to");
     drop(extra);
@@ -348,7 +348,7 @@ fn a_segment_is_obsolete_once_when_its_last_holder_lets_go() {
     assert!(log.remove(1).unwrap_err().is_not_found());
 
     let again = open(&env, 100);
-    assert_eq!(again.take_obsolete(), []);
+    assert_eq!(again.take_obsolete(), [0u64; 0]);
     let held = again.hold(3).unwrap();
     assert_eq!(again.unheld_segments(), numbers(&again).into_iter().filter(|&n| n != 3).collect::<Vec<_>>());
     again.remove(2).unwrap();
@@ -383,7 +383,7 @@ fn what_is_too_long_is_refused_before_anything_is_written() {
     // Zeros that are never touched cost no memory.
     let huge = vec![0u8; u32::MAX as usize - 20];
     assert_eq!(log.append(0, b"key", &huge).unwrap_err().kind(), ErrorKind::InvalidArgument);
-    assert_eq!(numbers(&log), []);
+    assert_eq!(numbers(&log), [0u64; 0]);
 }
 
 #[test]

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+/// The level of a table that no version has listed yet.
+const NEVER_INSTALLED: u32 = u32::MAX;
+
 /// A table in a version. Dropping the last reference to one that no version lists any more queues its file for
 /// removal, so a reader that holds a version never loses a file.
 pub struct FileMeta {
@@ -51,7 +54,7 @@ impl FileMeta {
             segments,
             being_compacted: AtomicBool::new(false),
             compaction: AtomicU64::new(0),
-            level: AtomicU32::new(u32::MAX),
+            level: AtomicU32::new(NEVER_INSTALLED),
             obsolete: AtomicBool::new(false),
             registry: registry.clone(),
         })
@@ -65,6 +68,11 @@ impl FileMeta {
     /// The level that the current version lists it at; a stale version may list it elsewhere.
     pub fn current_level(&self) -> u32 {
         self.level.load(Ordering::Acquire)
+    }
+
+    /// Whether an installed version has ever listed it.
+    pub(super) fn was_installed(&self) -> bool {
+        self.current_level() != NEVER_INSTALLED
     }
 
     pub(super) fn mark_obsolete(&self) {

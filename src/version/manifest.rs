@@ -79,6 +79,8 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
     if !env.exists(&current) {
         return Err(no_current(env, dir, &current));
     }
+    // What is relied on from here must be what a power loss would leave (R5).
+    env.sync_dir(dir)?;
     let bytes = read_file(env, &current, format::MAX_CURRENT_LEN)?;
     let number = format::decode_current(&bytes).ok_or_else(|| {
         let got = String::from_utf8_lossy(&bytes).into_owned();

@@ -8,7 +8,7 @@
 //! - `version`: levels and runs, and the searches in them that reads and compactions do.
 //! - `builder`: a version plus edits gives the next version, checked.
 //! - `edit`, `format`: changes, and their bytes. `manifest`: the file of changes and the pointer to it (CURRENT).
-//! - `set`: opens, applies, switches manifests.
+//! - `open_table`: a table and all it points to, checked. `set`: opens, applies, switches manifests.
 //!
 //! Invariants:
 //! - V1: a version is installed only after the manifest record that describes it was synced.
@@ -20,6 +20,7 @@ pub mod edit;
 pub mod file_meta;
 mod format;
 mod manifest;
+mod open_table;
 mod replay;
 mod run_iterator;
 pub mod set;
@@ -27,7 +28,11 @@ pub mod set;
 pub mod version;
 
 #[cfg(test)]
-mod tests;
+mod format_tests;
+#[cfg(test)]
+mod manifest_tests;
+#[cfg(test)]
+mod table_tests;
 
 pub use edit::{NewFile, VersionEdit};
 pub use file_meta::FileMeta;

@@ -1,4 +1,12 @@
 //! The integration tests: one binary, because each one more is linked on its own.
 
+#![allow(clippy::disallowed_methods)] // Tests may touch files, threads and clocks directly.
+
+mod corruption;
+mod crash;
+mod faults;
 mod header;
+mod model;
+mod scripts;
+mod support;
 mod tidy;

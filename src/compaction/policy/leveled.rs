@@ -62,7 +62,7 @@ pub fn choose(seen: &Observation) -> Vec<Action> {
             actions.push(Action { level, output_level: level + 1, score });
         }
     }
-    actions.retain(|action| is_due(action));
+    actions.retain(is_due);
     actions.sort_by(|a, b| b.score.total_cmp(&a.score));
     actions
 }

@@ -1,0 +1,353 @@
+//! Small workloads, each about one thing that a crash can come between.
+
+use super::recorder::{Recorder, Recording};
+use crate::support::Random;
+use crate::support::reference::Change;
+use crate::support::settings::{NONE, tiny};
+use auradb::config::{Config, SyncPolicy};
+use auradb::db::Options;
+use auradb::env::simulated::{ImageKind, SimEnv};
+
+pub struct Workload {
+    pub name: &'static str,
+    knobs: fn(&mut Config),
+    options: fn(&mut Options, &SimEnv),
+    script: fn(Recorder, u64) -> Recorder,
+}
+
+impl Workload {
+    pub fn record(&self, seed: u64) -> Recording {
+        let mut config = tiny();
+        (self.knobs)(&mut config);
+        let recorder = Recorder::start(seed, &config, self.options);
+        (self.script)(recorder, seed).finish(self.name)
+    }
+}
+
+const fn workload(
+    name: &'static str,
+    knobs: fn(&mut Config),
+    script: fn(Recorder, u64) -> Recorder,
+) -> Workload {
+    Workload { name, knobs, options: |_, _| {}, script }
+}
+
+fn plain(_: &mut Config) {}
+
+fn manual(config: &mut Config) {
+    config.wal.sync_policy = SyncPolicy::Manual;
+}
+
+fn manual_by_leader(config: &mut Config) {
+    manual(config);
+    config.wal.async_writes = false;
+}
+
+pub const WORKLOADS: [Workload; 33] = [
+    workload("first create", plain, |mut run, _| {
+        run.put("a", 10, false);
+        run
+    }),
+    workload("synced puts", plain, |run, _| puts(run, 16, 10)),
+    workload("synced puts by the leader", |config| config.wal.async_writes = false, |run, _| puts(run, 16, 40)),
+    workload("some synced", manual, |run, _| some_synced(run, 12)),
+    workload("some synced by the leader", manual_by_leader, |run, _| some_synced(run, 40)),
+    workload("big values", manual, |run, _| some_synced(run, 1500)),
+    workload("values larger than segments", manual, |run, _| some_synced(run, 5000)),
+    workload("all separated, four queues", all_separated, |run, _| some_synced(run, 60)),
+    workload("none separated", |config| config.value_log.separation_threshold = NONE, |run, _| puts(run, 12, 300)),
+    workload("batches over families", manual, |run, _| batches(run)),
+    workload("flushes", manual, |run, _| flushes(run)),
+    workload("flushes with synced writes", plain, |run, _| flushes(run)),
+    workload("flush of one family among three", manual, |run, _| flush_of_one(run)),
+    workload("compactions", manual, |run, _| compactions(run)),
+    workload("deletes", manual, |run, _| deletes(run)),
+    workload("families", manual, |run, _| families(run)),
+    workload("families with synced writes", plain, |run, _| families(run)),
+    workload("log rotation", small_logs, |run, _| some_synced_many(run, 60, 300)),
+    workload("segment roll-over", small_logs, |run, _| some_synced_many(run, 20, 900)),
+    workload("close and reopen", manual, |run, _| reopens(run)),
+    workload("power loss, then on", manual, |run, seed| crash_then_on(run, ImageKind::RandomSectors, seed)),
+    workload("garbage, then on", manual, |run, seed| crash_then_on(run, ImageKind::GarbageTails, seed)),
+    workload("kill, then on", manual, |run, seed| crash_then_on(run, ImageKind::ProcessCrash, seed)),
+    workload("every third write", |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3), |run, _| {
+        puts(run, 16, 40)
+    }),
+    workload("every millisecond", |config| config.wal.sync_policy = SyncPolicy::EveryNMs(1), |run, _| pauses(run)),
+    workload("log synced by hand", manual, |run, _| synced_by_hand(run)),
+    workload("merges", manual, |run, _| merges(run)),
+    workload("unlogged among logged", plain, |run, _| unlogged(run)),
+    workload("snapshots", manual, |run, _| snapshots(run)),
+    workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
+    Workload {
+        name: "mapping refused",
+        knobs: manual,
+        options: |_, env| env.refuse_mapping(true),
+        script: |run, _| some_synced_many(run, 30, 300),
+    },
+    Workload {
+        name: "flushed together",
+        knobs: manual,
+        options: |options, _| options.atomic_flush = true,
+        script: |run, _| flush_of_one(run),
+    },
+    workload("anything", manual, |run, seed| anything(run, seed)),
+];
+
+fn all_separated(config: &mut Config) {
+    manual(config);
+    config.value_log.separation_threshold = 0;
+    config.value_log.write_queues = 4;
+}
+
+fn small_logs(config: &mut Config) {
+    manual(config);
+    config.wal.max_file_size = 4 << 10;
+    config.memtable.max_size = 64 << 10;
+}
+
+fn not_mapped(config: &mut Config) {
+    manual(config);
+    config.performance.memory_mapped = false;
+}
+
+fn puts(mut run: Recorder, count: usize, len: usize) -> Recorder {
+    for index in 0..count {
+        run.put(&format!("k{}", index % 5), len, false);
+    }
+    run
+}
+
+fn some_synced(run: Recorder, len: usize) -> Recorder {
+    some_synced_many(run, 14, len)
+}
+
+fn some_synced_many(mut run: Recorder, count: usize, len: usize) -> Recorder {
+    for index in 0..count {
+        run.put(&format!("k{}", index % 7), if index % 3 == 0 { 8 } else { len }, index % 4 == 2);
+    }
+    run
+}
+
+fn put(run: &mut Recorder, key: &str, len: usize) -> Change {
+    Change::Put { family: 0, key: key.as_bytes().into(), value: run.value(len).into() }
+}
+
+fn batches(mut run: Recorder) -> Recorder {
+    run.create_family("one");
+    run.create_family("two");
+    for index in 0..10 {
+        let len = if index % 2 == 0 { 10 } else { 700 };
+        let key = format!("k{}", index % 3);
+        let changes = [
+            ("default", put(&mut run, &key, len)),
+            ("one", put(&mut run, &key, 2 * len)),
+            ("two", put(&mut run, &key, 30)),
+            ("one", Change::Delete { family: 0, key: format!("k{}", (index + 1) % 3).into_bytes().into() }),
+        ];
+        run.write(&changes, index % 4 == 3);
+        if index == 6 {
+            run.flush(&["one"]);
+        }
+    }
+    run
+}
+
+fn flushes(mut run: Recorder) -> Recorder {
+    for round in 0..4 {
+        for index in 0..6 {
+            run.put(&format!("k{}", (index + round) % 8), 10 + 100 * index, false);
+        }
+        run.flush(&["default"]);
+    }
+    run.put("last", 100, false);
+    run
+}
+
+fn flush_of_one(mut run: Recorder) -> Recorder {
+    run.create_family("one");
+    run.create_family("two");
+    for round in 0..4 {
+        for name in ["default", "one", "two"] {
+            run.put_in(name, &format!("k{round}"), 100, false);
+            run.put_in(name, "same", 10, false);
+        }
+        let name = ["one", "two", "default", "one"][round];
+        run.flush(&[name]);
+    }
+    run.put_in("two", "last", 10, false);
+    run
+}
+
+fn compactions(mut run: Recorder) -> Recorder {
+    for round in 0..3 {
+        for index in 0..12 {
+            run.put(&format!("k{:02}", (index * 5 + round) % 16), 150, index == 11);
+        }
+        run.flush(&["default"]);
+    }
+    run.compact("default");
+    for index in 0..4 {
+        run.put(&format!("k{index:02}"), 20, false);
+    }
+    run.compact("default");
+    run.put("last", 300, false);
+    run
+}
+
+fn deletes(mut run: Recorder) -> Recorder {
+    for index in 0..10 {
+        run.put(&format!("k{index}"), 60, false);
+    }
+    run.delete("k3", true);
+    run.flush(&["default"]);
+    run.delete_range("k5", "k8", false);
+    run.put("k6", 10, false);
+    run.delete("k6", true);
+    run.delete_range("k0", "k2", false);
+    run.flush(&["default"]);
+    run.put("k1", 200, false);
+    run.compact("default");
+    run.delete_range("k", "l", false);
+    run.put("k4", 10, false);
+    run
+}
+
+fn families(mut run: Recorder) -> Recorder {
+    run.put("a", 10, false);
+    run.create_family("one");
+    run.put_in("one", "a", 700, false);
+    run.put("b", 30, false);
+    run.create_family("two");
+    run.put_in("two", "a", 20, false);
+    run.flush(&["one"]);
+    run.put_in("one", "b", 10, false);
+    run.drop_family("one");
+    run.put("c", 10, true);
+    run.put_in("two", "b", 40, false);
+    run.create_family("one");
+    run.put_in("one", "c", 10, false);
+    run.drop_family("two");
+    run.put("d", 10, false);
+    run
+}
+
+fn reopens(mut run: Recorder) -> Recorder {
+    for round in 0..3 {
+        run.put("a", 10, false);
+        run.put(&format!("k{round}"), 600, false);
+        if round == 1 {
+            run.flush(&["default"]);
+            run.delete("k0", false);
+        }
+        run.reopen();
+    }
+    run.put("last", 10, false);
+    run
+}
+
+fn crash_then_on(mut run: Recorder, kind: ImageKind, seed: u64) -> Recorder {
+    run.create_family("one");
+    for index in 0..8 {
+        run.put(&format!("k{index}"), 300, index == 2);
+        run.put_in("one", &format!("k{index}"), 10, index == 5);
+    }
+    let mut run = run.crash_and_go_on(kind, seed);
+    for index in 0..8 {
+        run.put(&format!("k{}", 2 * index), 200, index % 3 == 1);
+    }
+    let names = run.names();
+    run.flush(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    run.put("last", 10, true);
+    run
+}
+
+fn pauses(mut run: Recorder) -> Recorder {
+    for index in 0..14 {
+        run.put(&format!("k{}", index % 5), 50, false);
+        if index % 3 == 2 {
+            run.sleep(2);
+        }
+    }
+    run
+}
+
+fn synced_by_hand(mut run: Recorder) -> Recorder {
+    for index in 0..14 {
+        run.put(&format!("k{}", index % 5), 80, false);
+        if index % 4 == 3 {
+            run.sync_log();
+        }
+    }
+    run
+}
+
+fn merges(mut run: Recorder) -> Recorder {
+    for index in 0..24 {
+        run.merge(&format!("k{}", index % 3), index % 5 == 4);
+        match index {
+            7 => run.flush(&["default"]),
+            11 => run.put("k1", 200, false),
+            15 => run.compact("default"),
+            _ => {}
+        }
+    }
+    run
+}
+
+fn unlogged(mut run: Recorder) -> Recorder {
+    for index in 0..12 {
+        run.put(&format!("k{}", index % 4), 100, false);
+        run.put_unlogged(&format!("u{}", index % 4), 100);
+        run.put_unlogged(&format!("k{}", (index + 2) % 4), 10);
+        if index == 6 {
+            run.flush(&["default"]);
+        }
+    }
+    run
+}
+
+fn snapshots(mut run: Recorder) -> Recorder {
+    for round in 0..3 {
+        for index in 0..5 {
+            run.put(&format!("k{index}"), 120, false);
+        }
+        run.snapshot();
+        run.delete("k2", false);
+        run.flush(&["default"]);
+        if round == 1 {
+            run.snapshots.remove(0);
+            run.compact("default");
+        }
+    }
+    run
+}
+
+fn anything(mut run: Recorder, seed: u64) -> Recorder {
+    let mut random = Random::new(seed);
+    for _ in 0..80 {
+        let names = run.names();
+        let name = random.pick(&names);
+        let key = format!("k{:02}", random.below(20));
+        let sync = random.one_in(5);
+        match random.below(30) {
+            0..=12 => run.put_in(&name, &key, random.pick(&[4, 40, 400, 1200]), sync),
+            13..=16 => run.delete(&key, sync),
+            17 => run.delete_range(&key, &format!("k{:02}", 20 + random.below(5)), sync),
+            18..=20 => run.merge(&key, sync),
+            21..=22 => run.flush(&[name.as_str()]),
+            23 => run.compact(&name),
+            24 => run.sync_log(),
+            25 if names.len() < 4 => run.create_family(&format!("f{}", random.below(1000))),
+            26 if name != "default" => run.drop_family(&name),
+            27 => run.reopen(),
+            28 => run.snapshot(),
+            _ => {
+                let changes: Vec<(&str, Change)> =
+                    names.iter().map(|name| (name.as_str(), put(&mut run, &key, 50))).collect();
+                run.write(&changes, sync);
+            }
+        }
+    }
+    run
+}
