@@ -84,8 +84,8 @@ static void comparators(void) {
 }
 
 /* Joins the existing value and the operands with commas. An operand "fail" fails. */
-static char *join(const char *existing, size_t existing_len, const char *const *operands, const size_t *lens, int count,
-                  unsigned char *success, size_t *result_len) {
+static char *join(const char *existing, size_t existing_len, const char *const *operands, const size_t *lens,
+                  int count, unsigned char *success, size_t *result_len) {
   size_t total = existing_len + 1;
   for (int i = 0; i < count; i++) {
     CHECK(operands[i] != NULL);
@@ -120,8 +120,8 @@ static char *full_merge(void *state, const char *key, size_t klen, const char *e
   pthread_mutex_unlock(&lock);
   return join(existing, existing_len, operands, lens, count, success, result_len);
 }
-static char *partial_merge(void *state, const char *key, size_t klen, const char *const *operands, const size_t *lens,
-                           int count, unsigned char *success, size_t *result_len) {
+static char *partial_merge(void *state, const char *key, size_t klen, const char *const *operands,
+                           const size_t *lens, int count, unsigned char *success, size_t *result_len) {
   (void)state, (void)key, (void)klen;
   CHECK(count >= 2);
   return join(NULL, 0, operands, lens, count, success, result_len);
@@ -139,8 +139,9 @@ static void merges(void) {
   store_t s = store_new();
   phase("merge operator");
   destroyed = 0;
-  auradb_options_set_merge_operator(
-      s.options, auradb_mergeoperator_create(&destroyed, count_destroyed, full_merge, partial_merge, release_result, name_of));
+  auradb_mergeoperator_t *merge =
+      auradb_mergeoperator_create(&destroyed, count_destroyed, full_merge, partial_merge, release_result, name_of);
+  auradb_options_set_merge_operator(s.options, merge);
   store_open(&s, "merge");
   PUT(&s, "list", "a");
   auradb_merge(s.db, s.write, "list", 4, "b", 1, &s.error);
@@ -316,9 +317,10 @@ static void prefixes(void) {
     phase(kind == 0 ? "prefix extractor by callbacks" : "prefix extractor of fixed length");
     store_t s = store_new();
     destroyed = 0;
-    auradb_options_set_prefix_extractor(
-        s.options, kind == 0 ? auradb_slicetransform_create(&destroyed, count_destroyed, to_folder, has_folder, name_of)
-                             : auradb_slicetransform_create_fixed_prefix(2));
+    auradb_slicetransform_t *folders =
+        kind == 0 ? auradb_slicetransform_create(&destroyed, count_destroyed, to_folder, has_folder, name_of)
+                  : auradb_slicetransform_create_fixed_prefix(2);
+    auradb_options_set_prefix_extractor(s.options, folders);
     auradb_block_based_table_options_t *table = auradb_block_based_options_create();
     auradb_block_based_options_set_filter_policy(table, auradb_filterpolicy_create_bloom_full(10));
     auradb_block_based_options_set_whole_key_filtering(table, 0);

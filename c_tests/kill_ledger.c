@@ -91,7 +91,9 @@ static int is_delete(uint64_t version) { return version % 7 == 6; }
 static size_t make_value(char *value, uint64_t identity, uint64_t version) {
   unsigned long long state = (identity * 0x9e3779b97f4a7c15ULL) ^ (version * 0xff51afd7ed558ccdULL) ^ 0x5bd1e995;
   unsigned long long draw = next_random(&state);
-  size_t len = draw % 8 < 5 ? 24 + draw / 8 % 200 : draw % 8 < 7 ? 1000 + draw / 8 % 6000 : 24 + draw / 8 % (MAX_VALUE - 24);
+  size_t len = 24 + draw / 8 % 200;
+  if (draw % 8 >= 5) len = 1000 + draw / 8 % 6000;
+  if (draw % 8 == 7) len = 24 + draw / 8 % (MAX_VALUE - 24);
   memcpy(value, &identity, 8), memcpy(value + 8, &version, 8);
   uint64_t len64 = len;
   memcpy(value + 16, &len64, 8);
@@ -109,7 +111,8 @@ static uint64_t group_identity(int thread, int index, int family) {
 }
 
 static size_t key_of(char key[32], uint64_t identity) {
-  return (size_t)snprintf(key, 32, "key-%02llu-%llu", (unsigned long long)(identity % 97), (unsigned long long)identity);
+  unsigned long long number = identity;
+  return (size_t)snprintf(key, 32, "key-%02llu-%llu", number % 97, number);
 }
 
 typedef struct {
@@ -258,8 +261,8 @@ static void verify_groups(base_t *base, auradb_readoptions_t *read, char *scratc
         there[family] = version_there(base, read, family, group_identity(thread, index, family), scratch);
       }
       if (!CHECK(there[0] == there[1] && there[1] == there[2])) {
-        printf("batch %d/%d is torn: versions %lld %lld %lld\n", thread, index, (long long)there[0], (long long)there[1],
-               (long long)there[2]);
+        printf("batch %d/%d is torn: versions %lld %lld %lld\n", thread, index, (long long)there[0],
+               (long long)there[1], (long long)there[2]);
       } else if (!CHECK(settle(entry, there[0], 0))) {
         complain("batch", thread, index, there[0], entry);
       }
@@ -315,12 +318,14 @@ static int verify(variant_t v) {
 static int round_of(int number, unsigned long long *random, int *killed_in_recovery) {
   char title[128];
   variant_t v = variant_of(next_random(random)), later = variant_of(next_random(random));
-  snprintf(title, sizeof title, "kill %d: mapped %d, async %d, sync %d, policy %d, threshold %lld", number, v.mapped, v.async,
-           v.sync, v.policy, (long long)v.threshold);
+  snprintf(title, sizeof title, "kill %d: mapped %d, async %d, sync %d, policy %d, threshold %lld", number, v.mapped,
+           v.async, v.sync, v.policy, (long long)v.threshold);
   phase(title);
   atomic_store(&ledger->opened, 0);
   unsigned long long seed = next_random(random);
-  long delay_us = next_random(random) % 6 == 0 ? (long)(next_random(random) % 8000) : 5000 + (long)(next_random(random) % 150000);
+  /* Most kills hit work, some hit recovery. */
+  long delay_us = (long)(next_random(random) % 8000);
+  if (next_random(random) % 6 != 0) delay_us += 10000 + (long)(next_random(random) % 200000);
   pid_t pid = fork();
   if (pid == 0) child(v, seed);
   REQUIRE(pid > 0);
@@ -337,7 +342,8 @@ static int round_of(int number, unsigned long long *random, int *killed_in_recov
 int main(void) {
   const char *kills_text = getenv("AURADB_KILLS"), *seed_text = getenv("AURADB_SEED");
   int kills = kills_text != NULL && atoi(kills_text) > 0 ? atoi(kills_text) : 60, early = 0, number = 0;
-  unsigned long long seed = seed_text != NULL ? strtoull(seed_text, NULL, 0) : (unsigned long long)time(NULL) ^ (unsigned long long)getpid() << 20;
+  unsigned long long seed = (unsigned long long)time(NULL) ^ (unsigned long long)getpid() << 20;
+  if (seed_text != NULL) seed = strtoull(seed_text, NULL, 0);
   unsigned long long random = seed | 1;
   begin("kill");
   printf("AURADB_SEED=%llu AURADB_KILLS=%d\n", seed, kills);

@@ -83,9 +83,9 @@ static inline int check_at(int holds, const char *what, const char *file, int li
 #define CHECK(condition) check_at((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
 
 /* The condition holds, or the program ends: what follows could not run. */
-#define REQUIRE(condition)                                            \
-  do {                                                                \
-    if (!check_at((condition) ? 1 : 0, #condition, __FILE__, __LINE__)) exit(finish()); \
+#define REQUIRE(condition)                 \
+  do {                                     \
+    if (!CHECK(condition)) exit(finish()); \
   } while (0)
 
 static inline int ok_at(char **error, const char *file, int line) {
@@ -117,6 +117,14 @@ static inline void error_at(char **error, const char *start, const char *file, i
 /* There is an error that starts so; it is freed. */
 #define CHECK_ERROR(error, start) error_at(&(error), start, __FILE__, __LINE__)
 
+static inline void test_print_bytes(const char *bytes, size_t len) {
+  if (bytes == NULL) {
+    printf("NULL");
+  } else {
+    printf("\"%.*s\" (%zu bytes)", (int)(len < 60 ? len : 60), bytes, len);
+  }
+}
+
 static inline void bytes_at(const char *expected, size_t expected_len, const char *got, size_t got_len,
                             const char *file, int line) {
   if (expected == NULL ? got == NULL
@@ -124,15 +132,19 @@ static inline void bytes_at(const char *expected, size_t expected_len, const cha
     return;
   }
   test_phase_failures++;
-  printf("%s:%d: got %s\"%.*s\" (%zu bytes); expected %s\"%.*s\" (%zu bytes)\n", file, line,
-         got == NULL ? "NULL " : "", got == NULL ? 0 : (int)(got_len < 60 ? got_len : 60), got == NULL ? "" : got, got_len,
-         expected == NULL ? "NULL " : "", (int)(expected_len < 60 ? expected_len : 60), expected == NULL ? "" : expected,
-         expected_len);
+  printf("%s:%d: got ", file, line);
+  test_print_bytes(got, got_len);
+  printf("; expected ");
+  test_print_bytes(expected, expected_len);
+  printf("\n");
+}
+
+static inline void text_at(const char *expected, const char *got, size_t got_len, const char *file, int line) {
+  bytes_at(expected, expected == NULL ? 0 : strlen(expected), got, got_len, file, line);
 }
 
 /* The bytes are those of a text; NULL means none. */
-#define CHECK_TEXT(expected, got, got_len)                                                        \
-  bytes_at(expected, (const char *)(expected) == NULL ? 0 : strlen(expected), got, got_len, __FILE__, __LINE__)
+#define CHECK_TEXT(expected, got, got_len) text_at(expected, got, got_len, __FILE__, __LINE__)
 
 /* A path in the program's directory. Four at a time. */
 static inline const char *path_of(const char *name) {

@@ -133,7 +133,7 @@ pub fn report(errptr: *mut *mut c_char, error: &Error) {
     if errptr.is_null() {
         return;
     }
-    // SAFETY: C1 — `errptr` is writable, and what it holds is NULL or malloc'ed.
+    // SAFETY: C1: `errptr` is writable, and what it holds is NULL or malloc'ed.
     unsafe {
         libc::free((*errptr).cast());
         *errptr = malloc_text(&error.to_string());

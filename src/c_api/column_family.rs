@@ -75,7 +75,7 @@ pub extern "C" fn auradb_list_column_families_destroy(list: *mut *mut c_char, le
     if list.is_null() {
         return;
     }
-    // SAFETY: C2 — the list and its names were malloc'ed by `auradb_list_column_families`.
+    // SAFETY: C2: the list and its names were malloc'ed by `auradb_list_column_families`.
     unsafe {
         slice::from_raw_parts(list, len).iter().for_each(|name| libc::free(*name as *mut c_void));
         libc::free(list.cast());
@@ -139,7 +139,7 @@ pub extern "C" fn auradb_create_column_families(
 /// Frees the array that `auradb_create_column_families` gave, not the handles in it.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_create_column_families_destroy(list: *mut *mut auradb_column_family_handle_t) {
-    // SAFETY: C2 — NULL, or malloc'ed by `auradb_create_column_families`.
+    // SAFETY: C2: NULL, or malloc'ed by `auradb_create_column_families`.
     unsafe { libc::free(list.cast()) };
 }
 

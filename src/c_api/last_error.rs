@@ -53,7 +53,7 @@ pub extern "C" fn auradb_last_error(
             let error = last.as_ref().map(|last| &last.error);
             let file_start =
                 last.as_ref().and_then(|last| last.file.as_ref()).map_or(ptr::null(), |f| f.as_ptr());
-            // SAFETY: C1 — each is NULL or writable.
+            // SAFETY: C1: each is NULL or writable.
             unsafe {
                 put_out(subcode, error.map_or(0, |error| error.subcode() as c_int));
                 put_out(system_errno, error.and_then(Error::errno).unwrap_or(0));

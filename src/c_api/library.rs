@@ -5,7 +5,7 @@ use libc::{c_char, c_void};
 /// Frees what a function gave: values, error texts, property texts, names. The same as `free`; NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_free(memory: *mut c_void) {
-    // SAFETY: C2 — NULL, or malloc'ed by this library.
+    // SAFETY: C2: NULL, or malloc'ed by this library.
     unsafe { libc::free(memory) };
 }
 

@@ -75,7 +75,7 @@ impl CompactionFilter for CallbackFilter {
         if new_value.is_null() {
             return FilterDecision::Change(Vec::new());
         }
-        // SAFETY: C3 — the new value stays readable until the next call, and is not the engine's to free.
+        // SAFETY: C3: the new value stays readable until the next call, and is not the engine's to free.
         FilterDecision::Change(unsafe { slice::from_raw_parts(new_value.cast::<u8>(), new_len) }.to_vec())
     }
 
@@ -118,7 +118,7 @@ impl CompactionFilterFactory for CallbackFactory {
         let mut context = auradb_compactionfiltercontext_t { context };
         // SAFETY: C4; the context lives for the call.
         let handle = unsafe { (self.create)(self.state.pointer, &mut context) };
-        // SAFETY: C2, C3 — NULL, or a handle from `auradb_compactionfilter_create` that is the engine's now.
+        // SAFETY: C2, C3: NULL, or a handle from `auradb_compactionfilter_create` that is the engine's now.
         let handle = unsafe { super::super::boundary::taken(handle) }?;
         Some(Box::new(OwnFilter(handle.shared)))
     }

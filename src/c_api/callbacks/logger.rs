@@ -52,9 +52,9 @@ struct CallbackLogger {
     private: *mut c_void,
 }
 
-// SAFETY: C4 — the caller promises that its state may be used from any thread.
+// SAFETY: C4: the caller promises that its state may be used from any thread.
 unsafe impl Send for CallbackLogger {}
-// SAFETY: C4 — and from several at once.
+// SAFETY: C4: and from several at once.
 unsafe impl Sync for CallbackLogger {}
 
 impl Logger for CallbackLogger {

@@ -27,9 +27,9 @@ pub struct State {
     destructor: Destructor,
 }
 
-// SAFETY: C4 — the caller promises that its state may be used from any thread.
+// SAFETY: C4: the caller promises that its state may be used from any thread.
 unsafe impl Send for State {}
-// SAFETY: C4 — and from several at once.
+// SAFETY: C4: and from several at once.
 unsafe impl Sync for State {}
 
 impl State {
@@ -42,7 +42,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         if let Some(destructor) = self.destructor {
-            // SAFETY: C4 — the state is the destructor's, and nothing uses it any more.
+            // SAFETY: C4: the state is the destructor's, and nothing uses it any more.
             unsafe { destructor(self.pointer) };
         }
     }

@@ -74,7 +74,7 @@ impl SliceTransform for CallbackTransform {
         if start.is_null() || len == 0 {
             return &[];
         }
-        // SAFETY: C3 — the prefix lies in the key or in memory that stays.
+        // SAFETY: C3: the prefix lies in the key or in memory that stays.
         unsafe { slice::from_raw_parts(start.cast(), len) }
     }
     fn in_domain(&self, key: &[u8]) -> bool {

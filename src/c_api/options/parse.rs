@@ -268,7 +268,7 @@ mod tests {
             ("num_levels=many", "many"),
             ("write_buffer_size=-1", "-1"),
             ("write_buffer_size=99999999999T", "99999999999T"),
-            ("write_buffer_size=é", "é"),
+            ("write_buffer_size=\u{e9}", "\u{e9}"),
             ("compression=kGzip", "kGzip"),
             ("block_based_table_factory={block_size=1", "brace"),
             ("block_based_table_factory={block=1}", "block"),
