@@ -20,6 +20,8 @@ mod reads;
 mod recovery;
 mod repair;
 mod rescue;
+#[cfg(test)]
+mod resume_tests;
 mod set_options;
 mod snapshots;
 mod state;
