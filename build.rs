@@ -1,6 +1,8 @@
 //! Generates the C header from `src/c_api` into `OUT_DIR/auradb.h`, where a test compares it with the committed
 //! `include/auradb.h` (the build never writes there), and names the shared library.
 
+#![allow(clippy::disallowed_methods, reason = "a build script is no part of the engine")]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
