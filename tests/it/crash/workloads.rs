@@ -43,7 +43,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 33] = [
+pub const WORKLOADS: [Workload; 37] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -105,7 +105,11 @@ pub const WORKLOADS: [Workload; 33] = [
         options: |options, _| options.atomic_flush = true,
         script: |run, _| flush_of_one(run),
     },
-    workload("anything", manual, |run, seed| anything(run, seed)),
+    workload("anything", manual, anything),
+    workload("anything, synced", plain, anything),
+    workload("anything, all separated", all_separated, anything),
+    workload("anything in small logs", small_logs, anything),
+    workload("anything, not mapped", not_mapped, anything),
 ];
 
 fn all_separated(config: &mut Config) {
