@@ -14,6 +14,8 @@ pub(super) fn create(engine: &Engine, options: &ColumnFamilyOptions, name: &str)
     check_family(name, options)?;
     let mut commit = engine.committer.lock();
     let _one = engine.install.lock();
+    // One history: what was written before must not be lost where the new family is kept.
+    engine.durability.sync().map_err(|error| engine.fail(&error))?;
     if engine.families.read().by_name.contains_key(name) {
         return Err(Error::invalid_argument(format!("Column family already exists: {name}")));
     }
@@ -43,6 +45,7 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     if family.is_dropped() {
         return Err(Error::invalid_argument("Column family already dropped!"));
     }
+    engine.durability.sync().map_err(|error| engine.fail(&error))?;
     let edit = VersionEdit { column_family: family.id, drop: true, ..VersionEdit::default() };
     engine.apply_edits(vec![edit])?;
     family.dropped.store(true, Ordering::Release);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct DbIterator {
     /// `None` only while it is replaced or dropped.
     scan: Option<ScanIterator>,
+    /// Keeps what the scan reads: memtables and tables, and through them the segments they point into.
+    view: Option<Arc<ReadView>>,
     engine: Arc<Engine>,
     family: Arc<Family>,
     options: ReadOptions,
@@ -19,12 +21,19 @@ impl DbIterator {
     pub(super) fn new(
         engine: &Arc<Engine>,
         family: &Arc<Family>,
-        view: &ReadView,
+        view: &Arc<ReadView>,
         snapshot: SequenceNumber,
         options: &ReadOptions,
     ) -> DbIterator {
         let scan = Some(scan(family, view, snapshot, options));
-        DbIterator { scan, engine: Arc::clone(engine), family: Arc::clone(family), options: options.clone() }
+        let view = Some(Arc::clone(view));
+        DbIterator {
+            scan,
+            view,
+            engine: Arc::clone(engine),
+            family: Arc::clone(family),
+            options: options.clone(),
+        }
     }
 
     fn scan(&self) -> &ScanIterator {
@@ -42,11 +51,12 @@ impl DbIterator {
     }
 
     fn show_latest(&mut self) {
-        let view = self.family.view();
-        let snapshot = self.engine.durability.visible();
         // The old one goes first: what it alone kept alive can be removed.
         self.scan = None;
+        let view = self.family.view();
+        let snapshot = self.engine.durability.visible();
         self.scan = Some(scan(&self.family, &view, snapshot, &self.options));
+        self.view = Some(view);
     }
 
     /// Whether it stands on an entry.
@@ -117,6 +127,7 @@ impl DbIterator {
 impl Drop for DbIterator {
     fn drop(&mut self) {
         self.scan = None;
+        self.view = None;
         self.engine.remove_obsolete_files();
     }
 }

@@ -35,17 +35,21 @@ impl ManifestWriter {
         let written = ManifestWriter::write(env, dir, &path, header, whole);
         if written.is_err() {
             // CURRENT never named it; what cannot be removed now is swept as an orphan later.
+            let _ = env.remove_file(&path_of(dir, FileKind::Temporary(header.number)));
             let _ = env.remove_file(&path);
         }
         written
     }
 
     fn write(env: &dyn Env, dir: &Path, path: &Path, header: &Header, whole: &Changes) -> Result<Self> {
-        let file = env.open(path, OpenMode::Create)?;
+        // It gets its name when it is durable: a file of the name is whole, whenever a crash comes.
+        let temporary = path_of(dir, FileKind::Temporary(header.number));
+        let file = env.open(&temporary, OpenMode::Create)?;
         let mut writer = RecordWriter::new(file, header.number, 0);
         writer.append(HEADER_RECORD, &[&header.encode()])?;
         let whole_len = writer.append(CHANGES_RECORD, &[&whole.encode()])?;
         writer.sync()?;
+        env.rename(&temporary, path)?;
         env.sync_dir(dir)?;
         Ok(ManifestWriter { writer, number: header.number, whole_len })
     }
