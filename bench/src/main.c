@@ -48,7 +48,9 @@ static void open_session(struct session *session, const struct options *options,
     if (!loaded) presence_create(&session->presence, universe_of(options));
     if (!loaded && !fresh && exists) {
         session->presence.known = false;
-        fprintf(stderr, "bench: %s was not made by this benchmark or was not closed: lost keys cannot be noticed\n", options->db);
+        fprintf(stderr,
+                "bench: %s was not made by this benchmark or was not closed: "
+                "lost keys cannot be noticed\n", options->db);
     }
     if (session->presence.universe < options->num)
         die("--num %llu: the database in %s was made for %llu keys", (unsigned long long)options->num, options->db,

@@ -153,7 +153,8 @@ static void accept_end(const ENGINE(iterator_t) *iterator) {
 /* While others write, an entry between two expected ones may appear: only going past an expected one is wrong. */
 static void accept_order(struct worker *worker, uint64_t expected, uint64_t index, bool forward) {
     if (!worker->presence->known) return;
-    bool right = worker->exact ? index == expected : expected == PRESENCE_NONE || (forward ? index <= expected : index >= expected);
+    bool right = worker->exact ? index == expected : expected == PRESENCE_NONE
+            || (forward ? index <= expected : index >= expected);
     if (!right)
         wrong_answer("an iterator shows key %lld where the next key is %lld", (long long)index, (long long)expected);
 }

@@ -184,7 +184,8 @@ static void validate(const struct options *options, const char *program) {
     if (options->scan_length == 0) usage_error(program, "must not be 0", "--scan_length");
     if (options->compression_ratio > 1) usage_error(program, "more than 1", "--compression_ratio");
     if (options->zipf_theta >= 1) usage_error(program, "must be below 1", "--zipf_theta");
-    if (options->sync && options->disable_wal) usage_error(program, "contradict each other", "--sync 1, --disable_wal 1");
+    if (options->sync && options->disable_wal) usage_error(program, "contradict each other",
+            "--sync 1, --disable_wal 1");
     if (!options->blob && (options->blob_gc || options->blob_direct_write))
         usage_error(program, "need --blob 1", "--blob_gc, --blob_direct_write");
     const char *unknown = workloads_find_unknown(options->benchmarks);

@@ -57,7 +57,8 @@ static bool read_device_bytes(const char *directory, uint64_t *bytes) {
     while (!found && fgets(line, sizeof line, file)) {
         unsigned device_major, device_minor;
         unsigned long long sectors_written;
-        if (sscanf(line, "%u %u %*s %*u %*u %*u %*u %*u %*u %llu", &device_major, &device_minor, &sectors_written) == 3 &&
+        if (sscanf(line, "%u %u %*s %*u %*u %*u %*u %*u %*u %llu", &device_major, &device_minor,
+                &sectors_written) == 3 &&
             device_major == major(status.st_dev) && device_minor == minor(status.st_dev)) {
             *bytes = sectors_written * 512;
             found = true;

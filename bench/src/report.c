@@ -22,7 +22,8 @@ static const char *bytes_text(double bytes, char *text, size_t size) {
     static const char *const UNITS[] = { "B", "K", "M", "G", "T" };
     int unit = 0;
     while (bytes >= 1024 && unit < 4) bytes /= 1024, unit++;
-    snprintf(text, size, bytes < 10 && unit > 0 ? "%.2f%s" : bytes < 100 && unit > 0 ? "%.1f%s" : "%.0f%s", bytes, UNITS[unit]);
+    snprintf(text, size, bytes < 10 && unit > 0 ? "%.2f%s" : bytes < 100 && unit > 0 ? "%.1f%s" : "%.0f%s",
+            bytes, UNITS[unit]);
     return text;
 }
 
@@ -41,12 +42,15 @@ void report_header(const struct options *o) {
            (unsigned long long)o->key_size, bytes_text((double)o->value_size, a, sizeof a), o->compression_ratio);
     printf("engine has  memtable %s, cache %s, block %s, L1 %s, bloom %.0f bits, %s, %llu background jobs%s%s%s%s\n",
            bytes_text((double)o->write_buffer_size, a, sizeof a), bytes_text((double)o->cache_size, b, sizeof b),
-           bytes_text((double)o->block_size, c, sizeof c), bytes_text((double)o->level_base_bytes, d, sizeof d), o->bloom_bits,
-           o->compression, (unsigned long long)o->max_background_jobs, o->blob ? ", BlobDB" : "", o->blob_gc ? " with gc" : "",
+           bytes_text((double)o->block_size, c, sizeof c), bytes_text((double)o->level_base_bytes, d, sizeof d),
+                   o->bloom_bits,
+           o->compression, (unsigned long long)o->max_background_jobs, o->blob ? ", BlobDB" : "",
+                   o->blob_gc ? " with gc" : "",
            o->blob_direct_write ? " direct write" : "", o->index_search[0] != 'b' ? ", index search" : "");
     printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n\n", (unsigned long long)o->threads, o->sync,
            (unsigned long long)o->batch_size, (unsigned long long)o->seed);
-    printf("%-22s %11s %9s %8s %8s %8s %9s %9s %7s %10s %6s %6s %6s %7s %6s\n", "workload", "ops/s", "us/op", "MB/s", "p50us",
+    printf("%-22s %11s %9s %8s %8s %8s %9s %9s %7s %10s %6s %6s %6s %7s %6s\n", "workload", "ops/s", "us/op",
+            "MB/s", "p50us",
            "p99us", "p99.9us", "max_us", "drain_s", "ops/s+dr", "WA", "WAdev", "space", "rss", "cpu_s");
 }
 
@@ -74,27 +78,32 @@ void report_line(const struct measurement *m) {
     print_microseconds(m, &all, 1, 9);
     double written = (double)totals->user_bytes_written;
     printf(" %7.2f %10.0f %6s %6s %6s %7s %6.2f\n", m->drain.seconds, per_second(m, true),
-           amplification_text(m->before.process_bytes_known, ratio((double)process_bytes(m, true), written), a, sizeof a),
+           amplification_text(m->before.process_bytes_known, ratio((double)process_bytes(m, true), written), a,
+                   sizeof a),
            amplification_text(m->device_bytes_known, ratio((double)m->device_write_bytes, written), b, sizeof b),
            amplification_text(true, ratio((double)m->space.allocated_bytes, live_bytes(m)), c, sizeof c),
            bytes_text((double)m->peak_resident_bytes, d, sizeof d),
            m->after_drain.cpu_user + m->after_drain.cpu_system - m->before.cpu_user - m->before.cpu_system);
     if (totals->found + totals->missing > 0)
-        printf("    found %llu of %llu\n", (unsigned long long)totals->found, (unsigned long long)(totals->found + totals->missing));
+        printf("    found %llu of %llu\n", (unsigned long long)totals->found,
+                (unsigned long long)(totals->found + totals->missing));
     if (totals->background_operations > 0)
         printf("    beside it %llu writes, %.0f/s, p99 %.1f us\n", (unsigned long long)totals->background_operations,
                ratio((double)totals->background_operations, m->result->seconds),
                (double)histogram_percentile(&m->result->writes, 0.99) / 1000);
     if (m->drain.timed_out) printf("    NOT IDLE after --drain_timeout: the figures with drain are too good\n");
     if (m->drain.unknown_properties > 0)
-        printf("    the engine does not know %d of the properties that tell when it is idle\n", m->drain.unknown_properties);
+        printf("    the engine does not know %d of the properties that tell when it is idle\n",
+                m->drain.unknown_properties);
     if (m->options->histogram) histogram_print(&all, stdout);
     fflush(stdout);
 }
 
 static void json_latency(FILE *out, const char *name, const struct histogram *histogram) {
     if (histogram->count == 0) return;
-    fprintf(out, ",\"%s\":{\"count\":%llu,\"mean_us\":%.3f,\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f}", name,
+    fprintf(out,
+            ",\"%s\":{\"count\":%llu,\"mean_us\":%.3f,\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,"
+            "\"max_us\":%.3f}", name,
             (unsigned long long)histogram->count, histogram_mean(histogram) / 1000,
             (double)histogram_percentile(histogram, 0.5) / 1000, (double)histogram_percentile(histogram, 0.99) / 1000,
             (double)histogram_percentile(histogram, 0.999) / 1000, (double)histogram->maximum / 1000);
@@ -105,7 +114,8 @@ static void json_number(FILE *out, const char *name, double value) {
 }
 
 static void json_options(FILE *out, const struct options *o) {
-    fprintf(out, "{\"num\":%llu,\"reads\":%llu,\"writes\":%llu", (unsigned long long)o->num, (unsigned long long)o->reads,
+    fprintf(out, "{\"num\":%llu,\"reads\":%llu,\"writes\":%llu", (unsigned long long)o->num,
+            (unsigned long long)o->reads,
             (unsigned long long)o->writes);
     json_number(out, "threads", (double)o->threads);
     json_number(out, "key_size", (double)o->key_size);
@@ -139,7 +149,8 @@ void report_json(const struct measurement *m, FILE *out) {
     const struct totals *totals = &m->result->totals;
     all = m->result->reads;
     if (!(m->workload->flags & BACKGROUND_WRITER)) histogram_merge(&all, &m->result->writes);
-    fprintf(out, "{\"engine\":\"%s\",\"version\":\"%s\",\"workload\":\"%s\"", ENGINE_NAME, ENGINE_VERSION, m->workload->name);
+    fprintf(out, "{\"engine\":\"%s\",\"version\":\"%s\",\"workload\":\"%s\"", ENGINE_NAME, ENGINE_VERSION,
+            m->workload->name);
     json_number(out, "operations", (double)totals->operations);
     json_number(out, "seconds", m->result->seconds);
     json_number(out, "ops_per_second", per_second(m, false));

@@ -104,7 +104,8 @@ static void presence_agrees_with_an_array(void) {
     struct random random = { 9 };
     char name[64];
     presence_create(&presence, KEYS);
-    EXPECT(presence_at_or_after(&presence, 0) == PRESENCE_NONE && presence_before(&presence, KEYS) == PRESENCE_NONE, "empty");
+    EXPECT(presence_at_or_after(&presence, 0) == PRESENCE_NONE && presence_before(&presence,
+            KEYS) == PRESENCE_NONE, "empty");
     for (int step = 0; step < 2000; step++) {
         uint64_t index = random_below(&random, KEYS), at = random_below(&random, KEYS + 1);
         bool adds = random_below(&random, 3) == 0;
@@ -132,7 +133,8 @@ static void sizes_are_read(void) {
     uint64_t value = 0;
     EXPECT(options_parse_size("64K", &value) && value == 65536, "64K");
     EXPECT(options_parse_size("1.5G", &value) && value == 3ull << 29, "1.5G");
-    EXPECT(!options_parse_size("", &value) && !options_parse_size("12x", &value) && !options_parse_size("-1", &value), "bad");
+    EXPECT(!options_parse_size("", &value) && !options_parse_size("12x", &value) && !options_parse_size("-1",
+            &value), "bad");
 }
 
 int main(void) {

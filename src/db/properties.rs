@@ -278,7 +278,8 @@ fn cache_text(engine: &Engine) -> String {
     let share = |hits: u64, misses: u64| 100.0 * hits as f64 / (hits + misses).max(1) as f64;
     let (data, value) = (engine.cache.stats(), value_cache_stats(engine));
     format!(
-        "cache: {} of {} bytes used; blocks {} hits, {} misses ({:.1} % hits); values {} hits, {} misses ({:.1} % hits)\n",
+        "cache: {} of {} bytes used; blocks {} hits, {} misses ({:.1} % hits); values {} hits, {} misses \
+         ({:.1} % hits)\n",
         engine.cache.usage(),
         engine.cache.capacity(),
         data.data_hits,

@@ -9,6 +9,9 @@ pub(super) fn mode(options: &ReadOptions) -> ReadMode {
     ReadMode { fill_cache: options.fill_cache, allow_io: options.allow_io }
 }
 
+/// Views by column family, and the sequence number to read them at.
+type Moment = (Vec<(u32, Arc<ReadView>)>, SequenceNumber);
+
 impl Db {
     /// The value of a key.
     pub fn get(
@@ -49,11 +52,7 @@ impl Db {
     }
 
     /// Views of several families that show one moment: taken again until none changed while the moment was read.
-    fn views(
-        &self,
-        families: &[&ColumnFamily],
-        options: &ReadOptions,
-    ) -> Result<(Vec<(u32, Arc<ReadView>)>, SequenceNumber)> {
+    fn views(&self, families: &[&ColumnFamily], options: &ReadOptions) -> Result<Moment> {
         let mut distinct: Vec<&Arc<Family>> = Vec::new();
         for family in families {
             let own = self.own(family)?;

@@ -55,7 +55,7 @@ fn random_changes(random: &mut Random) -> Changes {
             edit.removed.push((random.below(64) as u32, random.next()));
         }
         edit.flushed_sequence = random.one_in(2).then(|| random.next());
-        edit.create = random.one_in(3).then(|| ("größe".into(), String::new()));
+        edit.create = random.one_in(3).then(|| ("gr\u{f6}\u{df}e".into(), String::new()));
         edit.drop = random.one_in(4);
         edit.last_sequence = random.one_in(2).then(|| random.next());
         edit.min_wal = random.one_in(2).then(|| random.next());

@@ -181,7 +181,8 @@ impl Durability {
     /// Records a failure that makes further durability impossible; every waiter gets it.
     pub fn fail(&self, error: Error) -> Error {
         let error = error.with_subcode(Subcode::SyncUnknown).context(
-            "sync failed: whether the write is durable is known only after the next open; the database is read-only now",
+            "sync failed: whether the write is durable is known only after the next open; the database is \
+             read-only now",
         );
         let mut state = self.state.lock();
         let first = state.failure.get_or_insert(error).clone();

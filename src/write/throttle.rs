@@ -106,10 +106,9 @@ impl Throttle {
             self.stats.stops.fetch_add(1, Ordering::Relaxed);
             self.wait_until_open(env, work, check)?;
         }
-        let rate = self.delayed_rate();
-        if rate > 0 {
+        if let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(self.delayed_rate()) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.pay(env, Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate));
+            self.pay(env, Duration::from_nanos(nanos));
         }
         self.stats.micros.fetch_add((env.now() - started).as_micros() as u64, Ordering::Relaxed);
         Ok(())

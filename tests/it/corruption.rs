@@ -65,7 +65,9 @@ impl Builder {
         let family = &self.handles[which];
         match &change {
             Change::Put { key, value, .. } => self.db.put(family, key, value, &how),
-            Change::Delete { key, .. } | Change::SingleDelete { key, .. } => self.db.delete(family, key, &how),
+            Change::Delete { key, .. } | Change::SingleDelete { key, .. } => {
+                self.db.delete(family, key, &how)
+            }
             Change::DeleteRange { start, end, .. } => self.db.delete_range(family, start, end, &how),
             Change::Merge { key, operand, .. } => self.db.merge(family, key, operand, &how),
         }
@@ -75,7 +77,8 @@ impl Builder {
 
     fn put(&mut self, family: usize, number: usize, len: usize) {
         let word = self.random.next().to_le_bytes();
-        let value = (0..len).map(|at| if at % 3 == 0 { self.random.next() as u8 } else { word[at % 8] }).collect();
+        let value =
+            (0..len).map(|at| if at % 3 == 0 { self.random.next() as u8 } else { word[at % 8] }).collect();
         self.apply(Change::Put { family, key: key(number), value });
     }
 
@@ -150,7 +153,11 @@ fn scan(db: &Db, family: &ColumnFamily, state: &FamilyState, back: bool) -> Resu
         Err(error) => return tells(&error).map(|()| true),
     };
     let entries: Vec<_> = state.entries.iter().collect();
-    if back { iterator.seek_to_last() } else { iterator.seek_to_first() };
+    if back {
+        iterator.seek_to_last()
+    } else {
+        iterator.seek_to_first()
+    };
     let mut seen = 0;
     while iterator.valid() {
         let found = iterator.key().to_vec();
@@ -161,15 +168,26 @@ fn scan(db: &Db, family: &ColumnFamily, state: &FamilyState, back: bool) -> Resu
         let at = if back { entries.len().checked_sub(seen + 1) } else { Some(seen) };
         let expected = at.and_then(|at| entries.get(at));
         if expected.is_none_or(|(key, other)| *key.bytes != found[..] || ***other != value[..]) {
-            return Err(format!("scan (back: {back}) shows {} = {} as entry {seen}", show(&found), show(&value)));
+            return Err(format!(
+                "scan (back: {back}) shows {} = {} as entry {seen}",
+                show(&found),
+                show(&value)
+            ));
         }
         seen += 1;
-        if back { iterator.prev() } else { iterator.next() };
+        if back {
+            iterator.prev()
+        } else {
+            iterator.next()
+        };
     }
     match iterator.status() {
         Err(error) => tells(&error).map(|()| true),
         Ok(()) if seen == entries.len() => Ok(false),
-        Ok(()) => Err(format!("scan (back: {back}) ends after {seen} of {} entries without an error", entries.len())),
+        Ok(()) => Err(format!(
+            "scan (back: {back}) ends after {seen} of {} entries without an error",
+            entries.len()
+        )),
     }
 }
 
@@ -270,8 +288,7 @@ fn every_flipped_byte_gives_an_error_or_the_right_answer() {
             let mut damaged = bytes.clone();
             damaged[at] ^= mask;
             let what = || format!("byte {at} of {} ({} bytes) ^ {mask:#x}", path.display(), bytes.len());
-            let detected =
-                damage(&sample, &counts, at % 61 == 0, what, |env| env.write_raw(path, &damaged))?;
+            let detected = damage(&sample, &counts, at % 61 == 0, what, |env| env.write_raw(path, &damaged))?;
             if detected && is_advisory(path) {
                 return Err(format!("{}: must not matter", what()));
             }

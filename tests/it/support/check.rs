@@ -3,12 +3,11 @@
 use super::reference::{FamilyState, show};
 use auradb::db::{ColumnFamily, Db, DbIterator, ReadOptions};
 
+/// Keys and values, as read.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The whole family by a scan forwards.
-pub fn scan(
-    db: &Db,
-    family: &ColumnFamily,
-    options: &ReadOptions,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+pub fn scan(db: &Db, family: &ColumnFamily, options: &ReadOptions) -> Result<Entries, String> {
     let mut iterator = db.iterator(family, options).map_err(|error| format!("iterator: {error}"))?;
     let mut found = Vec::new();
     iterator.seek_to_first();
@@ -24,11 +23,7 @@ pub fn scan(
 }
 
 /// The same backwards.
-pub fn scan_back(
-    db: &Db,
-    family: &ColumnFamily,
-    options: &ReadOptions,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+pub fn scan_back(db: &Db, family: &ColumnFamily, options: &ReadOptions) -> Result<Entries, String> {
     let mut iterator = db.iterator(family, options).map_err(|error| format!("iterator: {error}"))?;
     let mut found = Vec::new();
     iterator.seek_to_last();
