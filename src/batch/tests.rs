@@ -338,7 +338,10 @@ fn the_lengths_of_every_kind_of_record_are_checked() {
         let len = if kind == 2 || kind == 3 || kind == 5 { 60 } else { 63 };
         assert!(check_records(batch.data(), len).is_ok(), "kind {kind}");
         let text = message(check_records(batch.data(), len - 1), ErrorKind::InvalidArgument);
-        assert!(text.contains("60 bytes") && text.contains(&format!("at most {}", len - 1)), "{kind}: {text}");
+        assert!(
+            text.contains("60 bytes") && text.contains(&format!("at most {}", len - 1)),
+            "{kind}: {text}"
+        );
     }
 }
 
