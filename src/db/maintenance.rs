@@ -73,10 +73,11 @@ impl Engine {
     ) -> Result<()> {
         self.check_writes()?;
         self.flush(std::slice::from_ref(family), true)?;
-        let level_options = family.level_options();
         let holds =
             |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
-        let Some(last) = (0..level_options.levels).rev().find(|level| holds(*level)) else { return Ok(()) };
+        let Some(last) = (0..family.view().version.levels.len()).rev().find(|level| holds(*level)) else {
+            return Ok(());
+        };
         let has_filter = {
             let options = family.options.read();
             options.compaction_filter.is_some() || options.compaction_filter_factory.is_some()
@@ -243,7 +244,7 @@ impl Engine {
             .filter_map(|family| {
                 let view = family.view();
                 let buffers: Vec<_> = view.buffers().cloned().collect();
-                buffers.iter().any(|buffer| buffer.has_unlogged()).then_some((family, buffers))
+                buffers.iter().any(|buffer| buffer.first_unlogged().is_some()).then_some((family, buffers))
             })
             .collect();
         for (family, _) in &unlogged {

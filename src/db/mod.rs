@@ -277,9 +277,9 @@ impl Db {
         self.engine().durability.visible()
     }
 
-    /// Everything up to here survives a power loss.
+    /// Everything up to here survives a power loss. A write that was not logged holds it back until it is flushed.
     pub fn durable_sequence(&self) -> SequenceNumber {
-        self.engine().durability.durable()
+        self.engine().durable_sequence()
     }
 
     /// What state it is in.

@@ -51,6 +51,8 @@ impl ManifestWriter {
         writer.sync()?;
         env.rename(&temporary, path)?;
         env.sync_dir(dir)?;
+        // Under its own name, for messages.
+        let writer = RecordWriter::new(env.open(path, OpenMode::ReadWrite)?, header.number, writer.offset());
         Ok(ManifestWriter { writer, number: header.number, whole_len })
     }
 
