@@ -361,7 +361,8 @@ fn options_of_a_family_change_while_open() {
 
 #[test]
 fn wrong_knobs_are_refused_by_name_and_nothing_is_made() {
-    let wrong: [(&str, fn(&mut Config)); 8] = [
+    type Change = fn(&mut Config);
+    let wrong: [(&str, Change); 8] = [
         ("wal.max_file_size", |config| config.wal.max_file_size = 0),
         ("value_log.separation_threshold", |config| config.value_log.separation_threshold = 1 << 50),
         ("memtable.flush_threshold", |config| config.memtable.flush_threshold = 1.5),
