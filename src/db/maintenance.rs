@@ -259,6 +259,7 @@ impl Engine {
         drop(commit);
         let _one = self.install.lock();
         self.apply_edits(vec![VersionEdit { sealed_wals, last_sequence, ..VersionEdit::default() }])?;
+        self.versions.seal()?;
         self.log(LogLevel::Info, format_args!("closed"));
         Ok(())
     }
