@@ -119,7 +119,7 @@ impl Engine {
                 Ok(None) => return Ok(()),
                 Ok(Some((version, plan))) => {
                     let outcome = self.compact(family, &version, &plan);
-                    drop(plan);
+                    drop((plan, version));
                     let mut state = self.state.lock();
                     state.manual -= 1;
                     state.look_for_compactions = true;
