@@ -119,7 +119,7 @@ impl Engine {
                 Ok(None) => return Ok(()),
                 Ok(Some((version, plan))) => {
                     let outcome = self.compact(family, &version, &plan);
-                    drop(plan);
+                    drop((plan, version));
                     let mut state = self.state.lock();
                     state.manual -= 1;
                     state.look_for_compactions = true;
@@ -259,6 +259,7 @@ impl Engine {
         drop(commit);
         let _one = self.install.lock();
         self.apply_edits(vec![VersionEdit { sealed_wals, last_sequence, ..VersionEdit::default() }])?;
+        self.versions.seal()?;
         self.log(LogLevel::Info, format_args!("closed"));
         Ok(())
     }
