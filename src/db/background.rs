@@ -97,10 +97,15 @@ impl Engine {
             Job::Compact(family, version, plan) => self.compact(family, version, plan),
         }))
         .unwrap_or_else(|panic| Err(panic_error(&panic)));
-        // The plan's hold on its inputs ends before anybody looks for the next one.
-        let (flushed, compacted) = match job {
-            Job::Flush(families) => (families, false),
-            Job::Compact(..) => (Vec::new(), true),
+        // The plan's hold on its inputs ends before anybody looks for the next one, and that on their version before
+        // obsolete tables are removed.
+        let compacted = matches!(job, Job::Compact(..));
+        let flushed = match job {
+            Job::Flush(families) => families,
+            compaction @ Job::Compact(..) => {
+                drop(compaction);
+                Vec::new()
+            }
         };
         let mut state = self.state.lock();
         for family in &flushed {

@@ -11,7 +11,7 @@ use super::state::Engine;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
-use crate::base::{Result, SequenceNumber};
+use crate::base::{ErrorKind, Result, SequenceNumber};
 use crate::compaction::{self, CompactionPlan, MergeContext};
 use crate::flush;
 use crate::iterator::merging;
@@ -120,7 +120,8 @@ impl Engine {
         if let Some(edit) = edits.first_mut() {
             edit.min_wal = first_needed_log();
         }
-        self.install(edits, |family, view| {
+        let outputs: Vec<u64> = edits.iter().flat_map(|edit| &edit.added).map(|file| file.number).collect();
+        let installed = self.install(edits, |family, view| {
             let flushed = work.iter().find(|(of, _)| of.id == family.id).map(|(_, sealed)| sealed.as_slice());
             let flushed = flushed.unwrap_or_default();
             view.sealed
@@ -128,7 +129,11 @@ impl Engine {
                 .filter(|held| !flushed.iter().any(|gone| Arc::ptr_eq(held, gone)))
                 .cloned()
                 .collect()
-        })
+        });
+        if installed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ColumnFamilyDropped) {
+            self.remove_outputs(&outputs, &[]);
+        }
+        installed
     }
 
     fn write_table(
@@ -227,6 +232,16 @@ impl Engine {
         self.update_pressure();
         self.wake_workers(&mut state);
         Ok(())
+    }
+
+    /// Everything up to here is durable: in the log, or in tables.
+    pub(super) fn durable_sequence(&self) -> SequenceNumber {
+        let durable = self.durability.durable();
+        let families = self.all_families();
+        let unlogged = families
+            .iter()
+            .filter_map(|family| family.view().buffers().filter_map(|buffer| buffer.first_unlogged()).min());
+        unlogged.map(|first| first - 1).fold(durable, SequenceNumber::min)
     }
 
     /// The smallest sequence number that is in a memtable only, those of `work` not counted.

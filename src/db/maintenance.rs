@@ -73,10 +73,11 @@ impl Engine {
     ) -> Result<()> {
         self.check_writes()?;
         self.flush(std::slice::from_ref(family), true)?;
-        let level_options = family.level_options();
         let holds =
             |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
-        let Some(last) = (0..level_options.levels).rev().find(|level| holds(*level)) else { return Ok(()) };
+        let Some(last) = (0..family.view().version.levels.len()).rev().find(|level| holds(*level)) else {
+            return Ok(());
+        };
         let has_filter = {
             let options = family.options.read();
             options.compaction_filter.is_some() || options.compaction_filter_factory.is_some()
@@ -118,7 +119,7 @@ impl Engine {
                 Ok(None) => return Ok(()),
                 Ok(Some((version, plan))) => {
                     let outcome = self.compact(family, &version, &plan);
-                    drop(plan);
+                    drop((plan, version));
                     let mut state = self.state.lock();
                     state.manual -= 1;
                     state.look_for_compactions = true;
@@ -243,7 +244,7 @@ impl Engine {
             .filter_map(|family| {
                 let view = family.view();
                 let buffers: Vec<_> = view.buffers().cloned().collect();
-                buffers.iter().any(|buffer| buffer.has_unlogged()).then_some((family, buffers))
+                buffers.iter().any(|buffer| buffer.first_unlogged().is_some()).then_some((family, buffers))
             })
             .collect();
         for (family, _) in &unlogged {
@@ -258,6 +259,7 @@ impl Engine {
         drop(commit);
         let _one = self.install.lock();
         self.apply_edits(vec![VersionEdit { sealed_wals, last_sequence, ..VersionEdit::default() }])?;
+        self.versions.seal()?;
         self.log(LogLevel::Info, format_args!("closed"));
         Ok(())
     }

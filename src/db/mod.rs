@@ -279,9 +279,9 @@ impl Db {
         self.engine().durability.visible()
     }
 
-    /// Everything up to here survives a power loss.
+    /// Everything up to here survives a power loss. A write that was not logged holds it back until it is flushed.
     pub fn durable_sequence(&self) -> SequenceNumber {
-        self.engine().durability.durable()
+        self.engine().durable_sequence()
     }
 
     /// Makes the database read-only because a panic was caught outside of the engine, in a call of this database:

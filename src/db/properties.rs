@@ -89,7 +89,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
     match name {
         "wal-syncs" => Some(engine.durability.syncs()),
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
-        "durable-sequence" => Some(engine.durability.durable()),
+        "durable-sequence" => Some(engine.durable_sequence()),
         "value-log-syncs" => Some(values.syncs),
         "value-log-bytes" => Some(segment_bytes(engine)),
         "value-log-live-bytes" => Some(referenced_bytes(engine)),

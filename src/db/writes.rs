@@ -49,7 +49,8 @@ impl Db {
         let engine = self.engine();
         let id = self.own(family)?.id;
         if (value.len() as u64) < family.family.threshold.load(Ordering::Relaxed) {
-            return self.write_one(family, value.len(), options, |batch| batch.put(id, key, value));
+            return self
+                .write_one(family, key.len() + value.len(), options, |batch| batch.put(id, key, value));
         }
         engine.check_writes()?;
         engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
@@ -108,7 +109,7 @@ impl Db {
     ) -> Result<()> {
         let own = self.own(family)?;
         check_merge_operator(own)?;
-        self.write_one(family, operand.len(), options, |batch| batch.merge(own.id, key, operand))
+        self.write_one(family, key.len() + operand.len(), options, |batch| batch.merge(own.id, key, operand))
     }
 
     /// One record of `bytes` payload bytes, built in the thread's buffer.

@@ -21,6 +21,8 @@ pub struct ManifestState {
     pub sealed_wals: Vec<(u64, u64)>,
     /// The manifest that was read.
     pub manifest_number: u64,
+    /// Where its valid records end.
+    pub manifest_len: u64,
     /// Bytes of a last record that was cut off (never acknowledged); 0 after a clean end.
     pub torn_bytes: u64,
     /// Every file number below this one may have been used.

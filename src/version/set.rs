@@ -9,7 +9,7 @@ use super::DEFAULT_LEVELS;
 use super::builder::{Built, VersionBuilder};
 use super::edit::VersionEdit;
 use super::file_meta::{FileMeta, TableRegistry};
-use super::format::{Changes, Header, describe};
+use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
 use super::replay::{ManifestState, check_new_family, note_wals, unknown_family};
@@ -264,6 +264,18 @@ impl VersionSet {
         Ok(())
     }
 
+    /// At a clean close: notes the manifest's length in CURRENT, so that the next open misses no byte of it. No edit
+    /// may follow.
+    pub fn seal(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let Writer::Open(manifest) = &*writer else { return Ok(()) };
+        let current = Current { number: manifest.number(), sealed_len: Some(manifest.len()) };
+        let temporary = self.context.next_file_number.fetch_add(1, Ordering::AcqRel);
+        manifest::switch_current(&*self.context.env, &self.context.db_dir, current, temporary)?;
+        *writer = Writer::ReadOnly;
+        Ok(())
+    }
+
     /// Whether a manifest write failed, so that edits are refused and CURRENT may name another manifest than
     /// `manifest_number`: no manifest may be removed.
     pub fn manifest_failed(&self) -> bool {
@@ -363,7 +375,8 @@ impl VersionSet {
 
     fn switch_to(&self, manifest: &ManifestWriter) -> Result<()> {
         let temporary = self.context.next_file_number.fetch_add(1, Ordering::AcqRel);
-        manifest::switch_current(&*self.context.env, &self.context.db_dir, manifest.number(), temporary)?;
+        let current = Current { number: manifest.number(), sealed_len: None };
+        manifest::switch_current(&*self.context.env, &self.context.db_dir, current, temporary)?;
         self.manifest_number.store(manifest.number(), Ordering::Release);
         Ok(())
     }

@@ -82,6 +82,8 @@ pub struct WalSettings {
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
     pub log_thread: bool,
+    /// Bytes of all active memtables together at which the largest is sealed; 0 = no limit.
+    pub write_buffer_limit: u64,
     /// Bytes of all logs above which the families holding the oldest are sealed.
     pub max_total_size: AtomicU64,
 }
@@ -293,6 +295,7 @@ impl Committer {
                 owner.seal(state, *family)?;
             }
         }
+        self.keep_write_buffers_within_limit(state, owner)?;
         let first = state.last_sequence + 1;
         if !item.options.disable_wal {
             self.append(state, first, item.bytes, owner)?;
@@ -306,6 +309,21 @@ impl Committer {
         self.stats.entries.fetch_add(item.count.into(), Ordering::Relaxed);
         self.stats.batch_bytes.fetch_add(item.bytes.len() as u64, Ordering::Relaxed);
         Ok(state.last_sequence)
+    }
+
+    /// Above the bound on all memtables together, seals the largest.
+    fn keep_write_buffers_within_limit(&self, state: &mut CommitState, owner: &dyn Owner) -> Result<()> {
+        if self.settings.write_buffer_limit == 0 {
+            return Ok(());
+        }
+        let size = |target: &FamilyTarget| target.active.memory_bytes() as u64;
+        let total: u64 = state.families.values().map(size).sum();
+        if total < self.settings.write_buffer_limit {
+            return Ok(());
+        }
+        let filled = state.families.iter().filter(|(_, target)| !target.active.is_empty());
+        let largest = filled.max_by_key(|(_, target)| size(target)).map(|(id, _)| *id);
+        largest.map_or(Ok(()), |family| owner.seal(state, family))
     }
 
     /// Decides on the sync, does it where this thread is to, and publishes. Returns whether the group is visible.
@@ -464,7 +482,7 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
             target.active.keep(*number, hold);
         }
         if item.options.disable_wal {
-            target.active.note_unlogged();
+            target.active.note_unlogged(first);
         }
     }
     let mut sequence = first;

@@ -115,6 +115,10 @@ impl Durability {
     /// already; if not, `wait` for it. Calls come in the order of sequence numbers.
     pub fn inserted(&self, last: SequenceNumber, position: WalPosition, wants_sync: bool) -> bool {
         let mut state = self.state.lock();
+        if state.inserted <= state.durable {
+            // The first unsynced write: where there is an interval, it begins.
+            self.wanted.notify_one();
+        }
         state.inserted = last;
         state.position = position;
         if wants_sync {
@@ -233,18 +237,15 @@ impl Durability {
                     if state.failure.is_none() && state.requested > state.durable {
                         break;
                     }
-                    match interval {
+                    let dirty = state.inserted > state.durable && state.failure.is_none();
+                    match interval.filter(|_| dirty) {
                         None => self.wanted.wait(&mut state),
                         Some(interval) => {
                             let elapsed = self.env.now().saturating_sub(last_sync);
-                            if elapsed >= interval
-                                && state.inserted > state.durable
-                                && state.failure.is_none()
-                            {
+                            if elapsed >= interval {
                                 break;
                             }
-                            let rest = interval.saturating_sub(elapsed).max(Duration::from_millis(1));
-                            self.wanted.wait_for(&mut state, rest);
+                            self.wanted.wait_for(&mut state, interval - elapsed);
                         }
                     }
                 }
