@@ -231,8 +231,9 @@ typedef struct auradb_snapshot_t auradb_snapshot_t;
 typedef struct auradb_t auradb_t;
 
 // Operations to be applied at once by `auradb_write`. Used by one thread at a time. Keys and values are copied into
-// it, each limited to 4 GiB. Functions that fill it have no place for an error: a failure is noted
-// (`auradb_last_error`), remembered, and reported by `auradb_write`, which writes nothing then.
+// it; those of one operation are together at most 2 GiB less 64 bytes long, and a batch is below 4 GiB. Functions
+// that fill it have no place for an error: a failure is noted (`auradb_last_error`), remembered, and reported by
+// `auradb_write`, which writes nothing then.
 typedef struct auradb_writebatch_t auradb_writebatch_t;
 
 // How writes work. Used by one thread at a time while it is changed; any number of threads may write with it.
@@ -466,7 +467,7 @@ void auradb_write(const auradb_t *db, const auradb_writeoptions_t *options, aura
 auradb_writebatch_t *auradb_writebatch_create(void);
 
 // Gives a batch from bytes that `auradb_writebatch_data` lent, for `auradb_writebatch_destroy`. Borrows them.
-// `auradb_write` reports "Corruption: " if they are malformed.
+// `auradb_write` reports "Corruption: " if they are malformed, "Invalid argument: " if an operation is too long.
 auradb_writebatch_t *auradb_writebatch_create_from(const char *rep, size_t size);
 
 // Destroys a batch. Takes the handle; NULL is fine.
