@@ -5,8 +5,12 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+#[cfg(test)]
+mod close_tests;
 mod column_family;
 mod family;
+#[cfg(test)]
+mod flush_tests;
 mod health;
 mod info_log;
 mod iterator;
@@ -186,14 +190,16 @@ impl Db {
     /// Makes a column family.
     pub fn create_column_family(&self, options: &ColumnFamilyOptions, name: &str) -> Result<ColumnFamily> {
         self.engine().check_writes()?;
-        let family = column_family::create(self.engine(), options, name)?;
+        let engine = self.engine();
+        let family = engine.in_foreground(|| column_family::create(engine, options, name))?;
         Ok(self.family_handle(family))
     }
 
     /// Drops a column family; live handles keep reading it.
     pub fn drop_column_family(&self, family: &ColumnFamily) -> Result<()> {
         self.engine().check_writes()?;
-        column_family::drop_family(self.engine(), self.own(family)?)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| column_family::drop_family(engine, family))
     }
 
     /// The family of a handle, which must be of this database.
@@ -237,7 +243,8 @@ impl Db {
         end: Option<&[u8]>,
         options: &CompactRangeOptions,
     ) -> Result<()> {
-        self.engine().compact_range(self.own(family)?, begin, end, options)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| engine.compact_range(family, begin, end, options))
     }
 
     /// Waits until no flush or compaction is due or running.
@@ -289,7 +296,7 @@ impl Db {
 
     /// After a failure was repaired (space freed): goes on with new files. The error if that is not possible.
     pub fn resume(&self) -> Result<()> {
-        self.engine().resume()
+        self.engine().in_foreground(|| self.engine().resume())
     }
 
     /// The configuration it runs with.

@@ -12,7 +12,7 @@ use super::file_meta::{FileMeta, TableRegistry};
 use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
-use super::replay::{ManifestState, check_new_family, note_wals, unknown_family};
+use super::replay::{ManifestState, check_new_family, note_sealed, note_wals, unknown_family};
 use super::version::Version;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -81,6 +81,7 @@ struct Installed {
     last_sequence: u64,
     min_wal: u64,
     live_wals: Vec<u64>,
+    sealed_wals: Vec<(u64, u64)>,
 }
 
 enum Writer {
@@ -101,6 +102,7 @@ struct Pending {
     last_sequence: u64,
     min_wal: u64,
     live_wals: Vec<u64>,
+    sealed_wals: Vec<(u64, u64)>,
     next_column_family: u32,
 }
 
@@ -171,8 +173,9 @@ impl VersionSet {
             families.insert(id, ColumnFamilyState { id, name, comparator, flushed_sequence, current });
         }
         let (next_column_family, last_sequence) = (state.next_column_family, state.last_sequence);
-        let (min_wal, live_wals) = (state.min_wal, state.live_wals);
-        let installed = Installed { families, next_column_family, last_sequence, min_wal, live_wals };
+        let (min_wal, live_wals, sealed_wals) = (state.min_wal, state.live_wals, state.sealed_wals);
+        let installed =
+            Installed { families, next_column_family, last_sequence, min_wal, live_wals, sealed_wals };
         let set = VersionSet::assemble(context, state.database, registry, installed);
         set.manifest_number.store(state.manifest_number, Ordering::Release);
         if !read_only {
@@ -236,8 +239,13 @@ impl VersionSet {
     fn rotate(&self, writer: &mut Writer) {
         // A new manifest that could not be written changes nothing: the next edit tries again.
         let Ok(manifest) = self.new_manifest(false) else { return };
+        let old = self.manifest_number();
         *writer = match self.switch_to(&manifest) {
-            Ok(()) => Writer::Open(manifest),
+            Ok(()) => {
+                // What cannot be removed now is swept at the next open.
+                let _ = self.context.env.remove_file(&path_of(&self.context.db_dir, FileKind::Manifest(old)));
+                Writer::Open(manifest)
+            }
             // CURRENT may name either file: an edit in one of them alone could be lost.
             Err(error) => Writer::Failed { error, in_doubt: Vec::new() },
         };
@@ -342,6 +350,13 @@ impl VersionSet {
         by_segment.into_values().collect()
     }
 
+    /// As if the last write of the manifest had failed.
+    #[cfg(test)]
+    pub(crate) fn fail_next_write(&self) {
+        let error = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
+        *self.writer.lock() = Writer::Failed { error, in_doubt: Vec::new() };
+    }
+
     /// Changes the length in bytes below which a manifest is not replaced for its length.
     #[cfg(test)]
     pub(super) fn set_rotate_least(&self, bytes: u64) {
@@ -365,6 +380,7 @@ impl VersionSet {
         edits.push(VersionEdit {
             last_sequence: Some(installed.last_sequence),
             min_wal: Some(installed.min_wal),
+            sealed_wals: installed.sealed_wals.clone(),
             ..VersionEdit::default()
         });
         let started = |&number| VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
@@ -391,12 +407,14 @@ impl VersionSet {
             last_sequence: installed.last_sequence,
             min_wal: installed.min_wal,
             live_wals: installed.live_wals.clone(),
+            sealed_wals: installed.sealed_wals.clone(),
             next_column_family: installed.next_column_family,
         };
         for edit in edits {
             pending.last_sequence = pending.last_sequence.max(edit.last_sequence.unwrap_or(0));
             pending.min_wal = pending.min_wal.max(edit.min_wal.unwrap_or(0));
             note_wals(&mut pending.live_wals, edit.started_wal, pending.min_wal);
+            note_sealed(&mut pending.sealed_wals, edit.sealed_wals.clone(), pending.min_wal);
             if edit.touches_family() {
                 self.prepare_family(&installed, edit, &mut pending, value_log)?;
             }
@@ -492,6 +510,7 @@ impl VersionSet {
         installed.last_sequence = pending.last_sequence;
         installed.min_wal = pending.min_wal;
         installed.live_wals = pending.live_wals;
+        installed.sealed_wals = pending.sealed_wals;
         installed.next_column_family = pending.next_column_family;
         drop(installed);
         pending.gone.iter().for_each(|file| file.mark_obsolete());

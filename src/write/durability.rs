@@ -10,7 +10,7 @@
 //! is synced again (a second fsync would lie).
 
 use crate::base::error::Subcode;
-use crate::base::{Error, Result, SequenceNumber};
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::env::Env;
 use crate::value_log::ValueLog;
 use crate::wal::{DurableMark, WalPosition, WalSyncer};
@@ -96,6 +96,20 @@ impl Durability {
         DurableMark { wal, segments: self.value_log.durable_marks() }
     }
 
+    /// Refuses a write whose values a failed sync left in doubt: `resume` rewrites what memtables hold, but not what
+    /// was still on its way (W1).
+    pub fn check_segments(&self, mut segments: impl Iterator<Item = u64>) -> Result<()> {
+        match segments.find(|segment| self.value_log.is_abandoned(*segment)) {
+            None => Ok(()),
+            Some(segment) => Err(Error::new(
+                ErrorKind::TryAgain,
+                format!(
+                    "the value was written to segment {segment:06} before its sync failed: write it again"
+                ),
+            )),
+        }
+    }
+
     /// A new log file becomes the active one.
     pub fn add_log(&self, log: WalSyncer) {
         self.state.lock().logs.push(log);
@@ -172,11 +186,14 @@ impl Durability {
 
     fn synced(&self, inserted: SequenceNumber, position: WalPosition) {
         let mut state = self.state.lock();
-        state.durable = inserted;
-        state.durable_position = position;
+        if inserted >= state.durable {
+            // Not after a sync that `recovered` overtook.
+            state.durable = inserted;
+            state.durable_position = position;
+        }
         state.logs.retain(|log| log.number() >= position.log);
         let visible = if state.requested <= inserted { state.inserted } else { inserted };
-        self.durable.store(inserted, Ordering::Release);
+        self.durable.fetch_max(inserted, Ordering::Release);
         self.visible.fetch_max(visible, Ordering::Release);
         self.marks.fetch_add(1, Ordering::Release);
         self.published.notify_all();
