@@ -36,7 +36,8 @@ pub use health::Health;
 pub use iterator::DbIterator;
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
-use crate::base::{Error, Result, SequenceNumber};
+use crate::base::error::Subcode;
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use family::Family;
 use state::Engine;
 use std::path::Path;
@@ -45,8 +46,9 @@ use std::sync::Arc;
 /// The name of the column family every database has.
 pub const DEFAULT_COLUMN_FAMILY: &str = "default";
 
-/// An open database. Clone to share (cheap); all methods may be called from any thread. Iterators, snapshots and
-/// pinned values keep what they need alive; after `close` every call gives `ShutdownInProgress`.
+/// An open database. Clone to share (cheap); all methods may be called from any thread. After `close`, every method
+/// of every clone that reads or changes data gives `ShutdownInProgress`; iterators, snapshots and pinned values made
+/// before keep what they need alive, and stay valid until they are dropped (only an iterator's `refresh` fails).
 #[derive(Clone)]
 pub struct Db {
     handle: Arc<Handle>,
@@ -287,6 +289,13 @@ impl Db {
     /// Everything up to here survives a power loss. A write that was not logged holds it back until it is flushed.
     pub fn durable_sequence(&self) -> SequenceNumber {
         self.engine().durable_sequence()
+    }
+
+    /// Makes the database read-only because a panic was caught outside of the engine, in a call of this database:
+    /// what the call left half done must not be written on top of. For language layers.
+    pub fn report_panic(&self, message: &str) {
+        let error = Error::new(ErrorKind::Internal, message).with_subcode(Subcode::Panic);
+        self.engine().fail(&error);
     }
 
     /// What state it is in.
