@@ -49,7 +49,8 @@ fn a_writer_that_waits_for_a_sync_is_answered_by_a_close_after_a_failure() {
     let full = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
     db.engine().health.fail(&full);
     db.close().unwrap();
-    writer.join().unwrap().unwrap();
+    let error = writer.join().unwrap().unwrap_err();
+    assert_eq!(error.subcode(), Subcode::SyncUnknown, "{error}");
     let db = Db::open(&options, &directory.0, &ColumnFamilyOptions::default()).unwrap();
     let value = db.get(&db.default_column_family(), b"key", &ReadOptions::default()).unwrap();
     assert_eq!(value.as_deref(), Some(&b"value"[..]));

@@ -236,23 +236,23 @@ impl Engine {
         if let Some(thread) = self.log_thread.lock().take() {
             thread.join();
         }
+        // After a failure nothing was synced above: who still waits for it is told.
+        self.durability.end();
         *self.lock.lock() = None;
         outcome
     }
 
     fn seal_logs(&self) -> Result<()> {
-        // Under the commit lock nothing more is inserted: no writer is left waiting for a sync.
-        let mut commit = self.committer.lock();
-        let synced = self.durability.sync();
         if let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) {
-            drop(commit);
             self.log(
                 LogLevel::Warn,
                 format_args!("closed after a failure; the next open recovers: {failure}"),
             );
             return Ok(());
         }
-        synced?;
+        // Under the commit lock nothing more is inserted: no writer is left waiting for a sync.
+        let mut commit = self.committer.lock();
+        self.durability.sync()?;
         let unlogged: Vec<_> = self
             .all_families()
             .into_iter()

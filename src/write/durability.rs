@@ -34,6 +34,8 @@ struct State {
     logs: Vec<WalSyncer>,
     failure: Option<Error>,
     stop: bool,
+    /// Nobody syncs any more.
+    ended: bool,
 }
 
 /// Syncs and publishes.
@@ -41,7 +43,7 @@ pub struct Durability {
     env: Arc<dyn Env>,
     value_log: Arc<ValueLog>,
     state: Mutex<State>,
-    /// Signalled when `visible` moves, on failure and on stop.
+    /// Signalled when `visible` moves, on failure and at the end.
     published: Condvar,
     /// Signalled for the log thread.
     wanted: Condvar,
@@ -153,6 +155,13 @@ impl Durability {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
+            if state.ended {
+                let message = "the database was closed before the write was synced: whether it is durable is known \
+                               at the next open";
+                return Err(
+                    Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
+                );
+            }
             self.published.wait(&mut state);
         }
         Ok(())
@@ -234,10 +243,16 @@ impl Durability {
         self.durable.store(last, Ordering::Release);
     }
 
-    /// Ends the log thread and wakes waiters.
+    /// Ends the log thread, after the sync that somebody waits for.
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.wanted.notify_all();
+    }
+
+    /// Nobody syncs any more: what is not visible now stays so, and who waits for it is told.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
+        self.published.notify_all();
     }
 
     /// The log thread's body: syncs whenever somebody waits, and with `interval` also that often while there are
@@ -248,11 +263,11 @@ impl Durability {
             {
                 let mut state = self.state.lock();
                 loop {
-                    if state.stop {
-                        return;
-                    }
                     if state.failure.is_none() && state.requested > state.durable {
                         break;
+                    }
+                    if state.stop {
+                        return;
                     }
                     let dirty = state.inserted > state.durable && state.failure.is_none();
                     match interval.filter(|_| dirty) {
