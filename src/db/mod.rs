@@ -23,6 +23,9 @@ mod properties;
 mod reads;
 mod recovery;
 mod repair;
+mod repair_logs;
+#[cfg(test)]
+mod repair_tests;
 mod rescue;
 #[cfg(test)]
 mod resume_tests;
@@ -171,8 +174,16 @@ impl Db {
         manage::destroy(options, path)
     }
 
-    /// Rebuilds the manifest of a damaged database from what is readable. Damaged tables are renamed to
-    /// `*.sst.damaged`; the logs are kept and replayed by the next open.
+    /// Rebuilds the manifest of a damaged, closed database from what is readable.
+    /// - Tables that are damaged, or that point into a value-log segment which is missing or cut, are renamed to
+    ///   `*.sst.damaged`.
+    /// - If a log is missing or has any bad place, every whole write of the logs is copied to new logs (as recovery
+    ///   mode `SkipCorrupted` would show them), and the old ones are renamed to `*.log.damaged`. Else the logs stay as
+    ///   they are. The next open replays them, in any recovery mode.
+    /// - Without a readable manifest all tables go to the default family, at level 0. Names of other families, and
+    ///   which table was whose, cannot be told then; logs that name other families are kept as `*.log.damaged` too.
+    ///
+    /// A crash at any moment leaves what was there before or the repaired database; run it again if it does not open.
     pub fn repair(options: &Options, path: &Path, families: &[(String, ColumnFamilyOptions)]) -> Result<()> {
         repair::repair(options, path, families)
     }

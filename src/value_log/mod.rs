@@ -26,7 +26,7 @@ mod tests;
 mod writer;
 
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
-pub use segments::{SegmentHandle, SegmentRef};
+pub use segments::{SegmentHandle, SegmentRef, database_of};
 
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
