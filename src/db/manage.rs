@@ -4,6 +4,7 @@ use super::open::{Found, directories};
 use super::options::Options;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, Result};
+use crate::env::read_only::ReadOnlyEnv;
 use crate::env::{self, Env};
 use crate::version::VersionSet;
 use std::path::Path;
@@ -14,7 +15,8 @@ fn env_of(options: &Options) -> Arc<dyn Env> {
 }
 
 pub(super) fn list_column_families(options: &Options, path: &Path) -> Result<Vec<String>> {
-    let state = VersionSet::read_manifest(&*env_of(options), path)?;
+    // It may be open elsewhere: only looked at.
+    let state = VersionSet::read_manifest(&*ReadOnlyEnv::new(env_of(options)), path)?;
     Ok(state.column_families.into_iter().map(|(_, name, _)| name).collect())
 }
 

@@ -5,8 +5,12 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+#[cfg(test)]
+mod close_tests;
 mod column_family;
 mod family;
+#[cfg(test)]
+mod flush_tests;
 mod health;
 mod info_log;
 mod iterator;
@@ -19,6 +23,9 @@ mod properties;
 mod reads;
 mod recovery;
 mod repair;
+mod repair_logs;
+#[cfg(test)]
+mod repair_tests;
 mod rescue;
 #[cfg(test)]
 mod resume_tests;
@@ -167,8 +174,16 @@ impl Db {
         manage::destroy(options, path)
     }
 
-    /// Rebuilds the manifest of a damaged database from what is readable. Damaged tables are renamed to
-    /// `*.sst.damaged`; the logs are kept and replayed by the next open.
+    /// Rebuilds the manifest of a damaged, closed database from what is readable.
+    /// - Tables that are damaged, or that point into a value-log segment which is missing or cut, are renamed to
+    ///   `*.sst.damaged`.
+    /// - If a log is missing or has any bad place, every whole write of the logs is copied to new logs (as recovery
+    ///   mode `SkipCorrupted` would show them), and the old ones are renamed to `*.log.damaged`. Else the logs stay as
+    ///   they are. The next open replays them, in any recovery mode.
+    /// - Without a readable manifest all tables go to the default family, at level 0. Names of other families, and
+    ///   which table was whose, cannot be told then; logs that name other families are kept as `*.log.damaged` too.
+    ///
+    /// A crash at any moment leaves what was there before or the repaired database; run it again if it does not open.
     pub fn repair(options: &Options, path: &Path, families: &[(String, ColumnFamilyOptions)]) -> Result<()> {
         repair::repair(options, path, families)
     }
@@ -188,14 +203,16 @@ impl Db {
     /// Makes a column family.
     pub fn create_column_family(&self, options: &ColumnFamilyOptions, name: &str) -> Result<ColumnFamily> {
         self.engine().check_writes()?;
-        let family = column_family::create(self.engine(), options, name)?;
+        let engine = self.engine();
+        let family = engine.in_foreground(|| column_family::create(engine, options, name))?;
         Ok(self.family_handle(family))
     }
 
     /// Drops a column family; live handles keep reading it.
     pub fn drop_column_family(&self, family: &ColumnFamily) -> Result<()> {
         self.engine().check_writes()?;
-        column_family::drop_family(self.engine(), self.own(family)?)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| column_family::drop_family(engine, family))
     }
 
     /// The family of a handle, which must be of this database.
@@ -239,7 +256,8 @@ impl Db {
         end: Option<&[u8]>,
         options: &CompactRangeOptions,
     ) -> Result<()> {
-        self.engine().compact_range(self.own(family)?, begin, end, options)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| engine.compact_range(family, begin, end, options))
     }
 
     /// Waits until no flush or compaction is due or running.
@@ -298,7 +316,7 @@ impl Db {
 
     /// After a failure was repaired (space freed): goes on with new files. The error if that is not possible.
     pub fn resume(&self) -> Result<()> {
-        self.engine().resume()
+        self.engine().in_foreground(|| self.engine().resume())
     }
 
     /// The configuration it runs with.

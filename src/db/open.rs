@@ -21,6 +21,7 @@ use crate::cache::{Cache, EvictionPolicy};
 use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
 use crate::config::SyncPolicy;
+use crate::env::read_only::ReadOnlyEnv;
 use crate::env::{self, Env};
 use crate::read::ReadView;
 use crate::value_log::{ValueLog, ValueLogOptions};
@@ -109,7 +110,10 @@ pub(super) fn open(
     options.config.db_path = path.to_path_buf();
     options.config.validate()?;
     check_names(named)?;
-    let env = options.env.clone().unwrap_or_else(env::default_env);
+    let mut env = options.env.clone().unwrap_or_else(env::default_env);
+    if read_only {
+        env = ReadOnlyEnv::new(env);
+    }
     let directories = directories(&options, path);
     let exists = env.exists(&path_of(path, FileKind::Current));
     if exists && options.error_if_exists {
@@ -197,7 +201,10 @@ fn check_not_damaged(env: &dyn Env, directories: &Directories) -> Result<()> {
     }
 }
 
-fn prepare_directories(env: &dyn Env, directories: &Directories) -> Result<Box<dyn env::FileLock>> {
+pub(super) fn prepare_directories(
+    env: &dyn Env,
+    directories: &Directories,
+) -> Result<Box<dyn env::FileLock>> {
     for dir in directories.all() {
         env.create_dir_all(dir)?;
     }
@@ -210,7 +217,7 @@ fn prepare_directories(env: &dyn Env, directories: &Directories) -> Result<Box<d
     env.lock(&path_of(&directories.db, FileKind::Lock))
 }
 
-fn new_identity(env: &dyn Env) -> [u8; 16] {
+pub(super) fn new_identity(env: &dyn Env) -> [u8; 16] {
     let mut identity = [0; 16];
     identity[..8].copy_from_slice(&env.random().to_le_bytes());
     identity[8..].copy_from_slice(&env.random().to_le_bytes());

@@ -17,7 +17,7 @@ use crate::env::OpenMode;
 use crate::memtable::write_buffer::{Hold, WriteBuffer};
 use crate::read::ReadView;
 use crate::version::ManifestState;
-use crate::wal::{self, DurableMark, WalFile};
+use crate::wal::{self, DurableMark, RecoveryMode, ReplayReport, WalFile};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -40,7 +40,7 @@ struct Replay<'a> {
 
 /// Replays the logs found and gives a report in words, empty if there was nothing to tell.
 pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &Found) -> Result<String> {
-    let files = log_files(engine, state, found)?;
+    let (files, missing_logs) = log_files(engine, state, found)?;
     if !engine.read_only {
         for file in &files {
             engine.env.open(&file.path, OpenMode::ReadWrite)?.sync_data()?;
@@ -81,17 +81,28 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         engine.versions.apply(vec![edit], &engine.value_log)?;
     }
     drop(all_segments);
-    Ok(match report.ended_early {
-        None => String::new(),
-        Some((position, reason)) => format!(
-            "log {:06} ended at byte {}: {reason}; {} bytes after the last whole write were dropped, {} writes kept",
-            position.log, position.offset, report.dropped_bytes, report.frames
-        ),
-    })
+    Ok(in_words(&report, &missing_logs))
 }
 
-/// The logs to replay, ascending; each that the manifest names must be there.
-fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<Vec<WalFile>> {
+/// What was lost, for the info log and `Health`; empty if nothing was.
+fn in_words(report: &ReplayReport, missing_logs: &[u64]) -> String {
+    let mut words = Vec::new();
+    if !missing_logs.is_empty() {
+        let names: Vec<String> = missing_logs.iter().map(|number| format!("{number:06}.log")).collect();
+        words.push(format!("missing, with all writes in them: {}", names.join(", ")));
+    }
+    if let Some((position, reason)) = &report.ended_early {
+        words.push(format!(
+            "log {:06} ended at byte {}: {reason}; {} bytes after the last whole write were dropped, {} writes kept",
+            position.log, position.offset, report.dropped_bytes, report.frames
+        ));
+    }
+    words.join("; ")
+}
+
+/// The logs to replay, ascending, and the numbers of those that the manifest names and that are not there: only
+/// mode `SkipCorrupted` goes on without them.
+fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<(Vec<WalFile>, Vec<u64>)> {
     let dir = &engine.directories.wal;
     let mut numbers: Vec<u64> = found
         .files
@@ -102,22 +113,39 @@ fn log_files(engine: &Engine, state: &ManifestState, found: &Found) -> Result<Ve
         })
         .collect();
     numbers.sort_unstable();
-    let expected = state.live_wals.iter().chain(state.sealed_wals.iter().map(|(number, _)| number));
-    for number in expected.filter(|number| **number >= state.min_wal) {
-        if !numbers.contains(number) {
-            let path = path_of(dir, FileKind::Wal(*number));
-            return Err(missing(&path, "a log file that holds writes not yet in tables"));
-        }
+    let missing_logs = expected_logs(state).into_iter().filter(|number| !numbers.contains(number));
+    let missing_logs: Vec<u64> = missing_logs.collect();
+    if let Some(first) = missing_logs.first()
+        && engine.options.recovery_mode != RecoveryMode::SkipCorrupted
+    {
+        let path = path_of(dir, FileKind::Wal(*first));
+        return Err(missing(
+            &path,
+            "a log file that holds writes not yet in tables (mode SkipCorrupted opens without it)",
+        ));
     }
-    let sealed: HashMap<u64, u64> = state.sealed_wals.iter().copied().collect();
-    Ok(numbers
-        .into_iter()
-        .map(|number| WalFile {
-            number,
-            path: path_of(dir, FileKind::Wal(number)),
-            sealed_len: sealed.get(&number).copied(),
-        })
-        .collect())
+    Ok((wal_files(dir, numbers, &state.sealed_wals), missing_logs))
+}
+
+/// The logs that the manifest names, ascending.
+pub(super) fn expected_logs(state: &ManifestState) -> Vec<u64> {
+    let sealed = state.sealed_wals.iter().map(|(number, _)| number);
+    let mut numbers: Vec<u64> =
+        state.live_wals.iter().chain(sealed).copied().filter(|number| *number >= state.min_wal).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+/// The log files of these numbers, as replay wants them.
+pub(super) fn wal_files(dir: &Path, numbers: Vec<u64>, sealed: &[(u64, u64)]) -> Vec<WalFile> {
+    let sealed: HashMap<u64, u64> = sealed.iter().copied().collect();
+    let file = |number| WalFile {
+        number,
+        path: path_of(dir, FileKind::Wal(number)),
+        sealed_len: sealed.get(&number).copied(),
+    };
+    numbers.into_iter().map(file).collect()
 }
 
 fn missing(path: &Path, what: &str) -> Error {
@@ -278,13 +306,15 @@ pub(super) fn sweep(engine: &Engine) -> Result<()> {
     let found = Found::look(&*engine.env, &engine.directories)?;
     let tables = engine.versions.live_tables();
     let manifest = engine.versions.manifest_number();
+    // After a failed switch CURRENT may name any of them.
+    let manifest_is_known = !engine.versions.manifest_failed();
     let first_new = engine.next_file_number.load(Ordering::Relaxed);
     for (dir, kind) in found.files {
         let directories = &engine.directories;
         let dead = match kind {
             FileKind::Wal(number) => dir == directories.wal && number < first_new,
             FileKind::Table(number) => dir == directories.sst && tables.binary_search(&number).is_err(),
-            FileKind::Manifest(number) => dir == directories.db && number != manifest,
+            FileKind::Manifest(number) => dir == directories.db && number != manifest && manifest_is_known,
             FileKind::Temporary(_) => true,
             _ => false,
         };

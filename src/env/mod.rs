@@ -19,6 +19,7 @@ mod action;
 pub mod faulty;
 pub mod posix;
 mod random;
+pub mod read_only;
 pub mod simulated;
 
 #[cfg(test)]

@@ -85,9 +85,9 @@ pub(super) struct Registry {
 
 impl Registry {
     pub fn open(env: &dyn Env, dir: &Path, database: &[u8; 16]) -> Result<Registry> {
-        env.create_dir_all(dir)?;
         let mut segments = BTreeMap::new();
-        for name in env.list(dir)? {
+        // Opening writes nothing; `create` makes the directory.
+        for name in names_in(env, dir)? {
             if let Some(FileKind::Segment(number)) = file_name::parse(&name) {
                 let file = env.open(&dir.join(&name), OpenMode::Read)?;
                 segments.insert(number, Arc::new(found_segment(file, number, database)?));
@@ -140,6 +140,7 @@ impl Registry {
         temporary: &Path,
         path: &Path,
     ) -> Result<Arc<dyn File>> {
+        env.create_dir_all(&self.dir)?;
         let file = env.open(temporary, OpenMode::Create)?;
         file.write_at(0, &[std::io::IoSlice::new(&format::encode_segment_header(database, number))])?;
         file.sync_data()?;
@@ -241,6 +242,37 @@ impl Registry {
         self.segments.write().remove(&number);
         Ok(())
     }
+}
+
+/// The names in `dir`; none if there is no such directory.
+fn names_in(env: &dyn Env, dir: &Path) -> Result<Vec<String>> {
+    match env.list(dir) {
+        Err(error) if error.subcode() == Subcode::MissingFile => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+/// The identity of the database that the segments in `dir` belong to, from the first whole header; `None` if there
+/// is none.
+pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
+    let mut numbers: Vec<u64> = names_in(env, dir)?
+        .iter()
+        .filter_map(|name| match file_name::parse(name) {
+            Some(FileKind::Segment(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    for number in numbers {
+        let file = env.open(&path_of(dir, FileKind::Segment(number)), OpenMode::Read)?;
+        let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
+        if file.read_at(0, &mut bytes)? == bytes.len()
+            && let SegmentHeader::Known { database } = format::decode_segment_header(&bytes, number)
+        {
+            return Ok(Some(database));
+        }
+    }
+    Ok(None)
 }
 
 /// A segment of an earlier open. What of it is durable is not known: the next sync that covers it finds out.

@@ -37,7 +37,7 @@ pub struct VersionEdit {
     pub min_wal: Option<u64>,
     /// A log file was started: until `min_wal` passes it, its absence is a loss.
     pub started_wal: Option<u64>,
-    /// At a clean close: (number, valid length) of each live WAL file. Holds until the next record.
+    /// At a clean close: (number, valid length) of each live WAL file. Holds until `min_wal` passes it.
     pub sealed_wals: Vec<(u64, u64)>,
 }
 

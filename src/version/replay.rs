@@ -17,7 +17,7 @@ pub struct ManifestState {
     pub min_wal: u64,
     /// Log files started and not passed by `min_wal`: each must be there.
     pub live_wals: Vec<u64>,
-    /// Sealed at a clean close.
+    /// (number, valid length) of the log files sealed at a clean close and not passed by `min_wal`.
     pub sealed_wals: Vec<(u64, u64)>,
     /// The manifest that was read.
     pub manifest_number: u64,
@@ -43,7 +43,6 @@ pub(super) struct FamilyState {
 impl ManifestState {
     /// Replays one record. `Err` tells which edit contradicts what is there.
     pub(super) fn replay(&mut self, changes: Changes) -> Result<(), String> {
-        self.sealed_wals.clear();
         for edit in changes.edits {
             self.replay_edit(edit)?;
         }
@@ -63,7 +62,7 @@ impl ManifestState {
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
         self.min_wal = self.min_wal.max(edit.min_wal.unwrap_or(0));
         note_wals(&mut self.live_wals, edit.started_wal, self.min_wal);
-        self.sealed_wals.extend(edit.sealed_wals);
+        note_seals(&mut self.sealed_wals, &edit.sealed_wals, self.min_wal);
         if !touches_family {
             return Ok(());
         }
@@ -96,6 +95,11 @@ impl ManifestState {
         }
     }
 
+    /// The id that the next column family would have got.
+    pub fn next_column_family(&self) -> u32 {
+        self.next_column_family
+    }
+
     /// Fills the public list of column families.
     pub(super) fn finish(&mut self) {
         let named =
@@ -108,6 +112,13 @@ impl ManifestState {
 pub(super) fn note_wals(live: &mut Vec<u64>, started: Option<u64>, min_wal: u64) {
     live.extend(started);
     live.retain(|&number| number >= min_wal);
+}
+
+/// Adds log files that were sealed, and leaves out those that `min_wal` has passed. A sealed file is never appended
+/// to again, so its length holds for as long as the file is needed, also through a recovery that is cut short.
+pub(super) fn note_seals(sealed: &mut Vec<(u64, u64)>, more: &[(u64, u64)], min_wal: u64) {
+    sealed.extend_from_slice(more);
+    sealed.retain(|&(number, _)| number >= min_wal);
 }
 
 /// What an edit says that names a column family which is not there.

@@ -12,7 +12,7 @@ use super::file_meta::{FileMeta, TableRegistry};
 use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
-use super::replay::{ManifestState, check_new_family, note_wals, unknown_family};
+use super::replay::{ManifestState, check_new_family, note_seals, note_wals, unknown_family};
 use super::version::Version;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -71,6 +71,8 @@ pub struct VersionSet {
     installed: RwLock<Installed>,
     writer: Mutex<Writer>,
     manifest_number: AtomicU64,
+    /// Manifests this set has written, the live one among them, until their removal was handed out.
+    written_manifests: Mutex<Vec<u64>>,
     rotate_least: AtomicU64,
 }
 
@@ -81,6 +83,7 @@ struct Installed {
     last_sequence: u64,
     min_wal: u64,
     live_wals: Vec<u64>,
+    sealed_wals: Vec<(u64, u64)>,
 }
 
 enum Writer {
@@ -101,6 +104,7 @@ struct Pending {
     last_sequence: u64,
     min_wal: u64,
     live_wals: Vec<u64>,
+    sealed_wals: Vec<(u64, u64)>,
     next_column_family: u32,
 }
 
@@ -118,20 +122,32 @@ impl VersionSet {
 
     /// A new database: identity, first manifest with the default column family (id 0, "default"), CURRENT.
     pub fn create(context: VersionSetContext, database: [u8; 16], comparator: &str) -> Result<VersionSet> {
-        let default = ColumnFamilyState {
-            id: 0,
-            name: "default".into(),
-            comparator: comparator.into(),
-            flushed_sequence: 0,
-            current: Arc::new(Version::empty(DEFAULT_LEVELS)),
-        };
-        let installed =
-            Installed { families: [(0, default)].into(), next_column_family: 1, ..Installed::default() };
-        let set = VersionSet::assemble(context, database, Arc::default(), installed);
+        let set = VersionSet::assemble(context, database, Arc::default(), only_default(comparator, 1));
         let mut writer = set.new_manifest(true)?;
         set.switch_to(&writer)?;
         // From here on a missing CURRENT is a loss, not a creation that was cut short.
         writer.append(&set.changes(Vec::new()))?;
+        *set.writer.lock() = Writer::Open(writer);
+        Ok(set)
+    }
+
+    /// A database put together anew from what was found (repair): the default column family and what `edits` say,
+    /// with ids from `next_column_family` on free. The manifest is whole and durable before CURRENT names it, and
+    /// until then a CURRENT that is there stays as it is: a crash finds what was before, or all of this.
+    pub fn create_with(
+        context: VersionSetContext,
+        database: [u8; 16],
+        comparator: &str,
+        next_column_family: u32,
+        edits: Vec<VersionEdit>,
+        value_log: &ValueLog,
+    ) -> Result<VersionSet> {
+        let installed = only_default(comparator, next_column_family.max(1));
+        let set = VersionSet::assemble(context, database, Arc::default(), installed);
+        let pending = set.prepare(&edits, value_log)?;
+        set.install(pending);
+        let writer = set.new_manifest(false)?;
+        set.switch_to(&writer)?;
         *set.writer.lock() = Writer::Open(writer);
         Ok(set)
     }
@@ -171,8 +187,9 @@ impl VersionSet {
             families.insert(id, ColumnFamilyState { id, name, comparator, flushed_sequence, current });
         }
         let (next_column_family, last_sequence) = (state.next_column_family, state.last_sequence);
-        let (min_wal, live_wals) = (state.min_wal, state.live_wals);
-        let installed = Installed { families, next_column_family, last_sequence, min_wal, live_wals };
+        let (min_wal, live_wals, sealed_wals) = (state.min_wal, state.live_wals, state.sealed_wals);
+        let installed =
+            Installed { families, next_column_family, last_sequence, min_wal, live_wals, sealed_wals };
         let set = VersionSet::assemble(context, state.database, registry, installed);
         set.manifest_number.store(state.manifest_number, Ordering::Release);
         if !read_only {
@@ -196,6 +213,7 @@ impl VersionSet {
             installed: RwLock::new(installed),
             writer: Mutex::new(Writer::ReadOnly),
             manifest_number: AtomicU64::new(0),
+            written_manifests: Mutex::default(),
             rotate_least: AtomicU64::new(ROTATE_LEAST),
         }
     }
@@ -236,8 +254,13 @@ impl VersionSet {
     fn rotate(&self, writer: &mut Writer) {
         // A new manifest that could not be written changes nothing: the next edit tries again.
         let Ok(manifest) = self.new_manifest(false) else { return };
+        let old = self.manifest_number();
         *writer = match self.switch_to(&manifest) {
-            Ok(()) => Writer::Open(manifest),
+            Ok(()) => {
+                // What cannot be removed now is swept at the next open.
+                let _ = self.context.env.remove_file(&path_of(&self.context.db_dir, FileKind::Manifest(old)));
+                Writer::Open(manifest)
+            }
             // CURRENT may name either file: an edit in one of them alone could be lost.
             Err(error) => Writer::Failed { error, in_doubt: Vec::new() },
         };
@@ -280,6 +303,18 @@ impl VersionSet {
     /// `manifest_number`: no manifest may be removed.
     pub fn manifest_failed(&self) -> bool {
         matches!(*self.writer.lock(), Writer::Failed { .. })
+    }
+
+    /// Numbers of manifests this set has replaced, each reported once; CURRENT durably names another. The caller
+    /// removes the files.
+    pub fn take_obsolete_manifests(&self) -> Vec<u64> {
+        // Whoever holds the lock may be about to switch, and can be left to finish: the next call finds the same.
+        let Some(writer) = self.writer.try_lock() else { return Vec::new() };
+        let Writer::Open(live) = &*writer else { return Vec::new() };
+        let mut written = self.written_manifests.lock();
+        let obsolete = written.iter().copied().filter(|&number| number != live.number()).collect();
+        written.retain(|&number| number == live.number());
+        obsolete
     }
 
     /// The current version of a column family; `None` if there is no such family.
@@ -342,6 +377,13 @@ impl VersionSet {
         by_segment.into_values().collect()
     }
 
+    /// As if the last write of the manifest had failed.
+    #[cfg(test)]
+    pub(crate) fn fail_next_write(&self) {
+        let error = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
+        *self.writer.lock() = Writer::Failed { error, in_doubt: Vec::new() };
+    }
+
     /// Changes the length in bytes below which a manifest is not replaced for its length.
     #[cfg(test)]
     pub(super) fn set_rotate_least(&self, bytes: u64) {
@@ -365,12 +407,16 @@ impl VersionSet {
         edits.push(VersionEdit {
             last_sequence: Some(installed.last_sequence),
             min_wal: Some(installed.min_wal),
+            sealed_wals: installed.sealed_wals.clone(),
             ..VersionEdit::default()
         });
         let started = |&number| VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
         edits.extend(installed.live_wals.iter().map(started));
         drop(installed);
-        ManifestWriter::create(&*self.context.env, &self.context.db_dir, &header, &self.changes(edits))
+        let manifest =
+            ManifestWriter::create(&*self.context.env, &self.context.db_dir, &header, &self.changes(edits))?;
+        self.written_manifests.lock().push(number);
+        Ok(manifest)
     }
 
     fn switch_to(&self, manifest: &ManifestWriter) -> Result<()> {
@@ -391,12 +437,14 @@ impl VersionSet {
             last_sequence: installed.last_sequence,
             min_wal: installed.min_wal,
             live_wals: installed.live_wals.clone(),
+            sealed_wals: installed.sealed_wals.clone(),
             next_column_family: installed.next_column_family,
         };
         for edit in edits {
             pending.last_sequence = pending.last_sequence.max(edit.last_sequence.unwrap_or(0));
             pending.min_wal = pending.min_wal.max(edit.min_wal.unwrap_or(0));
             note_wals(&mut pending.live_wals, edit.started_wal, pending.min_wal);
+            note_seals(&mut pending.sealed_wals, &edit.sealed_wals, pending.min_wal);
             if edit.touches_family() {
                 self.prepare_family(&installed, edit, &mut pending, value_log)?;
             }
@@ -492,10 +540,23 @@ impl VersionSet {
         installed.last_sequence = pending.last_sequence;
         installed.min_wal = pending.min_wal;
         installed.live_wals = pending.live_wals;
+        installed.sealed_wals = pending.sealed_wals;
         installed.next_column_family = pending.next_column_family;
         drop(installed);
         pending.gone.iter().for_each(|file| file.mark_obsolete());
     }
+}
+
+/// The default column family, empty.
+fn only_default(comparator: &str, next_column_family: u32) -> Installed {
+    let default = ColumnFamilyState {
+        id: 0,
+        name: "default".into(),
+        comparator: comparator.into(),
+        flushed_sequence: 0,
+        current: Arc::new(Version::empty(DEFAULT_LEVELS)),
+    };
+    Installed { families: [(0, default)].into(), next_column_family, ..Installed::default() }
 }
 
 /// The edit that creates a column family as it is.

@@ -10,8 +10,13 @@
 //! was renamed is told apart from one that was torn. Kinds and fields are part of the disk format.
 
 use super::{DurableMark, WalHeader, WalPosition};
+use crate::base::Result;
 use crate::base::coding::{Decoder, put_u32, put_u64, put_varint};
+use crate::base::file_name::{self, FileKind, path_of};
 use crate::base::format_version::{CURRENT_FORMAT, FormatVersion};
+use crate::env::{Env, OpenMode};
+use crate::record::{ReadOutcome, RecordReader};
+use std::path::Path;
 
 /// The kind of the first record.
 pub(super) const KIND_HEADER: u8 = 1;
@@ -84,6 +89,33 @@ pub(super) fn claimed_number(bytes: &[u8]) -> Option<u64> {
     let payload = bytes.get(crate::record::HEADER_LEN..)?;
     let magic = crate::base::coding::get_u64(payload, 0)?;
     (magic == MAGIC).then(|| crate::base::coding::get_u64(payload, NUMBER_AT)).flatten()
+}
+
+/// The identity of the database that the logs in `dir` belong to, from the first whole header; `None` if there is
+/// none.
+pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
+    let names = if env.exists(dir) { env.list(dir)? } else { Vec::new() };
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match file_name::parse(name) {
+            Some(FileKind::Wal(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    for number in numbers {
+        let file = env.open(&path_of(dir, FileKind::Wal(number)), OpenMode::Read)?;
+        let mut bytes = vec![0; FIRST_FRAME as usize];
+        let got = file.read_at(0, &mut bytes)?;
+        bytes.truncate(got);
+        let mut reader = RecordReader::from_bytes(bytes, number, 0);
+        if let ReadOutcome::Record { kind: KIND_HEADER, payload, .. } = reader.next()
+            && let DecodedHeader::Known(header) = decode_header(payload)
+        {
+            return Ok(Some(header.database));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn encode_mark(mark: &DurableMark, out: &mut Vec<u8>) {

@@ -92,8 +92,8 @@ pub struct WalSettings {
 pub trait Owner {
     /// Replaces the family's active memtable by an empty one and queues it for flush. Called under the commit lock.
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()>;
-    /// A number for a new log file.
-    fn next_file_number(&self) -> u64;
+    /// A number for a new log file. Refuses where `log_started` could not succeed, before there is a file.
+    fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
     /// Refuses when the engine takes no writes.
@@ -289,6 +289,7 @@ impl Committer {
 
     /// Logs and inserts one batch.
     fn put_one(&self, state: &mut CommitState, item: &Item<'_>, owner: &dyn Owner) -> Result<SequenceNumber> {
+        self.durability.check_segments(item.holds.iter().map(|(segment, _)| *segment))?;
         for family in item.families {
             let target = state.families.get(family).ok_or_else(|| unknown_family(*family))?;
             if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
@@ -338,7 +339,8 @@ impl Committer {
             }
             SyncPolicy::EveryNMs(_) | SyncPolicy::Manual => false,
         };
-        let sync = (asked || due) && state.wal.is_some();
+        // After a failed append there is no active log, but there may be one with unsynced writes.
+        let sync = (asked || due) && (state.wal.is_some() || state.previous.is_some());
         if sync {
             state.writes_since_sync = 0;
         }
@@ -398,7 +400,7 @@ impl Committer {
         }
         let header = WalHeader {
             database: self.settings.database,
-            number: owner.next_file_number(),
+            number: owner.next_log_number()?,
             previous: state.previous,
         };
         let options = WalWriterOptions {
@@ -519,3 +521,7 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;
