@@ -254,13 +254,8 @@ impl VersionSet {
     fn rotate(&self, writer: &mut Writer) {
         // A new manifest that could not be written changes nothing: the next edit tries again.
         let Ok(manifest) = self.new_manifest(false) else { return };
-        let old = self.manifest_number();
         *writer = match self.switch_to(&manifest) {
-            Ok(()) => {
-                // What cannot be removed now is swept at the next open.
-                let _ = self.context.env.remove_file(&path_of(&self.context.db_dir, FileKind::Manifest(old)));
-                Writer::Open(manifest)
-            }
+            Ok(()) => Writer::Open(manifest),
             // CURRENT may name either file: an edit in one of them alone could be lost.
             Err(error) => Writer::Failed { error, in_doubt: Vec::new() },
         };
