@@ -3,11 +3,13 @@
  *
  *   tree_load DIRECTORY [DATABASE]
  *
- * Keys are paths below DIRECTORY. The default column family has the files' contents (large ones go to the value log),
- * "meta" has size and time; one batch writes both, so that a file is there with its metadata or not at all.
+ * Three column families: the default one has the files' contents by their path below DIRECTORY (large ones go to the
+ * value log), "meta" has size and time by path, "by_number" has the path by the file's number. One batch writes all
+ * three, so that a file is there with all of it or not at all. Numbers are keys that a learned index predicts well;
+ * paths mostly are not, and their tables fall back to the fence index: the summary at the end shows both.
  *
  *   1. A child process loads with several threads and is killed in the middle (SIGKILL). The database is opened again,
- *      and every file whose batch was acknowledged is compared with its source, byte by byte.
+ *      and every file whose batch was acknowledged is found by its number and compared with its source, byte by byte.
  *   2. The rest is loaded; then every file is compared.
  *   3. The files of one directory are found by a range scan.
  *   4. A snapshot stays what it is while threads overwrite what it shows.
@@ -51,7 +53,7 @@ typedef struct {
   _Atomic unsigned char acknowledged[FILES_MAX];
 } ledger_t;
 
-enum { CONTENT, META, FAMILIES };
+enum { CONTENT, META, BY_NUMBER, FAMILIES };
 typedef struct {
   auradb_options_t *options;
   auradb_readoptions_t *read;
@@ -89,6 +91,12 @@ static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* The key of a file in "by_number"; returns its length. */
+enum { NUMBER_ROOM = 24 };
+static size_t number_key(char key[NUMBER_ROOM], size_t number) {
+  return (size_t)snprintf(key, NUMBER_ROOM, "%012zu", number);
 }
 
 static double megabytes(uint64_t bytes) { return (double)bytes / 1e6; }
@@ -150,7 +158,7 @@ static char *read_source(const source_t *source) {
 /* ---- the database */
 
 static store_t open_store(void) {
-  const char *names[FAMILIES] = {"default", "meta"};
+  const char *names[FAMILIES] = {"default", "meta", "by_number"};
   char *error = NULL;
   store_t store;
   store.options = auradb_options_create();
@@ -166,7 +174,7 @@ static store_t open_store(void) {
   auradb_options_set_block_based_table_factory(store.options, table);
   auradb_block_based_options_destroy(table);
   auradb_cache_destroy(cache);
-  const auradb_options_t *each[FAMILIES] = {store.options, store.options};
+  const auradb_options_t *each[FAMILIES] = {store.options, store.options, store.options};
   store.db = auradb_open_column_families(store.options, database, FAMILIES, names, each, store.families, &error);
   check(error, "open");
   return store;
@@ -195,12 +203,16 @@ static size_t take_work(size_t *first) {
   return (size_t)(end - start);
 }
 
-static void add_file(store_t *store, auradb_writebatch_t *batch, const source_t *source) {
+static void add_file(store_t *store, auradb_writebatch_t *batch, size_t number) {
+  const source_t *source = &sources[number];
   uint64_t meta[2] = {source->size, source->mtime};
   size_t length = strlen(source->path);
+  char key[NUMBER_ROOM];
+  size_t key_length = number_key(key, number);
   char *bytes = read_source(source);
   auradb_writebatch_put_cf(batch, store->families[CONTENT], source->path, length, bytes, source->size);
   auradb_writebatch_put_cf(batch, store->families[META], source->path, length, (const char *)meta, sizeof meta);
+  auradb_writebatch_put_cf(batch, store->families[BY_NUMBER], key, key_length, source->path, length);
   free(bytes);
 }
 
@@ -214,7 +226,7 @@ static void *load_some(void *argument) {
     auradb_writebatch_clear(batch);
     for (size_t i = first; i < first + count; i++) {
       if (atomic_load(&ledger->acknowledged[i])) continue;
-      add_file(store, batch, &sources[i]);
+      add_file(store, batch, i);
       bytes += sources[i].size, files++;
     }
     auradb_write(store->db, store->write, batch, &error);
@@ -261,11 +273,19 @@ typedef struct {
   _Atomic uint64_t files, bytes;
 } verifier_t;
 
-static void verify_file(store_t *store, const source_t *source) {
-  char *error = NULL;
-  size_t length = 0, path_length = strlen(source->path);
+/* From the number to the path, and from the path to contents and metadata. */
+static void verify_file(store_t *store, size_t number) {
+  const source_t *source = &sources[number];
+  char *error = NULL, key[NUMBER_ROOM];
+  size_t length = 0, path_length = 0, key_length = number_key(key, number);
+  char *path = auradb_get_cf(store->db, store->read, store->families[BY_NUMBER], key, key_length, &path_length, &error);
+  check(error, source->path);
+  if (path == NULL) fail("%s was acknowledged and is not there by its number %s", source->path, key);
+  if (path_length != strlen(source->path) || memcmp(path, source->path, path_length) != 0) {
+    fail("number %s leads to %.*s, expected %s", key, (int)path_length, path, source->path);
+  }
   auradb_pinnableslice_t *found =
-      auradb_get_pinned_cf(store->db, store->read, store->families[CONTENT], source->path, path_length, &error);
+      auradb_get_pinned_cf(store->db, store->read, store->families[CONTENT], path, path_length, &error);
   check(error, source->path);
   const char *value = auradb_pinnableslice_value(found, &length);
   if (value == NULL) fail("%s was acknowledged and is not there", source->path);
@@ -276,20 +296,21 @@ static void verify_file(store_t *store, const source_t *source) {
   }
   free(expected);
   auradb_pinnableslice_destroy(found);
-  char *meta = auradb_get_cf(store->db, store->read, store->families[META], source->path, path_length, &length, &error);
+  char *meta = auradb_get_cf(store->db, store->read, store->families[META], path, path_length, &length, &error);
   check(error, source->path);
   uint64_t wanted[2] = {source->size, source->mtime};
   if (meta == NULL || length != sizeof wanted || memcmp(meta, wanted, sizeof wanted) != 0) {
     fail("%s is there without its metadata: a batch was torn", source->path);
   }
   auradb_free(meta);
+  auradb_free(path);
 }
 
 static void *verify_some(void *argument) {
   verifier_t *verifier = (verifier_t *)argument;
   for (uint64_t i; (i = atomic_fetch_add(verifier->next, 1)) < source_count;) {
     if (!atomic_load(&ledger->acknowledged[i])) continue;
-    verify_file(verifier->store, &sources[i]);
+    verify_file(verifier->store, i);
     atomic_fetch_add(&verifier->files, 1);
     atomic_fetch_add(&verifier->bytes, sources[i].size);
   }
@@ -309,30 +330,31 @@ static void verify_acknowledged(store_t *store) {
          (unsigned long long)verifier.files, megabytes(verifier.bytes), megabytes(verifier.bytes) / seconds);
 }
 
-/* The same keys are in both families: no batch is there by halves, acknowledged or not. Returns how many. */
+/* The same files are in all families: no batch is there in parts, acknowledged or not. Returns how many. Files are
+ * numbered in the order of their paths, so that all three scans go side by side. */
 static size_t verify_families_agree(store_t *store) {
-  auradb_iterator_t *both[FAMILIES];
+  auradb_iterator_t *all[FAMILIES];
   char *error = NULL;
   size_t count = 0;
-  auradb_create_iterators(store->db, store->read, store->families, both, FAMILIES, &error);
+  auradb_create_iterators(store->db, store->read, store->families, all, FAMILIES, &error);
   check(error, "create iterators");
-  for (int i = 0; i < FAMILIES; i++) auradb_iter_seek_to_first(both[i]);
-  for (; auradb_iter_valid(both[CONTENT]) && auradb_iter_valid(both[META]); count++) {
+  for (int i = 0; i < FAMILIES; i++) auradb_iter_seek_to_first(all[i]);
+  for (; auradb_iter_valid(all[CONTENT]) && auradb_iter_valid(all[META]) && auradb_iter_valid(all[BY_NUMBER]); count++) {
+    const char *paths[FAMILIES];
     size_t lengths[FAMILIES];
-    const char *content = auradb_iter_key(both[CONTENT], &lengths[CONTENT]);
-    const char *meta = auradb_iter_key(both[META], &lengths[META]);
-    if (lengths[CONTENT] != lengths[META] || memcmp(content, meta, lengths[META]) != 0) {
-      fail("%.*s and %.*s: the families differ", (int)lengths[CONTENT], content, (int)lengths[META], meta);
+    for (int i = 0; i < FAMILIES; i++) {
+      paths[i] = i == BY_NUMBER ? auradb_iter_value(all[i], &lengths[i]) : auradb_iter_key(all[i], &lengths[i]);
+      if (lengths[i] != lengths[0] || memcmp(paths[i], paths[0], lengths[0]) != 0) {
+        fail("%.*s and %.*s: the families differ", (int)lengths[0], paths[0], (int)lengths[i], paths[i]);
+      }
     }
-    for (int i = 0; i < FAMILIES; i++) auradb_iter_next(both[i]);
-  }
-  if (auradb_iter_valid(both[CONTENT]) || auradb_iter_valid(both[META])) {
-    fail("one family has more keys than the other");
+    for (int i = 0; i < FAMILIES; i++) auradb_iter_next(all[i]);
   }
   for (int i = 0; i < FAMILIES; i++) {
-    auradb_iter_get_error(both[i], &error);
+    auradb_iter_get_error(all[i], &error);
     check(error, "scan");
-    auradb_iter_destroy(both[i]);
+    if (auradb_iter_valid(all[i])) fail("one family has more files than another");
+    auradb_iter_destroy(all[i]);
   }
   return count;
 }

@@ -38,9 +38,11 @@
  * threads at once. Iterators, batches and options are used by one thread at a time. Callbacks are called from the
  * engine's threads too, several at once, and must not throw.
  *
- * Lifetime. Destroy iterators, snapshots and column family handles, then close the database. Those that still live
- * afterwards stay safe to destroy, and give "Shutdown in progress: " when used. After fork, the child must not use
- * handles of its parent.
+ * Lifetime. auradb_close takes the database's handle: no call may use it afterwards. Iterators, snapshots, pinned
+ * values and column family handles may be destroyed before or after that, and stay valid until they are: an
+ * iterator goes on showing its moment (only auradb_iter_refresh gives "Shutdown in progress: "), a pinned value
+ * keeps its bytes. They keep memory and open files, so destroying them first is tidier. After fork, the child must not
+ * use handles of its parent.
  *
  * Durability. A write that was acknowledged survives the death of the process; it survives a power loss if sync was
  * set (auradb_writeoptions_set_sync), or a sync policy did so (auradb_options_set_wal_sync_policy).
@@ -229,8 +231,9 @@ typedef struct auradb_snapshot_t auradb_snapshot_t;
 typedef struct auradb_t auradb_t;
 
 // Operations to be applied at once by `auradb_write`. Used by one thread at a time. Keys and values are copied into
-// it, each limited to 4 GiB. Functions that fill it have no place for an error: a failure is noted
-// (`auradb_last_error`), remembered, and reported by `auradb_write`, which writes nothing then.
+// it; those of one operation are together at most 2 GiB less 64 bytes long, and a batch is below 4 GiB. Functions
+// that fill it have no place for an error: a failure is noted (`auradb_last_error`), remembered, and reported by
+// `auradb_write`, which writes nothing then.
 typedef struct auradb_writebatch_t auradb_writebatch_t;
 
 // How writes work. Used by one thread at a time while it is changed; any number of threads may write with it.
@@ -291,10 +294,12 @@ auradb_t *auradb_open_for_read_only_column_families(const auradb_options_t *opti
                                                     unsigned char error_if_wal_file_exists,
                                                     char **errptr);
 
-// Closes a database. Takes the handle; NULL is fine. Background work is stopped and the logs are sealed;
-// memtables are not flushed: the log has them. Iterators, snapshots, pinned values and column family handles that
-// still live may be destroyed later; using them gives "Shutdown in progress: ". A failure to seal the logs loses
-// nothing that was durable; `auradb_last_error` tells of it.
+// Closes a database. Takes the handle: no call may use it afterwards, and none may be running in another thread.
+// NULL is fine. Background work is stopped and the logs are sealed; memtables are not flushed: the log has them.
+// Iterators, snapshots, pinned values and column family handles stay valid until they are destroyed: an iterator
+// goes on showing its moment (only `auradb_iter_refresh` gives "Shutdown in progress: "), a pinned value keeps its
+// bytes. The database can be opened again meanwhile; memory and files that they need are freed with the last of
+// them. A failure to seal the logs loses nothing that was durable; `auradb_last_error` tells of it.
 void auradb_close(auradb_t *db);
 
 // Removes a closed database: its own files; foreign files and the directories that hold them stay. There being
@@ -309,8 +314,12 @@ void auradb_repair_db(const auradb_options_t *options, const char *name, char **
 uint64_t auradb_get_latest_sequence_number(const auradb_t *db);
 
 // Changes options of the default column family of an open database: `count` names and values, as in
-// `auradb_get_options_from_string`. "Invalid argument: " for an unknown name, a bad value, or none at all;
-// nothing is changed then. Borrows all arguments.
+// `auradb_get_options_from_string`. These can change: write_buffer_size, max_write_buffer_number,
+// disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
+// level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
+// max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
+// auradb.separation_threshold. "Invalid argument: " for another name, a bad value, or none at all; nothing is
+// changed then. Borrows all arguments.
 void auradb_set_options(const auradb_t *db,
                         int count,
                         const char *const *keys,
@@ -458,7 +467,7 @@ void auradb_write(const auradb_t *db, const auradb_writeoptions_t *options, aura
 auradb_writebatch_t *auradb_writebatch_create(void);
 
 // Gives a batch from bytes that `auradb_writebatch_data` lent, for `auradb_writebatch_destroy`. Borrows them.
-// `auradb_write` reports "Corruption: " if they are malformed.
+// `auradb_write` reports "Corruption: " if they are malformed, "Invalid argument: " if an operation is too long.
 auradb_writebatch_t *auradb_writebatch_create_from(const char *rep, size_t size);
 
 // Destroys a batch. Takes the handle; NULL is fine.
@@ -863,7 +872,8 @@ void auradb_options_destroy(auradb_options_t *options);
 
 // Stores in `new_options` a copy of `base_options` changed by `opts_str`, "name=value;name=value". Names are
 // those of RocksDB's options file (write_buffer_size, compression, block_based_table_factory={block_size=8K}, ...)
-// and, after "auradb.", of AuraDB's own setters (auradb.separation_threshold). Numbers may end in K, M, G or T.
+// and of AuraDB's own setters (auradb.separation_threshold; "auradb." may be left out). Numbers may end in K, M, G
+// or T.
 // "Invalid argument: " for an unknown name or a bad value; `new_options` is unchanged then. Both handles may be
 // the same. Borrows all arguments.
 void auradb_get_options_from_string(const auradb_options_t *base_options,
@@ -1178,7 +1188,8 @@ void auradb_options_set_db_write_buffer_size(auradb_options_t *options, size_t v
 // What `auradb_options_set_db_write_buffer_size` set.
 size_t auradb_options_get_db_write_buffer_size(const auradb_options_t *options);
 
-// Memtables of a column family, the active one included, before writers are slowed and stopped. Default 2.
+// Writers wait when so many sealed memtables of a column family are not flushed yet; the active one is not counted
+// (RocksDB counts it). Numbers below 2 mean 2. Default 2.
 void auradb_options_set_max_write_buffer_number(auradb_options_t *options, int v);
 
 // What `auradb_options_set_max_write_buffer_number` set.
@@ -1225,7 +1236,8 @@ void auradb_readoptions_set_tailing(auradb_readoptions_t *options, unsigned char
 // What `auradb_readoptions_set_tailing` set.
 unsigned char auradb_readoptions_get_tailing(const auradb_readoptions_t *options);
 
-// Whether a seek looks for keys of other prefixes too, not using prefix filters. Default 0.
+// Whether an iterator goes on past the prefix it was positioned with even if `prefix_same_as_start` is set.
+// Without `prefix_same_as_start` every seek sees all keys in order, whatever this says. Default 0.
 void auradb_readoptions_set_total_order_seek(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_total_order_seek` set.
@@ -1418,7 +1430,8 @@ void auradb_options_set_db_write_buffer_size(auradb_options_t *options, size_t v
 // What `auradb_options_set_db_write_buffer_size` set.
 size_t auradb_options_get_db_write_buffer_size(const auradb_options_t *options);
 
-// Memtables of a column family, the active one included, before writers are slowed and stopped. Default 2.
+// Writers wait when so many sealed memtables of a column family are not flushed yet; the active one is not counted
+// (RocksDB counts it). Numbers below 2 mean 2. Default 2.
 void auradb_options_set_max_write_buffer_number(auradb_options_t *options, int v);
 
 // What `auradb_options_set_max_write_buffer_number` set.
@@ -1749,7 +1762,8 @@ void auradb_readoptions_set_tailing(auradb_readoptions_t *options, unsigned char
 // What `auradb_readoptions_set_tailing` set.
 unsigned char auradb_readoptions_get_tailing(const auradb_readoptions_t *options);
 
-// Whether a seek looks for keys of other prefixes too, not using prefix filters. Default 0.
+// Whether an iterator goes on past the prefix it was positioned with even if `prefix_same_as_start` is set.
+// Without `prefix_same_as_start` every seek sees all keys in order, whatever this says. Default 0.
 void auradb_readoptions_set_total_order_seek(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_total_order_seek` set.

@@ -17,9 +17,10 @@ mod tests;
 
 pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
 
-/// The most bytes a record's key and value may have together: room is left in 32-bit lengths for the headers
-/// that log, value log and tables put around them.
-pub const MAX_RECORD_BYTES: u64 = u32::MAX as u64 - 64;
+/// The most bytes a record's key and value may have together, whatever its kind: what a table takes of an entry
+/// (2 GiB), less room for what the engine puts around them. A larger entry would be acknowledged and could then
+/// never be flushed.
+pub const MAX_RECORD_BYTES: u64 = (2 << 30) - 64;
 
 /// Most bytes around key and value in a record: tag, column family, two lengths.
 const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
@@ -84,8 +85,9 @@ impl WriteBatch {
     }
 
     /// A batch from bytes that `data` gave; malformed bytes are `Corruption`, and so are pointer records, which
-    /// only the engine may write.
+    /// only the engine may write. A record above `MAX_RECORD_BYTES` is `InvalidArgument`.
     pub fn from_data(data: &[u8]) -> Result<WriteBatch> {
+        check_records(data, MAX_RECORD_BYTES)?;
         let batch = WriteBatch::from_log_data(data)?;
         if batch.contents.pointer {
             return Err(format::malformed("has a value-log pointer, which only the engine may write"));
@@ -179,7 +181,7 @@ impl WriteBatch {
         self.save_points.clear();
     }
 
-    /// Appends a put. Key and value together are limited to `MAX_RECORD_BYTES` (`InvalidArgument`).
+    /// Appends a put. Key and value together are limited to `MAX_RECORD_BYTES` (`InvalidArgument`), as in every record.
     #[inline]
     pub fn put(&mut self, column_family: u32, key: &[u8], value: &[u8]) -> Result<()> {
         self.append(format::PUT, format::PUT_WITH_ID, column_family, key, Some(value))
@@ -308,19 +310,41 @@ impl<'a> IntoIterator for &'a WriteBatch {
     }
 }
 
+/// `InvalidArgument` if a key and its value (operand, end of a range) are together longer than `MAX_RECORD_BYTES`.
 #[inline]
-fn check_lengths(key_len: usize, value_len: usize) -> Result<()> {
-    if key_len as u64 + value_len as u64 <= MAX_RECORD_BYTES {
+pub fn check_lengths(key_len: usize, value_len: usize) -> Result<()> {
+    check_lengths_against(key_len, value_len, MAX_RECORD_BYTES)
+}
+
+#[inline]
+fn check_lengths_against(key_len: usize, value_len: usize, limit: u64) -> Result<()> {
+    if (key_len as u64).saturating_add(value_len as u64) <= limit {
         Ok(())
     } else {
-        Err(too_large(key_len, value_len))
+        Err(too_large(key_len, value_len, limit))
     }
 }
 
+/// Checks the lengths of every record of encoded batch bytes.
+fn check_records(data: &[u8], limit: u64) -> Result<()> {
+    for record in BatchIter::over(data)? {
+        let (key, value): (&[u8], &[u8]) = match record? {
+            Record::Put { key, value, .. } => (key, value),
+            Record::Pointer { key, pointer, .. } => (key, pointer),
+            Record::Merge { key, operand, .. } => (key, operand),
+            Record::RangeDelete { start, end, .. } => (start, end),
+            Record::Delete { key, .. } | Record::SingleDelete { key, .. } => (key, &[]),
+            Record::LogData(bytes) => (bytes, &[]),
+        };
+        check_lengths_against(key.len(), value.len(), limit)?;
+    }
+    Ok(())
+}
+
 #[cold]
-fn too_large(key_len: usize, value_len: usize) -> Error {
+fn too_large(key_len: usize, value_len: usize, limit: u64) -> Error {
     Error::invalid_argument(format!(
-        "key of {key_len} bytes and value of {value_len} bytes: together at most {MAX_RECORD_BYTES} bytes fit a record"
+        "key of {key_len} bytes and value of {value_len} bytes: a record holds at most {limit} bytes of both"
     ))
 }
 

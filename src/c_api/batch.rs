@@ -11,8 +11,9 @@ use libc::{c_char, c_int, c_void};
 use std::ptr;
 
 /// Operations to be applied at once by `auradb_write`. Used by one thread at a time. Keys and values are copied into
-/// it, each limited to 4 GiB. Functions that fill it have no place for an error: a failure is noted
-/// (`auradb_last_error`), remembered, and reported by `auradb_write`, which writes nothing then.
+/// it; those of one operation are together at most 2 GiB less 64 bytes long, and a batch is below 4 GiB. Functions
+/// that fill it have no place for an error: a failure is noted (`auradb_last_error`), remembered, and reported by
+/// `auradb_write`, which writes nothing then.
 pub struct auradb_writebatch_t {
     batch: WriteBatch,
     failure: Option<Error>,
@@ -35,7 +36,7 @@ pub extern "C" fn auradb_writebatch_create() -> *mut auradb_writebatch_t {
 }
 
 /// Gives a batch from bytes that `auradb_writebatch_data` lent, for `auradb_writebatch_destroy`. Borrows them.
-/// `auradb_write` reports "Corruption: " if they are malformed.
+/// `auradb_write` reports "Corruption: " if they are malformed, "Invalid argument: " if an operation is too long.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_create_from(rep: *const c_char, size: usize) -> *mut auradb_writebatch_t {
     quiet(|| {

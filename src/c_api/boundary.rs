@@ -72,13 +72,23 @@ pub fn fallible<T: Neutral>(errptr: *mut *mut c_char, body: impl FnOnce() -> Res
     })
 }
 
-/// As `fallible` for a function of a database handle.
+/// As `fallible` for a function of a database handle; a panic makes the database read-only.
 pub fn on_db<T: Neutral>(
     db: Option<&auradb_t>,
     errptr: *mut *mut c_char,
     body: impl FnOnce(&auradb_t) -> Result<T>,
 ) -> T {
-    fallible(errptr, || body(present(db)?))
+    fallible(errptr, || guarded_on_db(db, body))
+}
+
+/// As `guarded` for a function of a database handle; a panic makes the database read-only.
+pub fn guarded_on_db<T>(db: Option<&auradb_t>, body: impl FnOnce(&auradb_t) -> Result<T>) -> Result<T> {
+    let db = present(db)?;
+    catch_unwind(AssertUnwindSafe(|| body(db))).unwrap_or_else(|panic| {
+        let error = panic_error(panic.as_ref());
+        db.db.report_panic(error.message());
+        Err(error)
+    })
 }
 
 /// As `fallible` where the C signature has no `errptr`: `auradb_last_error` alone tells of a failure.
@@ -330,6 +340,37 @@ mod tests {
         assert!(message.starts_with("Internal error: ") && message.contains("on purpose"), "{message}");
         // SAFETY: malloc'ed by the boundary.
         unsafe { libc::free(error.cast()) };
+    }
+
+    #[test]
+    fn a_panic_in_a_call_of_a_database_makes_it_read_only() {
+        use crate::db::{ColumnFamilyOptions, Db, Options, ReadOptions, WriteOptions};
+        let env = crate::env::simulated::SimEnv::new(1);
+        let options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
+        let db = Db::open(&options, Path::new("/db"), &ColumnFamilyOptions::default()).unwrap();
+        let handle = auradb_t { default: db.default_column_family(), db };
+        let put = || handle.db.put(&handle.default, b"key", b"value", &WriteOptions::default());
+        put().unwrap();
+
+        // A failure is no panic.
+        on_db(Some(&handle), ptr::null_mut(), |_| -> Result<()> { Err(Error::not_found("nothing")) });
+        put().unwrap();
+
+        let mut error: *mut c_char = ptr::null_mut();
+        let answer = on_db(Some(&handle), &mut error, |_| -> Result<u64> { panic!("on purpose") });
+        assert_eq!(answer, 0);
+        // SAFETY: the boundary stored a terminated text.
+        let message = unsafe { CStr::from_ptr(error) }.to_str().unwrap();
+        assert!(message.starts_with("Internal error: ") && message.contains("on purpose"), "{message}");
+        // SAFETY: malloc'ed by the boundary.
+        unsafe { libc::free(error.cast()) };
+
+        let failure = handle.db.health().failure.expect("the panic is on record");
+        assert_eq!((failure.kind(), failure.subcode()), (ErrorKind::Internal, Subcode::Panic));
+        let refused = put().unwrap_err();
+        assert_eq!((refused.kind(), refused.subcode()), (ErrorKind::Internal, Subcode::ReadOnly));
+        let value = handle.db.get(&handle.default, b"key", &ReadOptions::default()).unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value"[..]));
     }
 
     #[test]

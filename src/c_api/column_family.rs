@@ -159,7 +159,7 @@ pub extern "C" fn auradb_drop_column_family(
 pub extern "C" fn auradb_get_default_column_family_handle(
     db: Option<&auradb_t>,
 ) -> *mut auradb_column_family_handle_t {
-    look(db, |db| give(auradb_column_family_handle_t { family: db.default.clone() }))
+    on_db(db, ptr::null_mut(), |db| Ok(give(auradb_column_family_handle_t { family: db.default.clone() })))
 }
 
 /// Destroys a handle; the column family stays. Takes the handle; NULL is fine.

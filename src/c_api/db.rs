@@ -1,13 +1,12 @@
 //! Databases: open, close, destroy, repair.
 
-use super::boundary::{
-    array, count, destroy, fallible, give, guarded, look, path, present, quiet, report, text,
-};
+use super::boundary::{array, count, destroy, fallible, give, on_db, path, present, quiet, text};
 use super::column_family::{auradb_column_family_handle_t, give_families};
 use super::options::auradb_options_t;
 use crate::base::{Error, Result};
 use crate::db::{ColumnFamily, ColumnFamilyOptions, DEFAULT_COLUMN_FAMILY, Db};
 use libc::{c_char, c_int, c_uchar};
+use std::ptr;
 
 /// An open database. May be used from any thread, and from several at once.
 pub struct auradb_t {
@@ -148,10 +147,12 @@ fn options_of<'a>(named: &Named<'a>) -> Vec<&'a auradb_options_t> {
     named.iter().map(|(_, options)| *options).collect()
 }
 
-/// Closes a database. Takes the handle; NULL is fine. Background work is stopped and the logs are sealed;
-/// memtables are not flushed: the log has them. Iterators, snapshots, pinned values and column family handles that
-/// still live may be destroyed later; using them gives "Shutdown in progress: ". A failure to seal the logs loses
-/// nothing that was durable; `auradb_last_error` tells of it.
+/// Closes a database. Takes the handle: no call may use it afterwards, and none may be running in another thread.
+/// NULL is fine. Background work is stopped and the logs are sealed; memtables are not flushed: the log has them.
+/// Iterators, snapshots, pinned values and column family handles stay valid until they are destroyed: an iterator
+/// goes on showing its moment (only `auradb_iter_refresh` gives "Shutdown in progress: "), a pinned value keeps its
+/// bytes. The database can be opened again meanwhile; memory and files that they need are freed with the last of
+/// them. A failure to seal the logs loses nothing that was durable; `auradb_last_error` tells of it.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_close(db: Option<Box<auradb_t>>) {
     if let Some(db) = &db {
@@ -195,12 +196,16 @@ pub extern "C" fn auradb_repair_db(
 /// The sequence number of the latest write; 0 in a new database. Each record of a batch takes one.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_get_latest_sequence_number(db: Option<&auradb_t>) -> u64 {
-    look(db, |db| db.db.latest_sequence())
+    on_db(db, ptr::null_mut(), |db| Ok(db.db.latest_sequence()))
 }
 
 /// Changes options of the default column family of an open database: `count` names and values, as in
-/// `auradb_get_options_from_string`. "Invalid argument: " for an unknown name, a bad value, or none at all;
-/// nothing is changed then. Borrows all arguments.
+/// `auradb_get_options_from_string`. These can change: write_buffer_size, max_write_buffer_number,
+/// disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
+/// level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
+/// max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
+/// auradb.separation_threshold. "Invalid argument: " for another name, a bad value, or none at all; nothing is
+/// changed then. Borrows all arguments.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_set_options(
     db: Option<&auradb_t>,
@@ -209,10 +214,8 @@ pub extern "C" fn auradb_set_options(
     values: *const *const c_char,
     errptr: *mut *mut c_char,
 ) {
-    let family = db.map(|db| &db.default);
     // SAFETY: C1.
-    let result = guarded(|| unsafe { set_options(db, family, count, keys, values) });
-    result.unwrap_or_else(|error| report(errptr, &error));
+    on_db(db, errptr, |db| unsafe { set_options(db, &db.default, count, keys, values) });
 }
 
 /// As `auradb_set_options`, for one column family.
@@ -225,22 +228,20 @@ pub extern "C" fn auradb_set_options_cf(
     values: *const *const c_char,
     errptr: *mut *mut c_char,
 ) {
-    let family = handle.map(|handle| &handle.family);
     // SAFETY: C1.
-    let result = guarded(|| unsafe { set_options(db, family, count, keys, values) });
-    result.unwrap_or_else(|error| report(errptr, &error));
+    on_db(db, errptr, |db| unsafe { set_options(db, &present(handle)?.family, count, keys, values) });
 }
 
 /// # Safety
 /// C1 for the arrays and what they hold.
 unsafe fn set_options(
-    db: Option<&auradb_t>,
-    family: Option<&ColumnFamily>,
+    db: &auradb_t,
+    family: &ColumnFamily,
     number: c_int,
     keys: *const *const c_char,
     values: *const *const c_char,
 ) -> Result<()> {
-    let (db, family, number) = (present(db)?, present(family)?, count(number)?);
+    let number = count(number)?;
     if number == 0 {
         return Err(Error::invalid_argument("no option is named"));
     }

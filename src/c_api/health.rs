@@ -1,6 +1,6 @@
 //! How a database is: what RocksDB's C API cannot tell.
 
-use super::boundary::{look, malloc_text, on_db, present, put_out, quiet};
+use super::boundary::{malloc_text, on_db, put_out};
 use super::db::auradb_t;
 use libc::{c_char, c_uchar};
 use std::ptr;
@@ -24,8 +24,8 @@ pub extern "C" fn auradb_health(
         put_out(failure, ptr::null_mut());
         put_out(recovery_report, ptr::null_mut());
     }
-    quiet(|| {
-        let health = present(db)?.db.health();
+    on_db(db, ptr::null_mut(), |db| {
+        let health = db.db.health();
         // SAFETY: C1.
         unsafe { put_out(refused_writes, health.refused_writes) };
         if let Some(error) = health.failure.as_ref().filter(|_| !failure.is_null()) {
@@ -51,5 +51,5 @@ pub extern "C" fn auradb_resume(db: Option<&auradb_t>, errptr: *mut *mut c_char)
 /// the latest.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_durable_sequence(db: Option<&auradb_t>) -> u64 {
-    look(db, |db| db.db.durable_sequence())
+    on_db(db, ptr::null_mut(), |db| Ok(db.db.durable_sequence()))
 }

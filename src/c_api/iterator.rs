@@ -1,8 +1,8 @@
 //! Iterators.
 
 use super::boundary::{
-    array, bytes, destroy, fallible, give, guarded, lent, lent_mut, look, present, present_mut, put_out,
-    quiet, report, start_of,
+    array, bytes, destroy, fallible, give, guarded, guarded_on_db, lent, lent_mut, look, on_db, present,
+    present_mut, put_out, quiet, report, start_of,
 };
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
@@ -45,7 +45,7 @@ fn give_iterator(
     options: Option<&auradb_readoptions_t>,
     family: Option<&ColumnFamily>,
 ) -> *mut auradb_iterator_t {
-    let state = guarded(|| present(db)?.db.iterator(present(family)?, present(options)?.ready()?));
+    let state = guarded_on_db(db, |db| db.db.iterator(present(family)?, present(options)?.ready()?));
     if let Err(error) = &state {
         report(ptr::null_mut(), error);
     }
@@ -63,7 +63,7 @@ pub extern "C" fn auradb_create_iterators(
     size: usize,
     errptr: *mut *mut c_char,
 ) {
-    fallible(errptr, || {
+    on_db(db, errptr, |db| {
         // SAFETY: C1.
         unsafe { array(iterators, size) }?;
         for index in 0..size {
@@ -83,14 +83,14 @@ pub extern "C" fn auradb_create_iterators(
 /// # Safety
 /// C2 for the handles.
 unsafe fn iterators_of(
-    db: Option<&auradb_t>,
+    db: &auradb_t,
     options: Option<&auradb_readoptions_t>,
     handles: &[*mut auradb_column_family_handle_t],
 ) -> Result<Vec<DbIterator>> {
     // SAFETY: C2.
     let families: Result<Vec<_>> =
         handles.iter().map(|handle| unsafe { Ok(&lent(*handle)?.family) }).collect();
-    present(db)?.db.iterators(&families?, present(options)?.ready()?)
+    db.db.iterators(&families?, present(options)?.ready()?)
 }
 
 /// Destroys an iterator. Takes the handle; NULL is fine.

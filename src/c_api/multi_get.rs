@@ -1,6 +1,6 @@
 //! Reading several keys at one moment.
 
-use super::boundary::{array, bytes, guarded, malloc_bytes, present, put_out, report};
+use super::boundary::{array, bytes, guarded_on_db, malloc_bytes, present, put_out, report};
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
 use super::options::read::auradb_readoptions_t;
@@ -118,8 +118,8 @@ fn read_all(
     families: Option<&[&ColumnFamily]>,
     keys: Result<Vec<&[u8]>>,
 ) -> Answers {
-    let answers = guarded(|| {
-        let (db, options) = (present(db)?, present(options)?.ready()?);
+    let answers = guarded_on_db(db, |db| {
+        let options = present(options)?.ready()?;
         let families = families.ok_or_else(|| Error::invalid_argument("the column family handle is NULL"))?;
         let pairs: Vec<_> = families.iter().copied().zip(keys?).collect();
         Ok(db.db.multi_get(&pairs, options))

@@ -1,6 +1,6 @@
 //! Properties and sizes.
 
-use super::boundary::{array, bytes, count, malloc_text, on_db, present, put_out, quiet, text};
+use super::boundary::{array, bytes, count, malloc_text, on_db, present, put_out, text};
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
 use crate::base::{Error, Result};
@@ -35,10 +35,10 @@ unsafe fn property_text(
     family: Option<&ColumnFamily>,
     name: *const c_char,
 ) -> *mut c_char {
-    quiet(|| {
+    on_db(db, ptr::null_mut(), |db| {
         // SAFETY: C1.
         let name = unsafe { text(name) }?;
-        let value = present(db)?.db.property(present(family)?, name);
+        let value = db.db.property(present(family)?, name);
         Ok(value.map_or(ptr::null_mut(), |value| malloc_text(&value)))
     })
 }
@@ -75,10 +75,10 @@ unsafe fn property_number(
     out: *mut u64,
 ) -> c_int {
     let mut found = None;
-    quiet(|| {
+    on_db(db, ptr::null_mut(), |db| {
         // SAFETY: C1.
         let name = unsafe { text(name) }?;
-        found = present(db)?.db.property_int(present(family)?, name);
+        found = db.db.property_int(present(family)?, name);
         Ok(())
     });
     if let Some(number) = found {

@@ -1,6 +1,6 @@
 //! Reading one key: copied, pinned, or only asked for.
 
-use super::boundary::{bytes, destroy, fallible, give, malloc_bytes, on_db, present, put_out, start_of};
+use super::boundary::{bytes, destroy, give, malloc_bytes, on_db, present, put_out, start_of};
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
 use super::options::read::auradb_readoptions_t;
@@ -196,9 +196,9 @@ unsafe fn may_exist(
     // SAFETY: C1.
     unsafe { put_out(value_found, 0) };
     let mut may_exist = true;
-    fallible(ptr::null_mut(), || {
+    on_db(db, ptr::null_mut(), |db| {
         let options = present(options)?.ready()?;
-        let (may, found) = present(db)?.db.key_may_exist(present(family)?, key?, options);
+        let (may, found) = db.db.key_may_exist(present(family)?, key?, options);
         may_exist = may;
         if let Some(found) = found.filter(|_| !value_found.is_null() && !value.is_null()) {
             // SAFETY: C1.

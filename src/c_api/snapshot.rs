@@ -1,8 +1,9 @@
 //! Snapshots.
 
-use super::boundary::{destroy, give, lent, look, quiet, taken};
+use super::boundary::{destroy, give, lent, on_db, quiet, taken};
 use super::db::auradb_t;
 use crate::db::Snapshot;
+use std::ptr;
 
 /// A moment of a database that reads can name (`auradb_readoptions_set_snapshot`).
 pub struct auradb_snapshot_t {
@@ -13,7 +14,7 @@ pub struct auradb_snapshot_t {
 /// Gives the state of the database now, for `auradb_release_snapshot`. NULL only for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_create_snapshot(db: Option<&auradb_t>) -> *const auradb_snapshot_t {
-    look(db, |db| give(auradb_snapshot_t { snapshot: db.db.snapshot() }).cast_const())
+    on_db(db, ptr::null_mut(), |db| Ok(give(auradb_snapshot_t { snapshot: db.db.snapshot() }).cast_const()))
 }
 
 /// Releases a snapshot, so that what only it could see may go. Takes the snapshot; NULL is fine. `db` is not

@@ -120,7 +120,7 @@ impl World {
             stats: Arc::default(),
         };
         let options = LevelOptions {
-            levels: 3 + random.below(4) as usize,
+            levels: 4 + random.below(4) as usize,
             level0_trigger: 1 + random.below(4) as usize,
             level1_bytes: 1500 + random.below(4000),
             ratio: 2.0 + random.below(3) as f64,

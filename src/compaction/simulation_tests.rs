@@ -33,7 +33,7 @@ fn every_snapshot_of_a_busy_tree_reads_as_the_history() {
         all.clipped_tombstones += seen.clipped_tombstones;
         all.deepest = all.deepest.max(seen.deepest);
     }
-    assert!(all.compactions > 500 && all.trivial_moves > 50 && all.manual > 50 && all.deepest > 3, "{all:?}");
+    assert!(all.compactions > 500 && all.trivial_moves > 20 && all.manual > 50 && all.deepest > 3, "{all:?}");
     assert!(all.several_at_once > 20 && all.from_stale > 5, "{all:?}");
     assert!(all.several_outputs > 100 && all.clipped_tombstones > 20, "{all:?}");
 }

@@ -81,7 +81,8 @@ pub struct MemtableConfig {
     pub flush_threshold: f64,
     /// The structure. Default SkipList.
     pub implementation: MemtableImplementation,
-    /// Active and sealed memtables before writers are slowed, then stopped. Default 2. Range 2 to 1024.
+    /// Writers wait when so many sealed memtables of a column family are not flushed yet; the active one is not
+    /// counted. Default 2. Range 2 to 1024.
     pub count: usize,
 }
 

@@ -97,10 +97,15 @@ impl Engine {
             Job::Compact(family, version, plan) => self.compact(family, version, plan),
         }))
         .unwrap_or_else(|panic| Err(panic_error(&panic)));
-        // The plan's hold on its inputs ends before anybody looks for the next one.
-        let (flushed, compacted) = match job {
-            Job::Flush(families) => (families, false),
-            Job::Compact(..) => (Vec::new(), true),
+        // The plan's hold on its inputs ends before anybody looks for the next one, and that on their version before
+        // obsolete tables are removed.
+        let compacted = matches!(job, Job::Compact(..));
+        let flushed = match job {
+            Job::Flush(families) => families,
+            compaction @ Job::Compact(..) => {
+                drop(compaction);
+                Vec::new()
+            }
         };
         let mut state = self.state.lock();
         for family in &flushed {
@@ -198,7 +203,8 @@ impl Engine {
         }
     }
 
-    /// Sets how much writers are held back, from how far flushes and compactions are behind.
+    /// Sets how much writers are held back, from how far flushes and compactions are behind. Called under the state
+    /// lock.
     pub(super) fn update_pressure(&self) {
         let mut pressure = Pressure::default();
         for family in self.all_families().iter().filter(|family| !family.is_dropped()) {
@@ -211,11 +217,13 @@ impl Engine {
                 continue;
             }
             let runs = view.version.level0_runs();
-            if runs >= options.level0_stop {
+            // Below the trigger no compaction would ever end the wait.
+            let slowdown = options.level0_slowdown.max(options.level0_trigger).max(1);
+            let stop = options.level0_stop.max(slowdown);
+            if runs >= stop {
                 pressure.stop = true;
-            } else if runs >= options.level0_slowdown {
-                let span = (options.level0_stop - options.level0_slowdown).max(1) as f64;
-                pressure.slow = pressure.slow.max((runs - options.level0_slowdown + 1) as f64 / span);
+            } else if runs >= slowdown {
+                pressure.slow = pressure.slow.max((runs - slowdown + 1) as f64 / (stop - slowdown) as f64);
             }
             let level1 = options.level1_bytes.max(1) as f64;
             drop(options);
@@ -251,7 +259,24 @@ impl Engine {
         }
     }
 
-    /// Ends the worker threads. Running jobs stop early where they can.
+    /// Runs a caller's own work on files: not after the close has begun, which waits for it.
+    pub(super) fn in_foreground<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        struct Leave<'a>(&'a Engine);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.state.lock().foreground -= 1;
+                self.0.done.notify_all();
+            }
+        }
+        let mut state = self.state.lock();
+        self.check_open()?;
+        state.foreground += 1;
+        drop(state);
+        let _leave = Leave(self);
+        work()
+    }
+
+    /// Ends the worker threads, and waits for callers' work on files. Running jobs stop early where they can.
     pub(super) fn stop_workers(&self) {
         let threads = {
             let mut state = self.state.lock();
@@ -263,6 +288,10 @@ impl Engine {
         self.done.notify_all();
         for thread in threads {
             thread.join();
+        }
+        let mut state = self.state.lock();
+        while state.foreground > 0 {
+            self.done.wait_for(&mut state, Duration::from_millis(20));
         }
     }
 }

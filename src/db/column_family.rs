@@ -57,6 +57,8 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     drop(one);
     drop(commit);
     update_log_limit(engine);
+    // Under the lock: what was found before another change must not be set after it.
+    let _state = engine.state.lock();
     engine.update_pressure();
     Ok(())
 }

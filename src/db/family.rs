@@ -103,20 +103,10 @@ impl Family {
             referenced_value_weight: 1.0 / 16.0,
         }
     }
-
-    /// How tables of `level` are written (and how any table is read: readers use the order and the cache only).
-    pub(super) fn table_options(
-        &self,
-        level: usize,
-        bottommost: bool,
-        cache: &Arc<Cache>,
-        owner: u64,
-    ) -> TableOptions {
-        table_options(&self.options.read(), level, bottommost, cache, owner)
-    }
 }
 
-/// How tables of a family with these options are written at `level`.
+/// How tables of a family with these options are written at `level` (and how any table is read: readers use the
+/// order and the cache only).
 pub(super) fn table_options(
     options: &ColumnFamilyOptions,
     level: usize,

@@ -2,13 +2,12 @@
 //!
 //! Invariant W2 (flush barrier): before the edit that retires WAL records is written, every segment the flushed
 //! memtables point into is synced.
-//! Invariant W3 (one history): before a flush of one family among several is installed, the WAL is durable up to
-//! the flushed entries; otherwise a power loss could keep this family's newer writes and lose the others' older.
+//! Invariant W3 (one history): before a flush is installed that leaves older entries in other memtables, the WAL is
+//! durable up to the flushed entries; otherwise a power loss could keep the newer writes and lose the older.
 
-use super::family::Family;
+use super::family::{Family, table_options};
 use super::rescue::Rescue;
 use super::state::Engine;
-use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
@@ -29,14 +28,16 @@ pub(super) type FlushWork = [(Arc<Family>, Vec<Arc<WriteBuffer>>)];
 impl Engine {
     /// What a merge into `level` needs.
     pub(super) fn merge_context(&self, family: &Family, level: usize, bottommost: bool) -> MergeContext {
+        // Read once: a second read lock waits for ever behind a change of options that waits for the first.
         let options = family.options.read();
+        let how = table_options(&options, level, bottommost, &self.cache, self.cache_owner);
         MergeContext {
             env: Arc::clone(&self.env),
             sst_dir: self.directories.sst.clone(),
             next_file_number: Arc::clone(&self.next_file_number),
             column_family: family.id,
             order: family.order.clone(),
-            table_options: family.table_options(level, bottommost, &self.cache, self.cache_owner),
+            table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             snapshots: self.snapshots.sequences(),
             merge_operator: options.merge_operator.clone(),
@@ -51,8 +52,11 @@ impl Engine {
 
     /// Flushes what is sealed of each family now, and installs it in one edit.
     pub(super) fn flush_sealed(&self, families: &[Arc<Family>]) -> Result<()> {
-        let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> =
-            families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect();
+        let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> = {
+            // All of one moment: views change under this lock.
+            let _state = self.state.lock();
+            families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect()
+        };
         let last = work
             .iter()
             .flat_map(|(_, sealed)| sealed)
@@ -61,7 +65,7 @@ impl Engine {
             .unwrap_or(0);
         // Entries nobody may see yet must not make older versions look superseded.
         self.durability.wait(last)?;
-        if self.families.read().by_id.len() > families.len() && self.durability.durable() < last {
+        if self.durability.durable() < last && self.oldest_unflushed(&work) <= last {
             self.durability.sync()?; // W3
         }
         self.flush_buffers(&work)
@@ -86,10 +90,27 @@ impl Engine {
         rescue: Option<&Arc<Rescue>>,
         first_needed_log: &dyn Fn() -> Option<u64>,
     ) -> Result<()> {
+        let mut written = Vec::with_capacity(work.len());
+        let outcome = self.write_and_install(work, rescue, first_needed_log, &mut written);
+        if outcome.is_err() {
+            // The next try writes its own: on a full device leftovers would take the room it needs.
+            self.remove_outputs(&written);
+        }
+        outcome
+    }
+
+    fn write_and_install(
+        &self,
+        work: &FlushWork,
+        rescue: Option<&Arc<Rescue>>,
+        first_needed_log: &dyn Fn() -> Option<u64>,
+        written: &mut Vec<u64>,
+    ) -> Result<()> {
         let started = self.env.now();
         let mut edits = Vec::with_capacity(work.len());
         for (family, sealed) in work {
             let file = self.write_table(family, sealed, rescue)?;
+            written.extend(file.as_ref().map(|file| file.number));
             let size = file.as_ref().map_or(0, |file| file.properties.file_size);
             self.log(
                 LogLevel::Info,
@@ -173,17 +194,13 @@ impl Engine {
         let (files, bytes) =
             (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
         let outputs: Vec<u64> = edit.added.iter().map(|file| file.number).collect();
-        let removed: Vec<u64> = edit.removed.iter().map(|(_, number)| *number).collect();
         if family.is_dropped() {
-            self.remove_outputs(&outputs, &removed);
+            self.remove_outputs(&outputs);
             return Ok(());
         }
         if let Err(error) = self.install(vec![edit], |_, view| view.sealed.clone()) {
-            if family.is_dropped() {
-                self.remove_outputs(&outputs, &removed);
-                return Ok(());
-            }
-            return Err(error);
+            self.remove_outputs(&outputs);
+            return if family.is_dropped() { Ok(()) } else { Err(error) };
         }
         self.log(
             LogLevel::Info,
@@ -198,9 +215,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Outputs of a compaction whose family was dropped meanwhile (a moved file is not an output).
-    fn remove_outputs(&self, outputs: &[u64], removed: &[u64]) {
-        for number in outputs.iter().filter(|number| !removed.contains(number)) {
+    /// Removes tables that were not installed. Those that live are left: a moved table, and one that the manifest
+    /// may name because its last write is in doubt.
+    fn remove_outputs(&self, outputs: &[u64]) {
+        let live = self.versions.live_tables();
+        for number in outputs.iter().filter(|number| live.binary_search(number).is_err()) {
             // What stays behind is swept at the next open.
             let _ = self.env.remove_file(&path_of(&self.directories.sst, FileKind::Table(*number)));
         }
@@ -228,6 +247,16 @@ impl Engine {
         self.update_pressure();
         self.wake_workers(&mut state);
         Ok(())
+    }
+
+    /// Everything up to here is durable: in the log, or in tables.
+    pub(super) fn durable_sequence(&self) -> SequenceNumber {
+        let durable = self.durability.durable();
+        let families = self.all_families();
+        let unlogged = families
+            .iter()
+            .filter_map(|family| family.view().buffers().filter_map(|buffer| buffer.first_unlogged()).min());
+        unlogged.map(|first| first - 1).fold(durable, SequenceNumber::min)
     }
 
     /// The smallest sequence number that is in a memtable only, those of `work` not counted.
@@ -271,7 +300,7 @@ impl Engine {
         }
     }
 
-    /// Removes tables, segments and manifests that nothing refers to any more.
+    /// Removes tables and segments that nothing refers to any more.
     pub(super) fn remove_obsolete_files(&self) {
         if self.read_only || self.closed.load(Ordering::Acquire) {
             return;
@@ -280,19 +309,6 @@ impl Engine {
             let path = path_of(&self.directories.sst, FileKind::Table(number));
             if let Err(error) = self.env.remove_file(&path) {
                 self.log(LogLevel::Warn, format_args!("a table no longer needed stays for now: {error}"));
-            }
-        }
-        for number in self.versions.take_obsolete_manifests() {
-            let path = path_of(&self.directories.db, FileKind::Manifest(number));
-            match self.env.remove_file(&path) {
-                // The sweep of an open may have been there first.
-                Err(error) if error.subcode() != Subcode::MissingFile => {
-                    self.log(
-                        LogLevel::Warn,
-                        format_args!("a manifest no longer needed stays for now: {error}"),
-                    );
-                }
-                _ => {}
             }
         }
         for number in self.value_log.take_obsolete() {

@@ -1,17 +1,19 @@
 //! What a user asks of the engine by hand: flush, sync the log, compact a range, resume after a failure, close.
 
+use super::background::panic_error;
 use super::family::Family;
 use super::options::CompactRangeOptions;
 use super::rescue::Rescue;
 use super::state::Engine;
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
-use crate::base::{ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result};
 use crate::compaction;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::version::VersionEdit;
 use crate::wal::WalPosition;
 use crate::write::commit::Owner;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -73,10 +75,11 @@ impl Engine {
     ) -> Result<()> {
         self.check_writes()?;
         self.flush(std::slice::from_ref(family), true)?;
-        let level_options = family.level_options();
         let holds =
             |level: usize| !family.view().version.overlapping(level, begin, end, &family.order).is_empty();
-        let Some(last) = (0..level_options.levels).rev().find(|level| holds(*level)) else { return Ok(()) };
+        let Some(last) = (0..family.view().version.levels.len()).rev().find(|level| holds(*level)) else {
+            return Ok(());
+        };
         let has_filter = {
             let options = family.options.read();
             options.compaction_filter.is_some() || options.compaction_filter_factory.is_some()
@@ -117,8 +120,9 @@ impl Engine {
             match planned {
                 Ok(None) => return Ok(()),
                 Ok(Some((version, plan))) => {
-                    let outcome = self.compact(family, &version, &plan);
-                    drop(plan);
+                    let outcome = catch_unwind(AssertUnwindSafe(|| self.compact(family, &version, &plan)))
+                        .unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic))));
+                    drop((plan, version));
                     let mut state = self.state.lock();
                     state.manual -= 1;
                     state.look_for_compactions = true;
@@ -143,17 +147,12 @@ impl Engine {
     /// After a failure was repaired: flushes every memtable to new tables, with a new manifest and a new log; values
     /// whose segment failed to sync are copied to new segments (R6).
     pub(super) fn resume(&self) -> Result<()> {
-        self.check_open()?;
-        let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else {
-            return Ok(());
-        };
-        if failure.subcode() == Subcode::Panic || failure.is_corruption() {
-            return Err(failure.context("resume cannot repair this; reopen the database"));
-        }
-        self.hold_flushes(true);
-        let outcome = self.write_everything_anew();
-        self.hold_flushes(false);
-        outcome?;
+        self.hold_flushes();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.resume_after_failure()))
+            .unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic))));
+        self.state.lock().hold_flushes = false;
+        self.done.notify_all();
+        let Some(failure) = outcome? else { return Ok(()) };
         self.log(LogLevel::Info, format_args!("resumed after: {failure}"));
         let mut state = self.state.lock();
         state.retry_at = None;
@@ -163,11 +162,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets no background flush begin, and waits for those that run, or lets them begin again.
-    fn hold_flushes(&self, hold: bool) {
+    /// The failure that is over now; `None` if there was none.
+    fn resume_after_failure(&self) -> Result<Option<Error>> {
+        let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else {
+            return Ok(None);
+        };
+        if failure.subcode() == Subcode::Panic || failure.is_corruption() {
+            return Err(failure.context("resume cannot repair this; reopen the database"));
+        }
+        self.write_everything_anew()?;
+        Ok(Some(failure))
+    }
+
+    /// Lets no background flush begin, and waits for those that run and for another resume.
+    fn hold_flushes(&self) {
         let mut state = self.state.lock();
-        state.hold_flushes = hold;
-        while hold && state.flushes > 0 {
+        while state.hold_flushes {
+            self.done.wait_for(&mut state, std::time::Duration::from_millis(20));
+        }
+        state.hold_flushes = true;
+        while state.flushes > 0 {
             self.done.wait_for(&mut state, std::time::Duration::from_millis(20));
         }
     }
@@ -222,6 +236,8 @@ impl Engine {
         if let Some(thread) = self.log_thread.lock().take() {
             thread.join();
         }
+        // After a failure nothing was synced above: who still waits for it is told.
+        self.durability.end();
         *self.lock.lock() = None;
         outcome
     }
@@ -243,7 +259,7 @@ impl Engine {
             .filter_map(|family| {
                 let view = family.view();
                 let buffers: Vec<_> = view.buffers().cloned().collect();
-                buffers.iter().any(|buffer| buffer.has_unlogged()).then_some((family, buffers))
+                buffers.iter().any(|buffer| buffer.first_unlogged().is_some()).then_some((family, buffers))
             })
             .collect();
         for (family, _) in &unlogged {
@@ -258,6 +274,7 @@ impl Engine {
         drop(commit);
         let _one = self.install.lock();
         self.apply_edits(vec![VersionEdit { sealed_wals, last_sequence, ..VersionEdit::default() }])?;
+        self.versions.seal()?;
         self.log(LogLevel::Info, format_args!("closed"));
         Ok(())
     }

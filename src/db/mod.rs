@@ -5,8 +5,12 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+#[cfg(test)]
+mod close_tests;
 mod column_family;
 mod family;
+#[cfg(test)]
+mod flush_tests;
 mod health;
 mod info_log;
 mod iterator;
@@ -35,7 +39,8 @@ pub use health::Health;
 pub use iterator::DbIterator;
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
-use crate::base::{Error, Result, SequenceNumber};
+use crate::base::error::Subcode;
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use family::Family;
 use state::Engine;
 use std::path::Path;
@@ -44,8 +49,9 @@ use std::sync::Arc;
 /// The name of the column family every database has.
 pub const DEFAULT_COLUMN_FAMILY: &str = "default";
 
-/// An open database. Clone to share (cheap); all methods may be called from any thread. Iterators, snapshots and
-/// pinned values keep what they need alive; after `close` every call gives `ShutdownInProgress`.
+/// An open database. Clone to share (cheap); all methods may be called from any thread. After `close`, every method
+/// of every clone that reads or changes data gives `ShutdownInProgress`; iterators, snapshots and pinned values made
+/// before keep what they need alive, and stay valid until they are dropped (only an iterator's `refresh` fails).
 #[derive(Clone)]
 pub struct Db {
     handle: Arc<Handle>,
@@ -197,14 +203,16 @@ impl Db {
     /// Makes a column family.
     pub fn create_column_family(&self, options: &ColumnFamilyOptions, name: &str) -> Result<ColumnFamily> {
         self.engine().check_writes()?;
-        let family = column_family::create(self.engine(), options, name)?;
+        let engine = self.engine();
+        let family = engine.in_foreground(|| column_family::create(engine, options, name))?;
         Ok(self.family_handle(family))
     }
 
     /// Drops a column family; live handles keep reading it.
     pub fn drop_column_family(&self, family: &ColumnFamily) -> Result<()> {
         self.engine().check_writes()?;
-        column_family::drop_family(self.engine(), self.own(family)?)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| column_family::drop_family(engine, family))
     }
 
     /// The family of a handle, which must be of this database.
@@ -248,7 +256,8 @@ impl Db {
         end: Option<&[u8]>,
         options: &CompactRangeOptions,
     ) -> Result<()> {
-        self.engine().compact_range(self.own(family)?, begin, end, options)
+        let (engine, family) = (self.engine(), self.own(family)?);
+        engine.in_foreground(|| engine.compact_range(family, begin, end, options))
     }
 
     /// Waits until no flush or compaction is due or running.
@@ -288,9 +297,16 @@ impl Db {
         self.engine().durability.visible()
     }
 
-    /// Everything up to here survives a power loss.
+    /// Everything up to here survives a power loss. A write that was not logged holds it back until it is flushed.
     pub fn durable_sequence(&self) -> SequenceNumber {
-        self.engine().durability.durable()
+        self.engine().durable_sequence()
+    }
+
+    /// Makes the database read-only because a panic was caught outside of the engine, in a call of this database:
+    /// what the call left half done must not be written on top of. For language layers.
+    pub fn report_panic(&self, message: &str) {
+        let error = Error::new(ErrorKind::Internal, message).with_subcode(Subcode::Panic);
+        self.engine().fail(&error);
     }
 
     /// What state it is in.
@@ -300,7 +316,7 @@ impl Db {
 
     /// After a failure was repaired (space freed): goes on with new files. The error if that is not possible.
     pub fn resume(&self) -> Result<()> {
-        self.engine().resume()
+        self.engine().in_foreground(|| self.engine().resume())
     }
 
     /// The configuration it runs with.

@@ -405,6 +405,7 @@ fn build_engine(
         buffer_size: config.wal.buffer_size,
         policy: config.wal.sync_policy,
         log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
+        write_buffer_limit: options.db_write_buffer_size,
         max_total_size: AtomicU64::new(options.max_total_wal_size),
     };
     let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);

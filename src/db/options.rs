@@ -155,7 +155,8 @@ pub struct ReadOptions {
     pub upper_bound: Option<Vec<u8>>,
     /// Stop where the prefix of the sought key ends. Default false.
     pub prefix_same_as_start: bool,
-    /// Do not use prefix filters for seeks, so that keys of other prefixes are found. Default false.
+    /// Makes `prefix_same_as_start` void: iterators see all keys in order. (Seeks use no prefix filters, so that
+    /// without `prefix_same_as_start` they always do.) Default false.
     pub total_order_seek: bool,
     /// Show fresh writes: the iterator refreshes itself whenever it is positioned. Default false.
     pub tailing: bool,

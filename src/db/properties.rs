@@ -77,7 +77,8 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
         "block-cache-usage" => Some(engine.cache.usage()),
         "block-cache-pinned-usage" => Some(engine.cache.pinned_usage()),
         "num-blob-files" => Some(engine.value_log.segments().len() as u64),
-        "total-blob-file-size" | "live-blob-file-size" => Some(segment_bytes(engine)),
+        "total-blob-file-size" => Some(segment_bytes(engine)),
+        "live-blob-file-size" => Some(referenced_bytes(engine)),
         _ => None,
     }
 }
@@ -88,10 +89,10 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
     match name {
         "wal-syncs" => Some(engine.durability.syncs()),
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
-        "durable-sequence" => Some(engine.durability.durable()),
+        "durable-sequence" => Some(engine.durable_sequence()),
         "value-log-syncs" => Some(values.syncs),
         "value-log-bytes" => Some(segment_bytes(engine)),
-        "value-log-live-bytes" => Some(engine.versions.segment_use().iter().map(|used| used.bytes).sum()),
+        "value-log-live-bytes" => Some(referenced_bytes(engine)),
         "value-log-bytes-written" => Some(values.bytes_written),
         "value-log-values-written" => Some(values.values_written),
         "value-log-values-read" => Some(values.values_read),
@@ -120,6 +121,11 @@ fn value_cache_stats(engine: &Engine) -> crate::cache::CacheStats {
 
 fn segment_bytes(engine: &Engine) -> u64 {
     engine.value_log.segments().iter().map(|segment| segment.len).sum()
+}
+
+/// Bytes of the value log that tables refer to; values that only memtables refer to are not among them.
+fn referenced_bytes(engine: &Engine) -> u64 {
+    engine.versions.segment_use().iter().map(|used| used.bytes).sum()
 }
 
 /// The text `name` stands for; numbers are texts too.

@@ -306,13 +306,15 @@ pub(super) fn sweep(engine: &Engine) -> Result<()> {
     let found = Found::look(&*engine.env, &engine.directories)?;
     let tables = engine.versions.live_tables();
     let manifest = engine.versions.manifest_number();
+    // After a failed switch CURRENT may name any of them.
+    let manifest_is_known = !engine.versions.manifest_failed();
     let first_new = engine.next_file_number.load(Ordering::Relaxed);
     for (dir, kind) in found.files {
         let directories = &engine.directories;
         let dead = match kind {
             FileKind::Wal(number) => dir == directories.wal && number < first_new,
             FileKind::Table(number) => dir == directories.sst && tables.binary_search(&number).is_err(),
-            FileKind::Manifest(number) => dir == directories.db && number != manifest,
+            FileKind::Manifest(number) => dir == directories.db && number != manifest && manifest_is_known,
             FileKind::Temporary(_) => true,
             _ => false,
         };

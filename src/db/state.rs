@@ -58,6 +58,8 @@ pub(super) struct BackgroundState {
     pub(super) flushes: usize,
     pub(super) compactions: usize,
     pub(super) manual: usize,
+    /// Callers' own work on files; `close` waits for it.
+    pub(super) foreground: usize,
     /// A change since the last look may have made a compaction due.
     pub(super) look_for_compactions: bool,
     /// Recovery is done. Before, a compaction's output would be a file of no version, which the sweep removes.
@@ -155,6 +157,24 @@ impl Engine {
         all
     }
 
+    /// Seals one family's active memtable; false if there is nothing in it. Called under the state lock.
+    fn seal_one(&self, state: &mut CommitState, family: u32) -> bool {
+        let Some(target) = state.families.get_mut(&family) else { return false };
+        let Some(family) = self.family(family) else { return false };
+        if target.active.is_empty() {
+            return false;
+        }
+        let fresh = family.new_buffer();
+        target.active = Arc::clone(&fresh);
+        target.seal_at = family.seal_at();
+        let old = family.view();
+        let mut sealed = Vec::with_capacity(old.sealed.len() + 1);
+        sealed.push(Arc::clone(&old.active));
+        sealed.extend(old.sealed.iter().cloned());
+        family.set_view(crate::read::ReadView { active: fresh, sealed, version: Arc::clone(&old.version) });
+        true
+    }
+
     /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
     pub(super) fn fail(&self, error: &Error) -> Error {
         self.log(LogLevel::Error, format_args!("failure: {error}"));
@@ -167,34 +187,30 @@ impl Engine {
 
 impl Owner for Engine {
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()> {
-        let Some(target) = state.families.get_mut(&family) else { return Ok(()) };
-        let Some(family) = self.family(family) else { return Ok(()) };
-        if target.active.is_empty() {
-            return Ok(());
-        }
-        let fresh = family.new_buffer();
-        target.active = Arc::clone(&fresh);
-        target.seal_at = family.seal_at();
         let mut background = self.state.lock();
-        let old = family.view();
-        let mut sealed = Vec::with_capacity(old.sealed.len() + 1);
-        sealed.push(Arc::clone(&old.active));
-        sealed.extend(old.sealed.iter().cloned());
-        family.set_view(crate::read::ReadView { active: fresh, sealed, version: Arc::clone(&old.version) });
-        self.update_pressure();
-        self.wake_workers(&mut background);
+        let sealed = if self.options.atomic_flush {
+            // What is flushed together is cut at one moment.
+            let all: Vec<u32> = state.families.keys().copied().collect();
+            all.into_iter().filter(|family| self.seal_one(state, *family)).count()
+        } else {
+            usize::from(self.seal_one(state, family))
+        };
+        if sealed > 0 {
+            self.update_pressure();
+            self.wake_workers(&mut background);
+        }
         Ok(())
     }
 
-    fn next_file_number(&self) -> u64 {
-        self.next_file_number.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn log_started(&self, number: u64) -> Result<()> {
+    fn next_log_number(&self) -> Result<u64> {
         // Touches no family, so no view changes and the install lock is not needed.
         if self.versions.manifest_failed() {
             self.versions.reset_manifest()?;
         }
+        Ok(self.next_file_number.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn log_started(&self, number: u64) -> Result<()> {
         let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
         self.versions.apply(vec![edit], &self.value_log)
     }

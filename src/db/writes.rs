@@ -6,9 +6,11 @@
 use super::background::panic_error;
 use super::state::Engine;
 use super::{ColumnFamily, Db, Family, WriteOptions};
+use crate::base::key::TRAILER_LEN;
 use crate::base::{Error, Result, ValuePointer};
-use crate::batch::WriteBatch;
+use crate::batch::{MAX_RECORD_BYTES, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
+use crate::sst::builder::MAX_ENTRY_LEN;
 use crate::write::Prepared;
 use crate::write::commit::CommitOptions;
 use std::borrow::Cow;
@@ -19,6 +21,9 @@ use std::sync::atomic::Ordering;
 
 /// A thread's buffer is given back to the allocator above this size.
 const KEEP_BYTES: usize = 1 << 20;
+
+// What a batch takes, a table takes: the key with its trailer, and the value.
+const _: () = assert!(MAX_RECORD_BYTES as usize + TRAILER_LEN <= MAX_ENTRY_LEN);
 
 thread_local! {
     static BATCH: RefCell<WriteBatch> = RefCell::new(WriteBatch::new());
@@ -44,12 +49,12 @@ impl Db {
         let engine = self.engine();
         let id = self.own(family)?.id;
         if (value.len() as u64) < family.family.threshold.load(Ordering::Relaxed) {
-            return self.write_one(family, value.len(), options, |batch| batch.put(id, key, value));
+            return self
+                .write_one(family, key.len() + value.len(), options, |batch| batch.put(id, key, value));
         }
         engine.check_writes()?;
         engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
-        check_len("key", key)?;
-        check_len("value", value)?;
+        check_lengths(key.len(), value.len())?;
         if family.family.is_dropped() {
             return Err(crate::write::separate::unknown_family(id));
         }
@@ -104,7 +109,7 @@ impl Db {
     ) -> Result<()> {
         let own = self.own(family)?;
         check_merge_operator(own)?;
-        self.write_one(family, operand.len(), options, |batch| batch.merge(own.id, key, operand))
+        self.write_one(family, key.len() + operand.len(), options, |batch| batch.merge(own.id, key, operand))
     }
 
     /// One record of `bytes` payload bytes, built in the thread's buffer.
@@ -204,14 +209,4 @@ fn check_merge_operator(family: &Arc<Family>) -> Result<()> {
             family.name
         ))),
     }
-}
-
-fn check_len(what: &str, bytes: &[u8]) -> Result<()> {
-    if bytes.len() >= (u32::MAX / 2) as usize {
-        return Err(Error::invalid_argument(format!(
-            "{what} of {} bytes: the limit is 2 GiB less one",
-            bytes.len()
-        )));
-    }
-    Ok(())
 }

@@ -23,7 +23,7 @@ pub struct WriteBuffer {
     first_sequence: AtomicU64,
     last_sequence: AtomicU64,
     holds: Mutex<BTreeMap<u64, Hold>>,
-    unlogged: AtomicU64,
+    first_unlogged: AtomicU64,
 }
 
 impl WriteBuffer {
@@ -36,7 +36,7 @@ impl WriteBuffer {
             first_sequence: AtomicU64::new(u64::MAX),
             last_sequence: AtomicU64::new(0),
             holds: Mutex::new(BTreeMap::new()),
-            unlogged: AtomicU64::new(0),
+            first_unlogged: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -69,14 +69,14 @@ impl WriteBuffer {
         self.holds.lock().keys().copied().collect()
     }
 
-    /// Counts a write that is in no log.
-    pub fn note_unlogged(&self) {
-        self.unlogged.fetch_add(1, Ordering::Relaxed);
+    /// Notes a write from `sequence` on that is in no log.
+    pub fn note_unlogged(&self, sequence: SequenceNumber) {
+        self.first_unlogged.fetch_min(sequence, Ordering::Relaxed);
     }
 
-    /// Whether some entry is in no log.
-    pub fn has_unlogged(&self) -> bool {
-        self.unlogged.load(Ordering::Relaxed) > 0
+    /// The first sequence number that is in no log, if there is one.
+    pub fn first_unlogged(&self) -> Option<SequenceNumber> {
+        Some(self.first_unlogged.load(Ordering::Relaxed)).filter(|&sequence| sequence != u64::MAX)
     }
 
     /// The entries.

@@ -34,7 +34,7 @@ use crate::env::Env;
 use segments::Registry;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use writer::Queues;
 
 /// How the value log works.
@@ -108,6 +108,7 @@ pub struct ValueLog {
     queues: Queues,
     syncs: AtomicU64,
     values_read: AtomicU64,
+    any_abandoned: AtomicBool,
 }
 
 impl ValueLog {
@@ -122,7 +123,8 @@ impl ValueLog {
         let queues = Queues::new(options.write_queues, next_file_number);
         let codec = AtomicU8::new(options.codec as u8);
         let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Arc::new(ValueLog { env, options, codec, registry, queues, syncs, values_read }))
+        let any_abandoned = AtomicBool::new(false);
+        Ok(Arc::new(ValueLog { env, options, codec, registry, queues, syncs, values_read, any_abandoned }))
     }
 
     /// Appends one value. The bytes are in the file (page cache) when it returns. Compresses and checksums in the
@@ -143,10 +145,18 @@ impl ValueLog {
         self.registry.failed()
     }
 
+    /// Whether `abandon_tail` was called for the segment.
+    #[inline]
+    pub fn is_abandoned(&self, segment: u64) -> bool {
+        self.any_abandoned.load(Ordering::Acquire)
+            && self.registry.get(segment).is_some_and(|segment| segment.file.is_abandoned())
+    }
+
     /// Says that every value beyond what is durable in this failed segment has been written elsewhere (R6).
     pub fn abandon_tail(&self, segment: u64) {
         if let Some(segment) = self.registry.get(segment) {
             segment.file.abandon_tail();
+            self.any_abandoned.store(true, Ordering::Release);
         }
     }
 

@@ -301,17 +301,35 @@ pub(super) fn describe(level: usize, file: &FileMeta) -> NewFile {
     NewFile { level: level as u32, run: file.run, number: file.number, properties: file.properties.clone() }
 }
 
-/// What CURRENT holds when manifest `number` is live.
-pub(super) fn encode_current(number: u64) -> String {
-    let path = path_of(Path::new(""), FileKind::Manifest(number));
-    let name = path.to_str().expect("manifest names are ASCII");
-    format!("{name} {:08x}\n", crc32(name.as_bytes()))
+/// What CURRENT says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Current {
+    /// The live manifest.
+    pub(super) number: u64,
+    /// Its length, where the database was closed cleanly: then not a byte may be missing.
+    pub(super) sealed_len: Option<u64>,
 }
 
-/// The manifest number that CURRENT names; `None` if malformed.
-pub(super) fn decode_current(bytes: &[u8]) -> Option<u64> {
-    let name = std::str::from_utf8(bytes).ok()?.split(' ').next()?;
-    let Some(FileKind::Manifest(number)) = parse(name) else { return None };
-    // One spelling only: whatever differs from what would be written is damage.
-    (encode_current(number).as_bytes() == bytes).then_some(number)
+impl Current {
+    /// `MANIFEST-NNNNNN [length] checksum\n`; the checksum is the CRC-32 of what stands before it.
+    pub(super) fn encode(&self) -> String {
+        let path = path_of(Path::new(""), FileKind::Manifest(self.number));
+        let mut text = path.to_str().expect("manifest names are ASCII").to_string();
+        if let Some(len) = self.sealed_len {
+            text.push_str(&format!(" {len}"));
+        }
+        let checksum = crc32(text.as_bytes());
+        format!("{text} {checksum:08x}\n")
+    }
+
+    /// `None` if malformed.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Current> {
+        let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+        let Some(FileKind::Manifest(number)) = parse(words.next()?) else { return None };
+        let second = words.next()?;
+        let sealed_len = words.next().and_then(|_| second.parse().ok());
+        let current = Current { number, sealed_len };
+        // One spelling only: whatever differs from what would be written is damage.
+        (current.encode().as_bytes() == bytes).then_some(current)
+    }
 }

@@ -1,7 +1,7 @@
 //! The manifest's bytes: what was encoded comes back, and no bytes make a decoder panic or lie.
 
 use super::edit::{NewFile, VersionEdit};
-use super::format::{Changes, Header, HeaderError, decode_current, encode_current};
+use super::format::{Changes, Current, Header, HeaderError};
 use crate::base::key::{EntryKind, InternalKey};
 use crate::compaction::testing::Random;
 use crate::sst::{SegmentUse, TableProperties};
@@ -107,17 +107,21 @@ fn header_and_current_bear_no_flipped_bit() {
     newer.push(0);
     assert_eq!(Header::decode(&newer), Err(HeaderError::Newer(9)));
 
-    let current = encode_current(5);
-    assert!(current.starts_with("MANIFEST-000005 ") && current.ends_with('\n'));
-    for number in [0, 5, 999_999, 1_000_000, u64::MAX] {
-        assert_eq!(decode_current(encode_current(number).as_bytes()), Some(number));
-    }
-    for bit in 0..current.len() * 8 {
-        let mut bent = current.clone().into_bytes();
-        bent[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(decode_current(&bent), None, "bit {bit}");
-    }
-    for len in 0..current.len() {
-        assert_eq!(decode_current(&current.as_bytes()[..len]), None);
+    for sealed_len in [None, Some(0), Some(12_345_678_901)] {
+        let current = Current { number: 5, sealed_len };
+        let text = current.encode();
+        assert!(text.starts_with("MANIFEST-000005 ") && text.ends_with('\n'));
+        for number in [0, 5, 999_999, 1_000_000, u64::MAX] {
+            let current = Current { number, sealed_len };
+            assert_eq!(Current::decode(current.encode().as_bytes()), Some(current));
+        }
+        for bit in 0..text.len() * 8 {
+            let mut bent = text.clone().into_bytes();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Current::decode(&bent), None, "bit {bit}");
+        }
+        for len in 0..text.len() {
+            assert_eq!(Current::decode(&text.as_bytes()[..len]), None);
+        }
     }
 }

@@ -8,7 +8,7 @@
 //! A first manifest without CURRENT is either what a crash left of `create` or a database that lost its CURRENT.
 //! `create` tells them apart: after CURRENT is durable it appends one more record.
 
-use super::format::{self, CHANGES_RECORD, Changes, HEADER_RECORD, Header, HeaderError};
+use super::format::{self, CHANGES_RECORD, Changes, Current, HEADER_RECORD, Header, HeaderError};
 use super::replay::ManifestState;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, parse, path_of};
@@ -51,7 +51,14 @@ impl ManifestWriter {
         writer.sync()?;
         env.rename(&temporary, path)?;
         env.sync_dir(dir)?;
+        // Under its own name, for messages.
+        let writer = RecordWriter::new(env.open(path, OpenMode::ReadWrite)?, header.number, writer.offset());
         Ok(ManifestWriter { writer, number: header.number, whole_len })
+    }
+
+    /// Bytes of its records.
+    pub(super) fn len(&self) -> u64 {
+        self.writer.offset()
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -71,9 +78,9 @@ impl ManifestWriter {
 }
 
 /// Makes CURRENT name manifest `number`. After a failure it may name either.
-pub(super) fn switch_current(env: &dyn Env, dir: &Path, number: u64, temporary: u64) -> Result<()> {
+pub(super) fn switch_current(env: &dyn Env, dir: &Path, current: Current, temporary: u64) -> Result<()> {
     let temporary: PathBuf = path_of(dir, FileKind::Temporary(temporary));
-    let current = format::encode_current(number);
+    let current = current.encode();
     write_file_atomically(env, &path_of(dir, FileKind::Current), &temporary, current.as_bytes())
 }
 
@@ -86,7 +93,7 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
     // What is relied on from here must be what a power loss would leave (R5).
     env.sync_dir(dir)?;
     let bytes = read_file(env, &current, format::MAX_CURRENT_LEN)?;
-    let number = format::decode_current(&bytes).ok_or_else(|| {
+    let Current { number, sealed_len } = Current::decode(&bytes).ok_or_else(|| {
         let got = String::from_utf8_lossy(&bytes).into_owned();
         Error::corruption(
             &current,
@@ -94,7 +101,17 @@ pub(super) fn read(env: &dyn Env, dir: &Path) -> Result<ManifestState> {
             format!("got {got:?}, expected a manifest's name and checksum; {RESTORE}"),
         )
     })?;
-    read_numbered(env, dir, number)
+    let state = read_numbered(env, dir, number)?;
+    match sealed_len {
+        Some(len) if len != state.manifest_len => {
+            let path = path_of(dir, FileKind::Manifest(number));
+            let got = state.manifest_len;
+            let message =
+                format!("its valid records end at {got}, at the close it had {len} bytes; {RESTORE}");
+            Err(Error::corruption(&path, got, message))
+        }
+        _ => Ok(state),
+    }
 }
 
 /// Reads the manifest of this number.
@@ -144,6 +161,7 @@ fn scan(env: &dyn Env, path: &Path, number: u64) -> Result<Contents> {
         let message = format!("{reason}, but a valid record follows at {valid}: not a torn end; {RESTORE}");
         return Err(Error::corruption(path, tail, message));
     }
+    contents.state.manifest_len = contents.end;
     contents.state.torn_bytes = reader.non_zero_bytes_after(tail);
     contents.state.finish();
     Ok(contents)

@@ -9,10 +9,10 @@ use super::DEFAULT_LEVELS;
 use super::builder::{Built, VersionBuilder};
 use super::edit::VersionEdit;
 use super::file_meta::{FileMeta, TableRegistry};
-use super::format::{Changes, Header, describe};
+use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
-use super::replay::{ManifestState, check_new_family, note_seals, note_wals, unknown_family};
+use super::replay::{ManifestState, check_new_family, note_sealed, note_wals, unknown_family};
 use super::version::Version;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -71,7 +71,7 @@ pub struct VersionSet {
     installed: RwLock<Installed>,
     writer: Mutex<Writer>,
     manifest_number: AtomicU64,
-    /// Manifests this set has written, the live one among them, until their removal was handed out.
+    /// Manifests this set has written and not removed, the live one among them.
     written_manifests: Mutex<Vec<u64>>,
     rotate_least: AtomicU64,
 }
@@ -255,10 +255,22 @@ impl VersionSet {
         // A new manifest that could not be written changes nothing: the next edit tries again.
         let Ok(manifest) = self.new_manifest(false) else { return };
         *writer = match self.switch_to(&manifest) {
-            Ok(()) => Writer::Open(manifest),
+            Ok(()) => {
+                self.remove_replaced(manifest.number());
+                Writer::Open(manifest)
+            }
             // CURRENT may name either file: an edit in one of them alone could be lost.
             Err(error) => Writer::Failed { error, in_doubt: Vec::new() },
         };
+    }
+
+    /// Removes the manifests that `live`, which CURRENT durably names, has replaced. What cannot be removed now is
+    /// tried again at the next switch, and swept at the next open.
+    fn remove_replaced(&self, live: u64) {
+        let remove =
+            |number| self.context.env.remove_file(&path_of(&self.context.db_dir, FileKind::Manifest(number)));
+        let stays = |number| remove(number).is_err_and(|error| error.subcode() != Subcode::MissingFile);
+        self.written_manifests.lock().retain(|&number| number == live || stays(number));
     }
 
     /// After an error: writes a whole new manifest and switches to it.
@@ -275,6 +287,7 @@ impl VersionSet {
             }
             return Err(error);
         }
+        self.remove_replaced(manifest.number());
         if let Writer::Failed { in_doubt, .. } = std::mem::replace(&mut *writer, Writer::Open(manifest)) {
             // The new manifest does not name them: they are nobody's.
             in_doubt.iter().for_each(|file| file.mark_obsolete());
@@ -282,22 +295,22 @@ impl VersionSet {
         Ok(())
     }
 
+    /// At a clean close: notes the manifest's length in CURRENT, so that the next open misses no byte of it. No edit
+    /// may follow.
+    pub fn seal(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let Writer::Open(manifest) = &*writer else { return Ok(()) };
+        let current = Current { number: manifest.number(), sealed_len: Some(manifest.len()) };
+        let temporary = self.context.next_file_number.fetch_add(1, Ordering::AcqRel);
+        manifest::switch_current(&*self.context.env, &self.context.db_dir, current, temporary)?;
+        *writer = Writer::ReadOnly;
+        Ok(())
+    }
+
     /// Whether a manifest write failed, so that edits are refused and CURRENT may name another manifest than
     /// `manifest_number`: no manifest may be removed.
     pub fn manifest_failed(&self) -> bool {
         matches!(*self.writer.lock(), Writer::Failed { .. })
-    }
-
-    /// Numbers of manifests this set has replaced, each reported once; CURRENT durably names another. The caller
-    /// removes the files.
-    pub fn take_obsolete_manifests(&self) -> Vec<u64> {
-        // Whoever holds the lock may be about to switch, and can be left to finish: the next call finds the same.
-        let Some(writer) = self.writer.try_lock() else { return Vec::new() };
-        let Writer::Open(live) = &*writer else { return Vec::new() };
-        let mut written = self.written_manifests.lock();
-        let obsolete = written.iter().copied().filter(|&number| number != live.number()).collect();
-        written.retain(|&number| number == live.number());
-        obsolete
     }
 
     /// The current version of a column family; `None` if there is no such family.
@@ -360,6 +373,13 @@ impl VersionSet {
         by_segment.into_values().collect()
     }
 
+    /// As if the last write of the manifest had failed.
+    #[cfg(test)]
+    pub(crate) fn fail_next_write(&self) {
+        let error = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
+        *self.writer.lock() = Writer::Failed { error, in_doubt: Vec::new() };
+    }
+
     /// Changes the length in bytes below which a manifest is not replaced for its length.
     #[cfg(test)]
     pub(super) fn set_rotate_least(&self, bytes: u64) {
@@ -397,7 +417,8 @@ impl VersionSet {
 
     fn switch_to(&self, manifest: &ManifestWriter) -> Result<()> {
         let temporary = self.context.next_file_number.fetch_add(1, Ordering::AcqRel);
-        manifest::switch_current(&*self.context.env, &self.context.db_dir, manifest.number(), temporary)?;
+        let current = Current { number: manifest.number(), sealed_len: None };
+        manifest::switch_current(&*self.context.env, &self.context.db_dir, current, temporary)?;
         self.manifest_number.store(manifest.number(), Ordering::Release);
         Ok(())
     }
@@ -419,7 +440,7 @@ impl VersionSet {
             pending.last_sequence = pending.last_sequence.max(edit.last_sequence.unwrap_or(0));
             pending.min_wal = pending.min_wal.max(edit.min_wal.unwrap_or(0));
             note_wals(&mut pending.live_wals, edit.started_wal, pending.min_wal);
-            note_seals(&mut pending.sealed_wals, &edit.sealed_wals, pending.min_wal);
+            note_sealed(&mut pending.sealed_wals, edit.sealed_wals.clone(), pending.min_wal);
             if edit.touches_family() {
                 self.prepare_family(&installed, edit, &mut pending, value_log)?;
             }

@@ -82,6 +82,8 @@ pub struct WalSettings {
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
     pub log_thread: bool,
+    /// Bytes of all active memtables together at which the largest is sealed; 0 = no limit.
+    pub write_buffer_limit: u64,
     /// Bytes of all logs above which the families holding the oldest are sealed.
     pub max_total_size: AtomicU64,
 }
@@ -90,8 +92,8 @@ pub struct WalSettings {
 pub trait Owner {
     /// Replaces the family's active memtable by an empty one and queues it for flush. Called under the commit lock.
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()>;
-    /// A number for a new log file.
-    fn next_file_number(&self) -> u64;
+    /// A number for a new log file. Refuses where `log_started` could not succeed, before there is a file.
+    fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
     /// Refuses when the engine takes no writes.
@@ -287,12 +289,14 @@ impl Committer {
 
     /// Logs and inserts one batch.
     fn put_one(&self, state: &mut CommitState, item: &Item<'_>, owner: &dyn Owner) -> Result<SequenceNumber> {
+        self.durability.check_segments(item.holds.iter().map(|(segment, _)| *segment))?;
         for family in item.families {
             let target = state.families.get(family).ok_or_else(|| unknown_family(*family))?;
             if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
                 owner.seal(state, *family)?;
             }
         }
+        self.keep_write_buffers_within_limit(state, owner)?;
         let first = state.last_sequence + 1;
         if !item.options.disable_wal {
             self.append(state, first, item.bytes, owner)?;
@@ -308,6 +312,21 @@ impl Committer {
         Ok(state.last_sequence)
     }
 
+    /// Above the bound on all memtables together, seals the largest.
+    fn keep_write_buffers_within_limit(&self, state: &mut CommitState, owner: &dyn Owner) -> Result<()> {
+        if self.settings.write_buffer_limit == 0 {
+            return Ok(());
+        }
+        let size = |target: &FamilyTarget| target.active.memory_bytes() as u64;
+        let total: u64 = state.families.values().map(size).sum();
+        if total < self.settings.write_buffer_limit {
+            return Ok(());
+        }
+        let filled = state.families.iter().filter(|(_, target)| !target.active.is_empty());
+        let largest = filled.max_by_key(|(_, target)| size(target)).map(|(id, _)| *id);
+        largest.map_or(Ok(()), |family| owner.seal(state, family))
+    }
+
     /// Decides on the sync, does it where this thread is to, and publishes. Returns whether the group is visible.
     fn finish_group(&self, state: &mut CommitState, writes: u64, asked: bool) -> Result<bool> {
         state.writes_since_sync += writes;
@@ -320,7 +339,8 @@ impl Committer {
             }
             SyncPolicy::EveryNMs(_) | SyncPolicy::Manual => false,
         };
-        let sync = (asked || due) && state.wal.is_some();
+        // After a failed append there is no active log, but there may be one with unsynced writes.
+        let sync = (asked || due) && (state.wal.is_some() || state.previous.is_some());
         if sync {
             state.writes_since_sync = 0;
         }
@@ -380,7 +400,7 @@ impl Committer {
         }
         let header = WalHeader {
             database: self.settings.database,
-            number: owner.next_file_number(),
+            number: owner.next_log_number()?,
             previous: state.previous,
         };
         let options = WalWriterOptions {
@@ -464,7 +484,7 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
             target.active.keep(*number, hold);
         }
         if item.options.disable_wal {
-            target.active.note_unlogged();
+            target.active.note_unlogged(first);
         }
     }
     let mut sequence = first;
@@ -501,3 +521,7 @@ fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@
 //! is synced again (a second fsync would lie).
 
 use crate::base::error::Subcode;
-use crate::base::{Error, Result, SequenceNumber};
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::env::Env;
 use crate::value_log::ValueLog;
 use crate::wal::{DurableMark, WalPosition, WalSyncer};
@@ -34,6 +34,8 @@ struct State {
     logs: Vec<WalSyncer>,
     failure: Option<Error>,
     stop: bool,
+    /// Nobody syncs any more.
+    ended: bool,
 }
 
 /// Syncs and publishes.
@@ -41,7 +43,7 @@ pub struct Durability {
     env: Arc<dyn Env>,
     value_log: Arc<ValueLog>,
     state: Mutex<State>,
-    /// Signalled when `visible` moves, on failure and on stop.
+    /// Signalled when `visible` moves, on failure and at the end.
     published: Condvar,
     /// Signalled for the log thread.
     wanted: Condvar,
@@ -96,6 +98,20 @@ impl Durability {
         DurableMark { wal, segments: self.value_log.durable_marks() }
     }
 
+    /// Refuses a write whose values a failed sync left in doubt: `resume` rewrites what memtables hold, but not what
+    /// was still on its way (W1).
+    pub fn check_segments(&self, mut segments: impl Iterator<Item = u64>) -> Result<()> {
+        match segments.find(|segment| self.value_log.is_abandoned(*segment)) {
+            None => Ok(()),
+            Some(segment) => Err(Error::new(
+                ErrorKind::TryAgain,
+                format!(
+                    "the value was written to segment {segment:06} before its sync failed: write it again"
+                ),
+            )),
+        }
+    }
+
     /// A new log file becomes the active one.
     pub fn add_log(&self, log: WalSyncer) {
         self.state.lock().logs.push(log);
@@ -115,6 +131,10 @@ impl Durability {
     /// already; if not, `wait` for it. Calls come in the order of sequence numbers.
     pub fn inserted(&self, last: SequenceNumber, position: WalPosition, wants_sync: bool) -> bool {
         let mut state = self.state.lock();
+        if state.inserted <= state.durable {
+            // The first unsynced write: where there is an interval, it begins.
+            self.wanted.notify_one();
+        }
         state.inserted = last;
         state.position = position;
         if wants_sync {
@@ -134,6 +154,13 @@ impl Durability {
         while self.visible() < sequence {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
+            }
+            if state.ended {
+                let message = "the database was closed before the write was synced: whether it is durable is known \
+                               at the next open";
+                return Err(
+                    Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
+                );
             }
             self.published.wait(&mut state);
         }
@@ -168,11 +195,14 @@ impl Durability {
 
     fn synced(&self, inserted: SequenceNumber, position: WalPosition) {
         let mut state = self.state.lock();
-        state.durable = inserted;
-        state.durable_position = position;
+        if inserted >= state.durable {
+            // Not after a sync that `recovered` overtook.
+            state.durable = inserted;
+            state.durable_position = position;
+        }
         state.logs.retain(|log| log.number() >= position.log);
         let visible = if state.requested <= inserted { state.inserted } else { inserted };
-        self.durable.store(inserted, Ordering::Release);
+        self.durable.fetch_max(inserted, Ordering::Release);
         self.visible.fetch_max(visible, Ordering::Release);
         self.marks.fetch_add(1, Ordering::Release);
         self.published.notify_all();
@@ -213,10 +243,16 @@ impl Durability {
         self.durable.store(last, Ordering::Release);
     }
 
-    /// Ends the log thread and wakes waiters.
+    /// Ends the log thread, after the sync that somebody waits for.
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.wanted.notify_all();
+    }
+
+    /// Nobody syncs any more: what is not visible now stays so, and who waits for it is told.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
+        self.published.notify_all();
     }
 
     /// The log thread's body: syncs whenever somebody waits, and with `interval` also that often while there are
@@ -227,24 +263,21 @@ impl Durability {
             {
                 let mut state = self.state.lock();
                 loop {
-                    if state.stop {
-                        return;
-                    }
                     if state.failure.is_none() && state.requested > state.durable {
                         break;
                     }
-                    match interval {
+                    if state.stop {
+                        return;
+                    }
+                    let dirty = state.inserted > state.durable && state.failure.is_none();
+                    match interval.filter(|_| dirty) {
                         None => self.wanted.wait(&mut state),
                         Some(interval) => {
                             let elapsed = self.env.now().saturating_sub(last_sync);
-                            if elapsed >= interval
-                                && state.inserted > state.durable
-                                && state.failure.is_none()
-                            {
+                            if elapsed >= interval {
                                 break;
                             }
-                            let rest = interval.saturating_sub(elapsed).max(Duration::from_millis(1));
-                            self.wanted.wait_for(&mut state, rest);
+                            self.wanted.wait_for(&mut state, interval - elapsed);
                         }
                     }
                 }

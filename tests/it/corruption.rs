@@ -312,7 +312,12 @@ fn every_truncation_gives_an_error_or_the_right_answer() {
             wrong.extend(outcome.err());
         }
         if !wrong.is_empty() {
-            return Err(wrong.join("\n"));
+            return Err(format!(
+                "{} lengths go wrong, from {} on to {}",
+                wrong.len(),
+                wrong[0],
+                wrong[wrong.len() - 1]
+            ));
         }
         let longer = [&bytes[..], &[0; 100]].concat();
         let what = || format!("{} with 100 zeros more", path.display());

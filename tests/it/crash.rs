@@ -22,10 +22,15 @@ use recorder::Recording;
 use std::sync::Mutex;
 use workloads::WORKLOADS;
 
-fn record_all(seed: u64) -> Vec<Recording> {
+fn record_all(seed: u64) -> Result<Vec<Recording>, String> {
     let wanted = std::env::var("AURADB_CRASH_WORKLOAD").unwrap_or_default();
     let chosen = WORKLOADS.iter().filter(|workload| workload.name.contains(&wanted));
-    chosen.map(|workload| workload.record(seed)).collect()
+    chosen
+        .map(|workload| {
+            guarded(|| Ok(workload.record(seed)))
+                .map_err(|what| format!("SEED={seed} workload `{}`, before any image: {what}", workload.name))
+        })
+        .collect()
 }
 
 /// Checks images of one recording; the failures, each with what is needed to see it again.
@@ -61,7 +66,7 @@ fn describe(recording: &Recording, seed: u64, at: usize, kind: ImageKind, image_
 
 /// Checks about `wanted` images of what the workloads do with this seed; says how many there were to choose from.
 fn check_round(seed: u64, wanted: u64, images: &Images) -> Result<u64, String> {
-    let recordings = record_all(seed);
+    let recordings = record_all(seed)?;
     let points = recordings.iter().map(|recording| recording.journal_len + 1 - recording.first_point);
     let possible = (points.sum::<usize>() * ImageKind::ALL.len()) as u64;
     let failures: Mutex<Vec<String>> = Mutex::default();

@@ -96,7 +96,7 @@ impl auradb_options_t {
         if self.bottommost_compression != COMPRESSION_UNSET {
             options.bottommost_compression = Some(codec(self.bottommost_compression)?);
         }
-        options.levels = at_least("num_levels", self.levels, 1)?;
+        options.levels = self.levels()?;
         options.level0_trigger = self.level0_trigger();
         options.level0_slowdown = limit(self.level0_slowdown).max(options.level0_trigger);
         options.level0_stop = limit(self.level0_stop).max(options.level0_slowdown);
@@ -131,6 +131,14 @@ impl auradb_options_t {
         config.compaction.triggers.level_size_ratio = self.level_size_ratio;
         config.learned_index.enabled = self.learned_index;
         Ok(config)
+    }
+
+    /// The bounds are the engine's (`db::open::check_family`); the name is the one the caller used.
+    fn levels(&self) -> Result<usize> {
+        let levels = usize::try_from(self.levels).ok().filter(|levels| (2..=64).contains(levels));
+        levels.ok_or_else(|| {
+            Error::invalid_argument(format!("num_levels is {}; it must be from 2 to 64", self.levels))
+        })
     }
 
     fn level0_trigger(&self) -> usize {
@@ -202,9 +210,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_options_name() {
-        let options = auradb_options_t { levels: 0, ..Default::default() };
-        let error = options.column_family_options().err().unwrap();
-        assert!(error.message().contains("num_levels"), "{error}");
+        for levels in [-1, 0, 1, 65] {
+            let options = auradb_options_t { levels, ..Default::default() };
+            let error = options.column_family_options().err().unwrap();
+            assert_eq!(error.message(), format!("num_levels is {levels}; it must be from 2 to 64"));
+        }
+        for levels in [2, 64] {
+            let options = auradb_options_t { levels, ..Default::default() };
+            assert_eq!(options.column_family_options().unwrap().levels, levels as usize);
+        }
         let options = auradb_options_t { compaction_style: 2, ..Default::default() };
         assert_eq!(options.database_options(&[]).err().unwrap().kind(), ErrorKind::NotImplemented);
     }

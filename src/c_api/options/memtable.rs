@@ -29,7 +29,8 @@ pub extern "C" fn auradb_options_get_db_write_buffer_size(options: Option<&aurad
     look(options, |options| options.db_write_buffer_size)
 }
 
-/// Memtables of a column family, the active one included, before writers are slowed and stopped. Default 2.
+/// Writers wait when so many sealed memtables of a column family are not flushed yet; the active one is not counted
+/// (RocksDB counts it). Numbers below 2 mean 2. Default 2.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_max_write_buffer_number(
     options: Option<&mut auradb_options_t>,

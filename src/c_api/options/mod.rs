@@ -162,7 +162,8 @@ pub extern "C" fn auradb_options_destroy(options: Option<Box<auradb_options_t>>)
 
 /// Stores in `new_options` a copy of `base_options` changed by `opts_str`, "name=value;name=value". Names are
 /// those of RocksDB's options file (write_buffer_size, compression, block_based_table_factory={block_size=8K}, ...)
-/// and, after "auradb.", of AuraDB's own setters (auradb.separation_threshold). Numbers may end in K, M, G or T.
+/// and of AuraDB's own setters (auradb.separation_threshold; "auradb." may be left out). Numbers may end in K, M, G
+/// or T.
 /// "Invalid argument: " for an unknown name or a bad value; `new_options` is unchanged then. Both handles may be
 /// the same. Borrows all arguments.
 #[unsafe(no_mangle)]

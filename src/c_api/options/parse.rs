@@ -53,13 +53,21 @@ impl auradb_options_t {
             "merge_operator" => self.change_merge_operator(value)?,
             "prefix_extractor" => self.change_prefix_extractor(value)?,
             "block_based_table_factory" | "table_factory.BlockBasedTable" => self.table.change(value)?,
-            "auradb.separation_threshold" => self.separation_threshold = size(name, value)?,
-            "auradb.async_writes" => self.async_writes = boolean(name, value)?,
-            "auradb.memory_mapped_wal" => self.memory_mapped_wal = boolean(name, value)?,
-            "auradb.value_log_write_queues" => self.value_log_write_queues = size(name, value)? as usize,
-            "auradb.value_log_compression" => self.value_log_compression = one_of(name, value, CODECS)?,
-            "auradb.value_log_segment_size" => self.value_log_segment_size = size(name, value)?,
-            "auradb.learned_index" => self.learned_index = boolean(name, value)?,
+            _ => return self.change_own(name, value),
+        }
+        Ok(())
+    }
+
+    /// AuraDB's own options; `auradb.` before the name may be left out.
+    fn change_own(&mut self, name: &str, value: &str) -> Result<()> {
+        match name.strip_prefix("auradb.").unwrap_or(name) {
+            "separation_threshold" => self.separation_threshold = size(name, value)?,
+            "async_writes" => self.async_writes = boolean(name, value)?,
+            "memory_mapped_wal" => self.memory_mapped_wal = boolean(name, value)?,
+            "value_log_write_queues" => self.value_log_write_queues = size(name, value)? as usize,
+            "value_log_compression" => self.value_log_compression = one_of(name, value, CODECS)?,
+            "value_log_segment_size" => self.value_log_segment_size = size(name, value)?,
+            "learned_index" => self.learned_index = boolean(name, value)?,
             _ => return Err(Error::invalid_argument(format!("there is no option \"{name}\""))),
         }
         Ok(())
@@ -258,6 +266,8 @@ mod tests {
         assert_eq!((options.wal_dir.to_str(), options.separation_threshold), (Ok("/x"), 4096));
         assert_eq!((options.table.block_size, options.table.bloom_bits_per_key), (16 << 10, Some(12.0)));
         assert!(changed("").is_ok() && changed(" ; ").is_err());
+        // The prefix of own names may be left out, as in `set_options`.
+        assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
     }
 
     #[test]

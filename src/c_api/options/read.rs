@@ -138,7 +138,8 @@ pub extern "C" fn auradb_readoptions_get_tailing(options: Option<&auradb_readopt
     look(options, |options| c_uchar::from(options.options.tailing))
 }
 
-/// Whether a seek looks for keys of other prefixes too, not using prefix filters. Default 0.
+/// Whether an iterator goes on past the prefix it was positioned with even if `prefix_same_as_start` is set.
+/// Without `prefix_same_as_start` every seek sees all keys in order, whatever this says. Default 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_readoptions_set_total_order_seek(
     options: Option<&mut auradb_readoptions_t>,

@@ -27,7 +27,7 @@ pub struct LevelSeen {
 /// What is to be seen of a column family, with what its options aim at.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// The levels, 0 first; as many as the options or the version have.
+    /// The levels, 0 first; as many as the options say, or the version has tables in.
     pub levels: Vec<LevelSeen>,
     /// Level-0 runs that start a compaction.
     pub level0_trigger: usize,
@@ -66,8 +66,9 @@ impl Observation {
             }
             seen
         };
+        let deepest = version.files().map(|(level, _)| level).max().unwrap_or(0);
         Observation {
-            levels: (0..options.levels.max(version.levels.len()).max(2)).map(see).collect(),
+            levels: (0..options.levels.max(deepest + 1).max(2)).map(see).collect(),
             level0_trigger: options.level0_trigger.max(1),
             level1_bytes: options.level1_bytes.max(1),
             ratio: options.ratio.max(2.0),
