@@ -53,6 +53,7 @@ fn families_flushed_together_keep_one_history() {
     let env = simulated(1);
     let options = options(env.clone());
     let (db, families) = open_two(&options, &ColumnFamilyOptions::default());
+    db.engine().state.lock().hold_flushes = true;
     put(&db, &families[0], b"1", b"");
     seal(db.engine(), &families[0]);
     put(&db, &families[0], b"2", b"");

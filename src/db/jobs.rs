@@ -8,6 +8,7 @@
 use super::family::{Family, table_options};
 use super::rescue::Rescue;
 use super::state::Engine;
+use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
@@ -300,7 +301,7 @@ impl Engine {
         }
     }
 
-    /// Removes tables and segments that nothing refers to any more.
+    /// Removes tables, segments and manifests that nothing refers to any more.
     pub(super) fn remove_obsolete_files(&self) {
         if self.read_only || self.closed.load(Ordering::Acquire) {
             return;
@@ -309,6 +310,19 @@ impl Engine {
             let path = path_of(&self.directories.sst, FileKind::Table(number));
             if let Err(error) = self.env.remove_file(&path) {
                 self.log(LogLevel::Warn, format_args!("a table no longer needed stays for now: {error}"));
+            }
+        }
+        for number in self.versions.take_obsolete_manifests() {
+            let path = path_of(&self.directories.db, FileKind::Manifest(number));
+            match self.env.remove_file(&path) {
+                // The sweep of an open may have been there first.
+                Err(error) if error.subcode() != Subcode::MissingFile => {
+                    self.log(
+                        LogLevel::Warn,
+                        format_args!("a manifest no longer needed stays for now: {error}"),
+                    );
+                }
+                _ => {}
             }
         }
         for number in self.value_log.take_obsolete() {

@@ -145,14 +145,10 @@ fn newest_readable_manifest(env: &dyn Env, path: &Path, found: &Found) -> Result
     };
     let mut numbers: Vec<u64> = found.files.iter().filter_map(|(_, kind)| manifest_number(kind)).collect();
     numbers.sort_unstable();
-    let newest = numbers.last().copied();
+    let newest = newest_damaged.max(numbers.last().copied());
     for number in numbers.into_iter().rev() {
         match VersionSet::read_manifest_file(env, path, number) {
-            Ok(state) => {
-                // One that CURRENT names and that reads well by itself was cut since the close.
-                let is_stale = newest > Some(number) || newest_damaged >= Some(number);
-                return Ok(Some(FoundManifest { state, is_stale }));
-            }
+            Ok(state) => return Ok(Some(FoundManifest { state, is_stale: newest > Some(number) })),
             Err(error) if !is_damage(&error) => return Err(error),
             Err(_) => {}
         }

@@ -362,7 +362,7 @@ fn a_replaced_manifest_goes_before_the_next_open() {
     let options = Options { env: Some(faulty.clone()), ..options(&env, RecoveryMode::PointInTime) };
     let (db, handles) = Db::open_column_families(&options, Path::new(DB), &named(1)).unwrap();
     put(&db, &handles[0], 0..5, true);
-    let selection = Selection::of(&[OperationClass::Sync]).named("MANIFEST");
+    let selection = Selection::of(&[OperationClass::Sync]).named("MANIFEST-");
     faulty.plan().arm(Fault { selection, nth: 0, failure: Failure::BROKEN, lasting: true });
     assert!(db.flush(&[&handles[0]], true).is_err());
     assert!(db.health().failure.is_some());

@@ -11,8 +11,8 @@ use crate::base::{Codec, Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Sizes below these are raised to them, as at open.
-const LEAST_WRITE_BUFFER: u64 = 64 << 10;
+/// Sizes below these, the least that `Config` takes, are raised to them.
+const LEAST_WRITE_BUFFER: u64 = 4 << 10;
 const LEAST_FILE_SIZE: u64 = 4 << 10;
 
 /// Applies all changes or, if one of them is wrong, none.

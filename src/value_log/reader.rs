@@ -11,9 +11,17 @@ use crate::base::compression::decompress_into;
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Codec, Error, Result, ValuePointer};
 use crate::cache::{CacheKey, EntryClass};
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// A thread's buffer for compressed records is given back to the allocator above this size.
+const SCRATCH_KEPT: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Why a record could not be read.
 enum Failure {
@@ -50,15 +58,32 @@ pub(super) fn read(
     };
     log.values_read.fetch_add(1, Ordering::Relaxed);
     let path = segment.file.file().path();
-    let (record, header) = match read_record_twice(&segment, pointer, column_family, key) {
-        Ok(found) => found,
-        Err(Failure::Io(error)) => return Err(error.at(path, pointer.offset)),
-        Err(Failure::Mismatch(what)) => return Err(corruption(path, pointer, &what)),
+    let failed = |failure| match failure {
+        Failure::Io(error) => error.at(path, pointer.offset),
+        Failure::Mismatch(what) => corruption(path, pointer, &what),
     };
-    let Some(record) = uncompressed(record, &header) else {
-        return Err(corruption(path, pointer, "the value does not decompress, though its checksum is right"));
+    let start = RECORD_HEADER_LEN + key.len();
+    let record = if pointer.record_len as usize == start + pointer.value_len as usize {
+        // Raw: what is read is what is kept.
+        let mut record = Vec::new();
+        let header = read_record_twice(&segment, pointer, column_family, key, &mut record).map_err(failed)?;
+        if header.codec != Codec::None {
+            return Err(corruption(path, pointer, "the record's codec does not fit its lengths"));
+        }
+        record
+    } else {
+        // Compressed: read into the thread's buffer, which needs no allocation and no zeroing once it has grown.
+        let mut stored = SCRATCH.take();
+        let read = read_record_twice(&segment, pointer, column_family, key, &mut stored);
+        let whole = read.map(|header| uncompressed(&stored, &header));
+        if stored.capacity() <= SCRATCH_KEPT {
+            SCRATCH.set(stored);
+        }
+        whole.map_err(failed)?.ok_or_else(|| {
+            corruption(path, pointer, "the value does not decompress, though its checksum is right")
+        })?
     };
-    let range = RECORD_HEADER_LEN + header.key_len as usize..record.len();
+    let range = start..record.len();
     let buffer = Arc::new(record);
     if fill_cache && let Some(cache) = &log.options.cache {
         cache.insert(cache_key, EntryClass::Value, &buffer);
@@ -75,7 +100,7 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
         }
         segment.file.file().drop_cache();
     }
-    match read_record_twice(&segment, pointer, column_family, key) {
+    match read_record_twice(&segment, pointer, column_family, key, &mut Vec::new()) {
         Ok(_) => Ok(true),
         Err(Failure::Mismatch(_)) => Ok(false),
         Err(Failure::Io(error)) => Err(error.at(segment.file.file().path(), pointer.offset)),
@@ -113,7 +138,8 @@ fn read_record_twice(
     pointer: &ValuePointer,
     column_family: u32,
     key: &[u8],
-) -> std::result::Result<(Vec<u8>, RecordHeader), Failure> {
+    record: &mut Vec<u8>,
+) -> std::result::Result<RecordHeader, Failure> {
     // Before anything is allocated.
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
@@ -121,9 +147,9 @@ fn read_record_twice(
             "the pointer leads out of the segment: to {end} of {len} bytes"
         )));
     }
-    read_record(segment, pointer, column_family, key).or_else(|_| {
+    read_record(segment, pointer, column_family, key, record).or_else(|_| {
         segment.file.file().drop_cache();
-        read_record(segment, pointer, column_family, key)
+        read_record(segment, pointer, column_family, key, record)
     })
 }
 
@@ -132,21 +158,18 @@ fn read_record(
     pointer: &ValuePointer,
     column_family: u32,
     key: &[u8],
-) -> std::result::Result<(Vec<u8>, RecordHeader), Failure> {
-    let mut record = vec![0; pointer.record_len as usize];
-    let got = segment.file.file().read_at(pointer.offset, &mut record).map_err(Failure::Io)?;
+    record: &mut Vec<u8>,
+) -> std::result::Result<RecordHeader, Failure> {
+    record.resize(pointer.record_len as usize, 0);
+    let got = segment.file.file().read_at(pointer.offset, record).map_err(Failure::Io)?;
     if got < record.len() {
         return Err(Failure::Mismatch(format!("the segment ends after {got} bytes of the record")));
     }
-    let header = format::check_record(&record, pointer, column_family, key).map_err(Failure::Mismatch)?;
-    Ok((record, header))
+    format::check_record(record, pointer, column_family, key).map_err(Failure::Mismatch)
 }
 
 /// The record with its value uncompressed; `None` if that fails.
-fn uncompressed(record: Vec<u8>, header: &RecordHeader) -> Option<Vec<u8>> {
-    if header.codec == Codec::None {
-        return Some(record);
-    }
+fn uncompressed(record: &[u8], header: &RecordHeader) -> Option<Vec<u8>> {
     let start = RECORD_HEADER_LEN + header.key_len as usize;
     let mut whole = vec![0; start.checked_add(header.value_len as usize)?];
     whole[..start].copy_from_slice(&record[..start]);
@@ -174,7 +197,7 @@ mod tests {
             let record_len = record.len() as u32;
             let pointer = ValuePointer { segment: 5, offset: 64, record_len, value_len, checksum };
             assert_eq!(format::check_record(&record, &pointer, 7, b"key"), Ok(header));
-            let cached = uncompressed(record, &header).unwrap();
+            let cached = uncompressed(&record, &header).unwrap();
             let range = range_in_cached(&cached, &pointer, 7, b"key").unwrap();
             assert_eq!(cached[range], value);
             let others = [

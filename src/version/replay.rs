@@ -17,7 +17,7 @@ pub struct ManifestState {
     pub min_wal: u64,
     /// Log files started and not passed by `min_wal`: each must be there.
     pub live_wals: Vec<u64>,
-    /// Sealed at a clean close, and not passed by `min_wal`.
+    /// (number, valid length) of the log files sealed at a clean close and not passed by `min_wal`.
     pub sealed_wals: Vec<(u64, u64)>,
     /// The manifest that was read.
     pub manifest_number: u64,
@@ -62,7 +62,7 @@ impl ManifestState {
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
         self.min_wal = self.min_wal.max(edit.min_wal.unwrap_or(0));
         note_wals(&mut self.live_wals, edit.started_wal, self.min_wal);
-        note_sealed(&mut self.sealed_wals, edit.sealed_wals, self.min_wal);
+        note_seals(&mut self.sealed_wals, &edit.sealed_wals, self.min_wal);
         if !touches_family {
             return Ok(());
         }
@@ -114,10 +114,10 @@ pub(super) fn note_wals(live: &mut Vec<u64>, started: Option<u64>, min_wal: u64)
     live.retain(|&number| number >= min_wal);
 }
 
-/// Adds log files that were sealed, and leaves out those that `min_wal` has passed. Nothing is appended to a sealed
-/// one (R4), so its length holds until it goes.
-pub(super) fn note_sealed(sealed: &mut Vec<(u64, u64)>, more: Vec<(u64, u64)>, min_wal: u64) {
-    sealed.extend(more);
+/// Adds log files that were sealed, and leaves out those that `min_wal` has passed. A sealed file is never appended
+/// to again, so its length holds for as long as the file is needed, also through a recovery that is cut short.
+pub(super) fn note_seals(sealed: &mut Vec<(u64, u64)>, more: &[(u64, u64)], min_wal: u64) {
+    sealed.extend_from_slice(more);
     sealed.retain(|&(number, _)| number >= min_wal);
 }
 

@@ -12,7 +12,7 @@ use super::file_meta::{FileMeta, TableRegistry};
 use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
-use super::replay::{ManifestState, check_new_family, note_sealed, note_wals, unknown_family};
+use super::replay::{ManifestState, check_new_family, note_seals, note_wals, unknown_family};
 use super::version::Version;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -71,7 +71,7 @@ pub struct VersionSet {
     installed: RwLock<Installed>,
     writer: Mutex<Writer>,
     manifest_number: AtomicU64,
-    /// Manifests this set has written and not removed, the live one among them.
+    /// Manifests this set has written, the live one among them, until their removal was handed out.
     written_manifests: Mutex<Vec<u64>>,
     rotate_least: AtomicU64,
 }
@@ -255,22 +255,10 @@ impl VersionSet {
         // A new manifest that could not be written changes nothing: the next edit tries again.
         let Ok(manifest) = self.new_manifest(false) else { return };
         *writer = match self.switch_to(&manifest) {
-            Ok(()) => {
-                self.remove_replaced(manifest.number());
-                Writer::Open(manifest)
-            }
+            Ok(()) => Writer::Open(manifest),
             // CURRENT may name either file: an edit in one of them alone could be lost.
             Err(error) => Writer::Failed { error, in_doubt: Vec::new() },
         };
-    }
-
-    /// Removes the manifests that `live`, which CURRENT durably names, has replaced. What cannot be removed now is
-    /// tried again at the next switch, and swept at the next open.
-    fn remove_replaced(&self, live: u64) {
-        let remove =
-            |number| self.context.env.remove_file(&path_of(&self.context.db_dir, FileKind::Manifest(number)));
-        let stays = |number| remove(number).is_err_and(|error| error.subcode() != Subcode::MissingFile);
-        self.written_manifests.lock().retain(|&number| number == live || stays(number));
     }
 
     /// After an error: writes a whole new manifest and switches to it.
@@ -287,7 +275,6 @@ impl VersionSet {
             }
             return Err(error);
         }
-        self.remove_replaced(manifest.number());
         if let Writer::Failed { in_doubt, .. } = std::mem::replace(&mut *writer, Writer::Open(manifest)) {
             // The new manifest does not name them: they are nobody's.
             in_doubt.iter().for_each(|file| file.mark_obsolete());
@@ -311,6 +298,18 @@ impl VersionSet {
     /// `manifest_number`: no manifest may be removed.
     pub fn manifest_failed(&self) -> bool {
         matches!(*self.writer.lock(), Writer::Failed { .. })
+    }
+
+    /// Numbers of manifests this set has replaced, each reported once; CURRENT durably names another. The caller
+    /// removes the files.
+    pub fn take_obsolete_manifests(&self) -> Vec<u64> {
+        // Whoever holds the lock may be about to switch, and can be left to finish: the next call finds the same.
+        let Some(writer) = self.writer.try_lock() else { return Vec::new() };
+        let Writer::Open(live) = &*writer else { return Vec::new() };
+        let mut written = self.written_manifests.lock();
+        let obsolete = written.iter().copied().filter(|&number| number != live.number()).collect();
+        written.retain(|&number| number == live.number());
+        obsolete
     }
 
     /// The current version of a column family; `None` if there is no such family.
@@ -440,7 +439,7 @@ impl VersionSet {
             pending.last_sequence = pending.last_sequence.max(edit.last_sequence.unwrap_or(0));
             pending.min_wal = pending.min_wal.max(edit.min_wal.unwrap_or(0));
             note_wals(&mut pending.live_wals, edit.started_wal, pending.min_wal);
-            note_sealed(&mut pending.sealed_wals, edit.sealed_wals.clone(), pending.min_wal);
+            note_seals(&mut pending.sealed_wals, &edit.sealed_wals, pending.min_wal);
             if edit.touches_family() {
                 self.prepare_family(&installed, edit, &mut pending, value_log)?;
             }
