@@ -240,7 +240,7 @@ pub struct PerformanceConfig {
     pub io_buffer_size: usize,
     /// O_DIRECT. Default false.
     pub direct_io: bool,
-    /// Mapped WAL tail and mapped reads. Default true.
+    /// Mapped WAL tail: an append is a memory copy. Default true.
     pub memory_mapped: bool,
     /// Placement by NUMA node. Default false.
     pub numa_aware: bool,

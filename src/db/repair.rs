@@ -119,7 +119,7 @@ fn identity(env: &dyn Env, directories: &Directories) -> Result<[u8; 16]> {
 /// A manifest that was read.
 struct FoundManifest {
     state: ManifestState,
-    /// A newer one could not be read: tables may have come and gone since.
+    /// A newer one could not be read, or it lacks its end: tables may have come and gone since.
     is_stale: bool,
 }
 
@@ -145,10 +145,14 @@ fn newest_readable_manifest(env: &dyn Env, path: &Path, found: &Found) -> Result
     };
     let mut numbers: Vec<u64> = found.files.iter().filter_map(|(_, kind)| manifest_number(kind)).collect();
     numbers.sort_unstable();
-    let newest = newest_damaged.max(numbers.last().copied());
+    let newest = numbers.last().copied();
     for number in numbers.into_iter().rev() {
         match VersionSet::read_manifest_file(env, path, number) {
-            Ok(state) => return Ok(Some(FoundManifest { state, is_stale: newest > Some(number) })),
+            Ok(state) => {
+                // One that CURRENT names and that reads well by itself was cut since the close.
+                let is_stale = newest > Some(number) || newest_damaged >= Some(number);
+                return Ok(Some(FoundManifest { state, is_stale }));
+            }
             Err(error) if !is_damage(&error) => return Err(error),
             Err(_) => {}
         }

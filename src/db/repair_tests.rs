@@ -3,12 +3,13 @@
 use super::options::{ColumnFamilyOptions, Options, ReadOptions, WriteOptions};
 use super::{ColumnFamily, DEFAULT_COLUMN_FAMILY, Db};
 use crate::base::error::Subcode;
-use crate::base::file_name::{FileKind, parse};
+use crate::base::file_name::{FileKind, parse, path_of};
 use crate::base::{Error, Result};
 use crate::config::Config;
 use crate::env::Env;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
+use crate::version::VersionSet;
 use crate::wal::RecoveryMode;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -181,6 +182,42 @@ fn rot_in_a_log_costs_the_writes_it_hit_whenever_the_repair_crashes() {
     crash_all_along(&damaged, 1, true, &[119]);
     let names = damaged.list_all();
     assert!(names.iter().any(|path| path.to_string_lossy().ends_with(".log.damaged")), "{names:?}");
+}
+
+/// The manifest that was cut reads well, and knows nothing of the tables and logs since.
+#[test]
+fn what_a_cut_manifest_does_not_name_is_found_or_put_aside() {
+    for families in [1, 2] {
+        let env = SimEnv::new(2);
+        let (db, handles) = open(&env, families).unwrap();
+        for family in &handles {
+            put(&db, family, 0..60, true);
+        }
+        let state = VersionSet::read_manifest(&*env, Path::new(DB)).unwrap();
+        for round in [60..90, 90..120] {
+            db.flush(&handles.iter().collect::<Vec<_>>(), true).unwrap();
+            put(&db, &handles[0], round, true);
+        }
+        db.close().unwrap();
+        drop((db, handles));
+        let manifest = path_of(Path::new(DB), FileKind::Manifest(state.manifest_number));
+        let bytes = env.read_raw(&manifest);
+        env.write_raw(&manifest, &bytes[..state.manifest_len as usize]);
+        let damaged = env.clone_all_durable();
+        assert!(open(&damaged, families).err().unwrap().is_corruption());
+        let tables = files(&damaged, |kind| matches!(kind, FileKind::Table(_)));
+        assert!(tables.len() >= 2);
+        if families == 1 {
+            crash_all_along(&damaged, 1, true, &[120]);
+            continue;
+        }
+        // Whose the tables are cannot be told: they are kept, not shown.
+        repair(&damaged, families).unwrap();
+        open(&damaged, families).unwrap();
+        for table in tables {
+            damaged.read_raw(&table.with_extension("sst.damaged"));
+        }
+    }
 }
 
 #[test]
