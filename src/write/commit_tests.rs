@@ -92,3 +92,23 @@ fn a_synced_write_is_durable_though_a_later_one_of_its_group_failed() {
     assert_eq!(committer.durability.durable(), 2, "acknowledged as durable");
     assert_eq!(committer.durability.visible(), 2);
 }
+
+/// A flush waits for the entries of a memtable that a later batch of the same group sealed: nobody syncs for it.
+#[test]
+fn whoever_waits_for_a_group_hears_of_it_without_a_sync() {
+    let simulated = SimEnv::new(2);
+    simulated.refuse_mapping(true);
+    let committer = &committer(simulated);
+    let owner = Engine(AtomicU64::new(1));
+    std::thread::scope(|scope| {
+        for round in 1..=200u64 {
+            let flush = scope.spawn(move || committer.durability.wait(round));
+            // Let the waiting thread come to its wait in most rounds.
+            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(50));
+            let group = [request(&round.to_le_bytes(), false)];
+            committer.commit_group(&mut committer.lock(), &group, &owner);
+            flush.join().unwrap().unwrap();
+        }
+    });
+}

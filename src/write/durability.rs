@@ -145,6 +145,8 @@ impl Durability {
             return false;
         }
         self.visible.store(last, Ordering::Release);
+        // A flush may wait for a group whose memtable was sealed by a later batch of the same group.
+        self.published.notify_all();
         true
     }
 
