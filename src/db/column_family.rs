@@ -58,7 +58,7 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     drop(commit);
     update_log_limit(engine);
     // Under the lock: what was found before another change must not be set after it.
-    let _state = engine.state.lock();
-    engine.update_pressure();
+    let mut state = engine.state.lock();
+    engine.update_pressure(&mut state);
     Ok(())
 }

@@ -60,7 +60,10 @@ impl Engine {
     /// Waits until nothing is due or running.
     pub(super) fn wait_for_quiet(&self) -> Result<()> {
         self.wait_until(&|state| {
-            let quiet = state.flushes == 0 && state.compactions == 0 && !state.look_for_compactions;
+            let quiet = state.flushes == 0
+                && state.compactions == 0
+                && !state.look_for_compactions
+                && !state.garbage.is_pending();
             quiet && self.all_families().iter().all(|family| family.view().sealed.is_empty())
         })
     }
@@ -157,7 +160,7 @@ impl Engine {
         let mut state = self.state.lock();
         state.retry_at = None;
         state.look_for_compactions = true;
-        self.update_pressure();
+        self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         Ok(())
     }

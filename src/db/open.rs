@@ -7,6 +7,8 @@
 //! 5. Remove files that nothing refers to; start background work.
 
 use super::family::{Family, table_options};
+use super::garbage::Garbage;
+use super::garbage::space::Bound;
 use super::health::HealthState;
 use super::info_log::{FileLogger, NoLogger};
 use super::options::{ColumnFamilyOptions, Options};
@@ -409,6 +411,8 @@ fn build_engine(
         max_total_size: AtomicU64::new(options.max_total_wal_size),
     };
     let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
+    let bound = Bound { factor: config.value_log.max_space_amp, segment: config.value_log.max_segment_size };
+    let garbage = Garbage::new(config.value_log.garbage_collection, bound);
     let engine = Arc::new(Engine {
         read_only,
         opened_at: env.now(),
@@ -436,6 +440,7 @@ fn build_engine(
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
         user_bytes: AtomicU64::new(0),
+        garbage,
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),
         lock: Mutex::new(None),
         myself: OnceLock::new(),
@@ -519,7 +524,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     let mut state = engine.state.lock();
     state.started = true;
     state.look_for_compactions = true;
-    engine.update_pressure();
+    engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);
     engine.run_inline();

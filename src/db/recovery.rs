@@ -57,7 +57,7 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         .into_iter()
         .map(|family| {
             let flushed = flushed.get(&family.id).copied().unwrap_or(0);
-            let buffer = family.new_buffer();
+            let buffer = engine.new_buffer(&family);
             (family.id, Replayed { family, flushed, buffer })
         })
         .collect();
@@ -260,8 +260,8 @@ impl Replay<'_> {
             return Ok(());
         }
         for replayed in self.families.values_mut() {
-            if replayed.buffer.memory_bytes() as u64 >= replayed.family.seal_at() {
-                let full = std::mem::replace(&mut replayed.buffer, replayed.family.new_buffer());
+            if replayed.buffer.is_full(replayed.family.seal_at()) {
+                let full = std::mem::replace(&mut replayed.buffer, self.engine.new_buffer(&replayed.family));
                 replayed.flushed = full.last_sequence();
                 flush(self.engine, vec![(Arc::clone(&replayed.family), vec![full])])?;
             }

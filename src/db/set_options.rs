@@ -39,7 +39,7 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     }
     let mut state = engine.state.lock();
     state.look_for_compactions = true;
-    engine.update_pressure();
+    engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);
     engine.run_inline();

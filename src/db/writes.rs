@@ -37,7 +37,9 @@ impl Db {
         if batch.is_empty() {
             return Ok(());
         }
-        engine.admit(batch.data().len(), options)?;
+        let bytes = batch.data().len();
+        let value_bytes = if bytes as u64 >= engine.least_threshold() { bytes } else { 0 };
+        engine.admit(bytes, value_bytes, options)?;
         let prepared = engine.separator.prepare(batch, &**engine)?;
         engine.check_merges(&prepared, batch)?;
         engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
@@ -53,7 +55,7 @@ impl Db {
                 .write_one(family, key.len() + value.len(), options, |batch| batch.put(id, key, value));
         }
         engine.check_writes()?;
-        engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
+        engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, value.len().max(1), options)?;
         check_lengths(key.len(), value.len())?;
         if family.family.is_dropped() {
             return Err(crate::write::separate::unknown_family(id));
@@ -122,7 +124,7 @@ impl Db {
     ) -> Result<()> {
         let engine = self.engine();
         engine.check_writes()?;
-        engine.admit(bytes, options)?;
+        engine.admit(bytes, 0, options)?;
         engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.commit_one(family, Vec::new(), options, build)
     }
@@ -154,11 +156,16 @@ impl Db {
 }
 
 impl Engine {
-    /// Waits or slows down as the throttle says.
-    fn admit(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
-        self.throttle.admit(&*self.env, bytes as u64, options.no_slowdown, &|| self.run_inline(), &|| {
-            self.check_writes()
-        })
+    /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
+    fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
+        let (work, check) = (|| self.run_inline(), || self.check_writes());
+        self.throttle.admit(&*self.env, bytes as u64, value_bytes as u64, options.no_slowdown, &work, &check)
+    }
+
+    /// A batch smaller than this has no value that is separated.
+    fn least_threshold(&self) -> u64 {
+        let families = self.families.read();
+        families.by_id.values().map(|family| family.threshold.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {

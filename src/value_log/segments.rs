@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 type Obsolete = Arc<Mutex<Vec<u64>>>;
 
@@ -62,6 +63,9 @@ pub(super) struct Segment {
     sealed: AtomicBool,
     /// Created since open, not found.
     pub created: bool,
+    /// Made for copies: no log points into it.
+    for_copies: bool,
+    since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
 }
@@ -90,7 +94,7 @@ impl Registry {
         for name in names_in(env, dir)? {
             if let Some(FileKind::Segment(number)) = file_name::parse(&name) {
                 let file = env.open(&dir.join(&name), OpenMode::Read)?;
-                segments.insert(number, Arc::new(found_segment(file, number, database)?));
+                segments.insert(number, Arc::new(found_segment(file, number, database, env.now())?));
             }
         }
         let obsolete = Arc::default();
@@ -108,6 +112,26 @@ impl Registry {
         number: u64,
         database: &[u8; 16],
     ) -> Result<(Arc<Segment>, SegmentRef)> {
+        self.create_one(env, number, database, false)
+    }
+
+    /// The same, for copies: it is synced by whoever writes them, when it names it, and by nobody else.
+    pub fn create_for_copies(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
+        self.create_one(env, number, database, true)
+    }
+
+    fn create_one(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+        for_copies: bool,
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
         let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
         let file = match self.create_file(env, number, database, &temporary, &path) {
             Ok(file) => file,
@@ -124,6 +148,8 @@ impl Registry {
             file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
             sealed: AtomicBool::new(false),
             created: true,
+            for_copies,
+            since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
         });
@@ -181,7 +207,7 @@ impl Registry {
                 .filter(is_unsynced)
                 .cloned()
                 .collect(),
-            None => segments.values().filter(is_unsynced).cloned().collect(),
+            None => segments.values().filter(|s| !s.for_copies).filter(is_unsynced).cloned().collect(),
         }
     }
 
@@ -195,7 +221,9 @@ impl Registry {
     pub fn durable_marks(&self) -> Vec<(u64, u64)> {
         let segments = self.segments.read();
         let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));
-        let known = marks.filter(|(segment, durable)| segment.created || *durable > 0);
+        // Marks are about what logs point to.
+        let known =
+            marks.filter(|(segment, durable)| (segment.created || *durable > 0) && !segment.for_copies);
         known.map(|(segment, durable)| (segment.number, durable)).collect()
     }
 
@@ -220,11 +248,13 @@ impl Registry {
             number: segment.number,
             len: segment.file.appended_len(),
             sealed: segment.sealed.load(Ordering::Acquire),
+            for_copies: segment.for_copies,
+            since: segment.since,
         };
         segments.values().map(info).collect()
     }
 
-    pub fn remove(&self, env: &dyn Env, number: u64) -> Result<()> {
+    pub fn remove(&self, env: &dyn Env, number: u64) -> Result<u64> {
         let path = self.path(number);
         let Some(segment) = self.get(number) else {
             return Err(Error::not_found("no such value-log segment").in_file(&path));
@@ -240,7 +270,7 @@ impl Registry {
             _ => {}
         }
         self.segments.write().remove(&number);
-        Ok(())
+        Ok(segment.file.appended_len())
     }
 }
 
@@ -276,7 +306,7 @@ pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
 }
 
 /// A segment of an earlier open. What of it is durable is not known: the next sync that covers it finds out.
-fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Result<Segment> {
+fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: Duration) -> Result<Segment> {
     let mut len = file.len()?;
     let mut header_damaged = true;
     if len < SEGMENT_HEADER_LEN {
@@ -293,6 +323,8 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Resul
         file: DurableFile::new(file, len, 0),
         sealed: AtomicBool::new(true),
         created: false,
+        for_copies: false,
+        since,
         header_damaged,
         hold: Mutex::new(Hold::Never),
     })

@@ -292,7 +292,7 @@ impl Committer {
         self.durability.check_segments(item.holds.iter().map(|(segment, _)| *segment))?;
         for family in item.families {
             let target = state.families.get(family).ok_or_else(|| unknown_family(*family))?;
-            if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
+            if target.active.is_full(target.seal_at) && !target.active.is_empty() {
                 owner.seal(state, *family)?;
             }
         }
