@@ -158,6 +158,13 @@ impl Db {
 impl Engine {
     /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
     fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
+        if value_bytes > 0 && self.garbage.look_after(value_bytes as u64) {
+            // Whoever holds the lock is likely to look too.
+            if let Some(mut state) = self.state.try_lock() {
+                self.update_pressure(&mut state);
+                self.wake_for_garbage(&mut state);
+            }
+        }
         let (work, check) = (|| self.run_inline(), || self.check_writes());
         self.throttle.admit(&*self.env, bytes as u64, value_bytes as u64, options.no_slowdown, &work, &check)
     }

@@ -44,6 +44,8 @@ pub(super) use relocate::CopyWork;
 
 /// Bytes of tables rewritten for pointers cost this much less than what the relocation frees.
 const FREED_TO_REWRITTEN: u64 = 8;
+/// How often the space is looked at while values are written.
+const LOOKS_A_SEGMENT: u64 = 8;
 /// Values copied in one relocation, at most: each takes some memory until the tables are rewritten.
 const MOST_VALUES: u64 = 1 << 20;
 
@@ -56,6 +58,8 @@ pub(super) struct Garbage {
     /// Value-log bytes that the levels of all families may hide, and that a memtable may refer to.
     pub(super) hidden_budget: Arc<AtomicU64>,
     pub(super) memtable_limit: Arc<AtomicU64>,
+    /// Bytes of values since the space was looked at.
+    unseen: AtomicU64,
     pub(super) stats: GarbageStats,
 }
 
@@ -82,6 +86,8 @@ pub(super) struct GarbageWork {
     pub(super) look: bool,
     /// Values are being copied.
     pub(super) copying: bool,
+    /// What `copied_bytes` of the value log will be when they are.
+    pub(super) copied_then: u64,
     /// A table is being rewritten.
     pub(super) repointing: bool,
     /// Copied values, until every table refers to the copies.
@@ -92,6 +98,8 @@ pub(super) struct GarbageWork {
     pub(super) left_alone: BTreeSet<u64>,
     /// Somebody waits for all of it.
     pub(super) asked_for: Option<AskedFor>,
+    /// Jobs are running, which let go of old tables and of the segments behind them when they end.
+    pub(super) has_jobs: bool,
     /// What was seen last.
     pub(super) space: Space,
     /// Writers are stopped until work that is due is done.
@@ -126,8 +134,15 @@ impl Garbage {
             copier: Mutex::default(),
             hidden_budget: Arc::new(AtomicU64::new(limits.hidden)),
             memtable_limit: Arc::new(AtomicU64::new(limits.memtable)),
+            unseen: AtomicU64::new(0),
             stats: GarbageStats::default(),
         }
+    }
+
+    /// Counts bytes of values on their way to the value log; true when it is time to look at its space again.
+    pub(super) fn look_after(&self, bytes: u64) -> bool {
+        let every = self.bound.segment / LOOKS_A_SEGMENT;
+        self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) >= every
     }
 }
 
@@ -170,6 +185,10 @@ impl Engine {
                 space.reclaimable += bytes.saturating_sub(live);
             }
         }
+        let copied = self.value_log.stats().copied_bytes;
+        let to_copy = if work.copying { work.copied_then.saturating_sub(copied) } else { 0 };
+        space.passing =
+            to_copy + if work.has_jobs { space.pinned.min(self.garbage.bound.segment) } else { 0 };
         Survey { space, candidates, views }
     }
 
@@ -213,9 +232,7 @@ impl Engine {
     pub(super) fn new_buffer(&self, family: &Family) -> Arc<WriteBuffer> {
         let buffer = family.new_buffer();
         let limit = self.garbage.memtable_limit.load(Ordering::Relaxed);
-        let view = family.view();
-        let weight = HiddenBytes::new(&view.version, &family.order).mean_value();
-        buffer.limit_values(limit, weight);
+        limit_values(family, &family.view(), &buffer, limit);
         buffer
     }
 
@@ -225,10 +242,16 @@ impl Engine {
 
     /// Surveys, and tells levels, memtables and writers what follows. Called under the state lock.
     pub(super) fn update_space(&self, state: &mut BackgroundState) -> Limits {
+        self.garbage.unseen.store(0, Ordering::Relaxed);
+        let jobs = state.compactions + state.manual + state.flushes;
+        state.garbage.has_jobs = jobs > 0 || state.garbage.is_running();
         let survey = self.survey(&state.garbage);
         let mut limits = self.garbage.bound.limits(&survey.space);
         self.garbage.hidden_budget.store(limits.hidden, Ordering::Relaxed);
         self.garbage.memtable_limit.store(limits.memtable, Ordering::Relaxed);
+        for (family, view) in &survey.views {
+            limit_values(family, view, &view.active, limits.memtable);
+        }
         if self.garbage.bound.excess(&survey.space) > 0 {
             state.garbage.look = true;
         }
@@ -238,6 +261,13 @@ impl Engine {
         state.garbage.space = survey.space;
         state.garbage.limits = Some(limits);
         limits
+    }
+
+    /// Lets a worker see that there is garbage to collect.
+    pub(super) fn wake_for_garbage(&self, state: &mut BackgroundState) {
+        if state.garbage.look {
+            self.wake_workers(state);
+        }
     }
 
     /// Whether work is running or due that makes the value log smaller: without it nobody may wait for that.
@@ -250,6 +280,10 @@ impl Engine {
             || state.compactions + state.manual + state.flushes > 0
             || !self.choose_victims(survey, None).is_empty()
     }
+}
+
+fn limit_values(family: &Family, view: &ReadView, buffer: &WriteBuffer, limit: u64) {
+    buffer.limit_values(limit, HiddenBytes::new(&view.version, &family.order).mean_value());
 }
 
 /// Adds what one family hides and holds.

@@ -66,6 +66,8 @@ impl Engine {
         }
         self.tell_choice(&survey, &victims);
         state.garbage.copying = true;
+        let live: u64 = victims.iter().map(|victim| victim.live).sum();
+        state.garbage.copied_then = self.value_log.stats().copied_bytes + live;
         let versions =
             survey.views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
         let victims = victims.iter().map(|victim| victim.segment).collect();

@@ -15,7 +15,7 @@
 pub(in crate::db) const ALLOWED_SEGMENTS: u64 = 4;
 /// Of those, how many may be used before writers are slowed, and before they are stopped.
 const SLOW_FROM: f64 = 1.5;
-const STOP_AT: f64 = 3.5;
+const STOP_AT: f64 = 3.0;
 
 /// The value log at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub(in crate::db) struct Space {
     pub(in crate::db) reclaimable: u64,
     /// Bytes of segments that only readers, snapshots or unfinished writes keep.
     pub(in crate::db) pinned: u64,
+    /// Bytes that a relocation under way will still add, and those of segments that running jobs let go of soon.
+    pub(in crate::db) passing: u64,
     /// Bytes of tables that refer to values.
     pub(in crate::db) tables: u64,
 }
@@ -104,7 +106,8 @@ impl Bound {
         let start = self.target(space).saturating_add((self.segment as f64 * SLOW_FROM) as u64);
         // What no work can reclaim is no reason to wait.
         let late = space.hidden.saturating_sub(hidden.saturating_mul(4));
-        let debt = space.total.saturating_sub(start).min(space.reclaimable.saturating_add(late));
+        let reclaimable = space.reclaimable.saturating_add(late).saturating_add(space.passing);
+        let debt = space.total.saturating_add(space.passing).saturating_sub(start).min(reclaimable);
         let range = (self.segment as f64 * (STOP_AT - SLOW_FROM)).max(1.0);
         (debt as f64 / range).min(1.0)
     }
@@ -174,7 +177,7 @@ mod tests {
 
     fn space(total: u64, referenced: u64, hidden: u64) -> Space {
         let reclaimable = total.saturating_sub(referenced);
-        Space { total, referenced, hidden, reclaimable, pinned: 0, tables: referenced / 1000 }
+        Space { total, referenced, hidden, reclaimable, pinned: 0, passing: 0, tables: referenced / 1000 }
     }
 
     #[test]
@@ -189,8 +192,10 @@ mod tests {
     fn writers_wait_for_what_can_be_reclaimed_only() {
         assert_eq!(BOUND.limits(&space(1400, 1000, 0)).slow, 0.0);
         assert_eq!(BOUND.limits(&space(1550, 1000, 0)).slow, 0.0);
-        assert_eq!(BOUND.limits(&space(1650, 1000, 0)).slow, 0.5);
-        assert_eq!(BOUND.limits(&space(1750, 1000, 0)).slow, 1.0);
+        assert_eq!(BOUND.limits(&space(1625, 1000, 0)).slow, 0.5);
+        let copying = Space { passing: 75, ..space(1550, 1000, 0) };
+        assert_eq!(BOUND.limits(&copying).slow, 0.5);
+        assert_eq!(BOUND.limits(&space(1700, 1000, 0)).slow, 1.0);
         assert!(BOUND.most(&space(1750, 1000, 0)) > 1750);
         let stuck = Space { reclaimable: 0, ..space(5000, 1000, 0) };
         assert_eq!(BOUND.limits(&stuck).slow, 0.0);
