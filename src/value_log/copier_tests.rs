@@ -78,6 +78,7 @@ fn a_damaged_record_is_told_and_the_next_one_is_copied() {
     assert!(matches!(wrong_key, Copied::Damaged(what) if what.contains("another key")));
     change(&env, bad.segment, |bytes| bytes[bad.offset as usize + 30] ^= 1);
     let log = open(&env, 50);
+    let mut copier = Copier::default();
     let damaged = copier.copy(&log, &bad, 7, &key(1)).unwrap();
     assert!(matches!(&damaged, Copied::Damaged(what) if what.contains("checksum")), "{damaged:?}");
     let far = ValuePointer { offset: 1 << 30, ..good };

@@ -8,6 +8,7 @@ mod faults;
 mod header;
 mod model;
 mod scripts;
+mod space;
 
 mod support;
 mod tidy;

@@ -38,6 +38,7 @@ use space::{Batch, Bound, Candidate, Limits, Space};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use by_hand::AskedFor;
 pub(super) use relocate::CopyWork;
@@ -46,6 +47,8 @@ pub(super) use relocate::CopyWork;
 const FREED_TO_REWRITTEN: u64 = 8;
 /// How often the space is looked at while values are written.
 const LOOKS_A_SEGMENT: u64 = 8;
+/// What is pinned for longer is so by readers: writers do not wait for it.
+const JOBS_HOLD: Duration = Duration::from_secs(1);
 /// Values copied in one relocation, at most: each takes some memory until the tables are rewritten.
 const MOST_VALUES: u64 = 1 << 20;
 
@@ -100,6 +103,8 @@ pub(super) struct GarbageWork {
     pub(super) asked_for: Option<AskedFor>,
     /// Jobs are running, which let go of old tables and of the segments behind them when they end.
     pub(super) has_jobs: bool,
+    /// Segments that nothing refers to any more, and since when that was seen.
+    pub(super) pinned_since: BTreeMap<u64, Duration>,
     /// What was seen last.
     pub(super) space: Space,
     /// Writers are stopped until work that is due is done.
@@ -122,6 +127,8 @@ impl GarbageWork {
 pub(super) struct Survey {
     pub(super) space: Space,
     pub(super) candidates: Vec<Candidate>,
+    /// Segments that nothing refers to and somebody holds, with their bytes.
+    pinned: BTreeMap<u64, u64>,
     views: Vec<(Arc<Family>, Arc<ReadView>)>,
 }
 
@@ -163,11 +170,12 @@ impl Engine {
             }
         }
         let segments = self.value_log.segments();
-        let mut candidates = Vec::new();
+        let (mut candidates, mut pinned) = (Vec::new(), BTreeMap::new());
         for (at, segment) in segments.iter().enumerate() {
             let live = uses.get(&segment.number).copied().unwrap_or(0);
             if live == 0 && segment.sealed && !in_memory.contains(&segment.number) {
                 space.pinned += segment.len;
+                pinned.insert(segment.number, segment.len);
                 continue;
             }
             space.total += segment.len;
@@ -187,9 +195,20 @@ impl Engine {
         }
         let copied = self.value_log.stats().copied_bytes;
         let to_copy = if work.copying { work.copied_then.saturating_sub(copied) } else { 0 };
-        space.passing =
-            to_copy + if work.has_jobs { space.pinned.min(self.garbage.bound.segment) } else { 0 };
-        Survey { space, candidates, views }
+        space.passing = to_copy;
+        if work.has_jobs {
+            space.passing += self.released_soon(work, &pinned);
+        }
+        Survey { space, candidates, pinned, views }
+    }
+
+    /// Bytes of pinned segments that jobs may hold, not readers: those that have not been pinned for long.
+    fn released_soon(&self, work: &GarbageWork, pinned: &BTreeMap<u64, u64>) -> u64 {
+        let now = self.env.now();
+        let is_new = |segment: &u64| {
+            work.pinned_since.get(segment).is_none_or(|since| now.saturating_sub(*since) < JOBS_HOLD)
+        };
+        pinned.iter().filter(|(segment, _)| is_new(segment)).map(|(_, bytes)| bytes).sum()
     }
 
     /// The victims of the next relocation, by what was surveyed; none if nothing is worth it.
@@ -246,6 +265,11 @@ impl Engine {
         let jobs = state.compactions + state.manual + state.flushes;
         state.garbage.has_jobs = jobs > 0 || state.garbage.is_running();
         let survey = self.survey(&state.garbage);
+        let now = self.env.now();
+        state.garbage.pinned_since.retain(|segment, _| survey.pinned.contains_key(segment));
+        for segment in survey.pinned.keys() {
+            state.garbage.pinned_since.entry(*segment).or_insert(now);
+        }
         let mut limits = self.garbage.bound.limits(&survey.space);
         self.garbage.hidden_budget.store(limits.hidden, Ordering::Relaxed);
         self.garbage.memtable_limit.store(limits.memtable, Ordering::Relaxed);

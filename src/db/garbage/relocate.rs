@@ -57,7 +57,12 @@ impl Engine {
         if !state.garbage.look {
             return None;
         }
+        state.garbage.has_jobs = state.compactions + state.manual + state.flushes > 0;
         let survey = self.survey(&state.garbage);
+        if survey.space.passing >= self.garbage.bound.segment {
+            // Copies would come on top of segments that running jobs are about to let go of: their end looks again.
+            return None;
+        }
         let victims = self.choose_victims(&survey, state.garbage.asked_for);
         if victims.is_empty() {
             state.garbage.look = false;

@@ -15,7 +15,7 @@
 pub(in crate::db) const ALLOWED_SEGMENTS: u64 = 4;
 /// Of those, how many may be used before writers are slowed, and before they are stopped.
 const SLOW_FROM: f64 = 1.5;
-const STOP_AT: f64 = 3.0;
+const STOP_AT: f64 = 2.5;
 
 /// The value log at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -192,10 +192,10 @@ mod tests {
     fn writers_wait_for_what_can_be_reclaimed_only() {
         assert_eq!(BOUND.limits(&space(1400, 1000, 0)).slow, 0.0);
         assert_eq!(BOUND.limits(&space(1550, 1000, 0)).slow, 0.0);
-        assert_eq!(BOUND.limits(&space(1625, 1000, 0)).slow, 0.5);
-        let copying = Space { passing: 75, ..space(1550, 1000, 0) };
+        assert_eq!(BOUND.limits(&space(1600, 1000, 0)).slow, 0.5);
+        let copying = Space { passing: 50, ..space(1550, 1000, 0) };
         assert_eq!(BOUND.limits(&copying).slow, 0.5);
-        assert_eq!(BOUND.limits(&space(1700, 1000, 0)).slow, 1.0);
+        assert_eq!(BOUND.limits(&space(1650, 1000, 0)).slow, 1.0);
         assert!(BOUND.most(&space(1750, 1000, 0)) > 1750);
         let stuck = Space { reclaimable: 0, ..space(5000, 1000, 0) };
         assert_eq!(BOUND.limits(&stuck).slow, 0.0);
