@@ -36,6 +36,10 @@ static void health(void) {
   auradb_resume(NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   ZERO(auradb_durable_sequence(NULL));
+  ZERO(auradb_collect_garbage(NULL, 0.5, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
+  ZERO(auradb_verify_value_log(NULL, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
 }
 
 static void opening_and_closing(void) {

@@ -801,6 +801,19 @@ void auradb_compact_range_cf_opt(const auradb_t *db,
                                  const char *limit_key,
                                  size_t limit_key_len);
 
+// Collects garbage of the value log now, and waits for it: flushes and compacts all column families, then copies what
+// is alive out of every segment of which at least the share `least_garbage` (0 to 1; 0.1 is sensible, 0 rewrites all
+// that is not wholly alive) is dead, and removes it. Gives the bytes of segment files removed. The engine collects
+// garbage by itself as `max_space_amp` asks; this is for the least space at a moment of the caller's choice. Segments
+// that iterators or snapshots still need stay until they are destroyed. `Invalid argument` if `least_garbage` is out
+// of range. May be called from any thread; reads and writes go on.
+uint64_t auradb_collect_garbage(const auradb_t *db, double least_garbage, char **errptr);
+
+// Reads every value of the value log that a key, or a snapshot's older version of one, refers to, checks it against
+// its checksum and its key, and gives how many there are. `Corruption` with file and offset of the first that is not
+// whole. Reads the whole value log: it takes as long as that. May be called from any thread.
+uint64_t auradb_verify_value_log(const auradb_t *db, char **errptr);
+
 // Gives a property of the database and its default column family as text, for `auradb_free`; NULL if there is no
 // such property. Names start with "rocksdb." as in RocksDB ("rocksdb.stats", "rocksdb.estimate-num-keys") or
 // with "auradb." ("auradb.summary", "auradb.levels", "auradb.value-log").

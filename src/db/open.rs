@@ -8,7 +8,6 @@
 
 use super::family::{Family, table_options};
 use super::garbage::Garbage;
-use super::garbage::space::Bound;
 use super::health::HealthState;
 use super::info_log::{FileLogger, NoLogger};
 use super::options::{ColumnFamilyOptions, Options};
@@ -411,8 +410,7 @@ fn build_engine(
         max_total_size: AtomicU64::new(options.max_total_wal_size),
     };
     let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
-    let bound = Bound { factor: config.value_log.max_space_amp, segment: config.value_log.max_segment_size };
-    let garbage = Garbage::new(config.value_log.garbage_collection, bound);
+    let garbage = Garbage::new(&config.value_log);
     let engine = Arc::new(Engine {
         read_only,
         opened_at: env.now(),

@@ -282,7 +282,8 @@ fn amplification_text(engine: &Engine) -> String {
     let factor = if user == 0 { "none".to_string() } else { format!("{:.2}", all as f64 / user as f64) };
     format!(
         "write amplification since open: {factor} ({user} bytes from the user; log {wal}, value log {values}, {} \
-         flushes {flushed}, {} compactions {compacted} and {} moves, values copied {copied}, tables for them {repointed})\n",
+         flushes {flushed}, {} compactions {compacted} and {} moves, values copied \
+         {copied}, tables for them {repointed})\n",
         stats.flushes.load(Ordering::Relaxed),
         stats.compactions.load(Ordering::Relaxed),
         stats.trivial_moves.load(Ordering::Relaxed),

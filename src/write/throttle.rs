@@ -121,8 +121,8 @@ impl Throttle {
         self.set(Pressure::default());
     }
 
-    /// Waits as long as a write of `bytes`, which adds `value_bytes` to the value log, has to. `work` is run instead of waiting where there are no background
-    /// threads; `check` tells whether to give up.
+    /// Waits as long as a write of `bytes`, which adds `value_bytes` to the value log, has to. `work` is run instead of
+    /// waiting where there are no background threads; `check` tells whether to give up.
     pub fn admit(
         &self,
         env: &dyn Env,

@@ -140,8 +140,8 @@ fn report(case: &Case, db: &Db, family: &ColumnFamily, most: u64, live: u64, use
     let tables =
         get("flush-bytes") + get("compaction-bytes-written") + get("value-log-gc-table-bytes-written");
     println!(
-        "{:?} {:>6}: live {live}, most {most} ({:.3}), drained {} ({:.3}); written per byte: values {:.3}, copies {:.3}, \
-         tables {:.3}, together {:.3}; {} stops, {} delays, {:.1} s stalled",
+        "{:?} {:>6}: live {live}, most {most} ({:.3}), drained {} ({:.3}); written per byte: values {:.3}, \
+         copies {:.3}, tables {:.3}, together {:.3}; {} stops, {} delays, {:.1} s stalled",
         case.law,
         case.value_len,
         most as f64 / live as f64,

@@ -29,6 +29,7 @@ use super::family::Family;
 use super::state::{BackgroundState, Engine};
 use crate::compaction::LevelOptions;
 use crate::compaction::policy::HiddenBytes;
+use crate::config::ValueLogConfig;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
 use crate::value_log::{Copier, Relocation};
@@ -133,10 +134,11 @@ pub(super) struct Survey {
 }
 
 impl Garbage {
-    pub(super) fn new(automatic: bool, bound: Bound) -> Garbage {
+    pub(super) fn new(config: &ValueLogConfig) -> Garbage {
+        let bound = Bound { factor: config.max_space_amp, segment: config.max_segment_size };
         let limits = bound.limits(&Space::default());
         Garbage {
-            automatic,
+            automatic: config.garbage_collection,
             bound,
             copier: Mutex::default(),
             hidden_budget: Arc::new(AtomicU64::new(limits.hidden)),

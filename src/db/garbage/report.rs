@@ -74,8 +74,8 @@ pub(in crate::db) fn text(engine: &Engine) -> String {
     let space = space(engine);
     let _ = writeln!(
         text,
-        "value log space: {:.3} times the {} live bytes (bound {} and {} segments: {} bytes); {} dead, up to {} hidden, \
-         {} pinned by readers",
+        "value log space: {:.3} times the {} live bytes (bound {} and {} segments: {} bytes); {} dead, up to {} \
+         hidden, {} pinned by readers",
         space.ratio(),
         space.live(),
         engine.garbage.bound.factor,
