@@ -129,6 +129,7 @@ impl Engine {
                     let mut state = self.state.lock();
                     state.manual -= 1;
                     state.look_for_compactions = true;
+                    self.update_pressure(&mut state);
                     self.wake_workers(&mut state);
                     drop(state);
                     self.done.notify_all();

@@ -165,7 +165,12 @@ impl Engine {
                 self.wake_for_garbage(&mut state);
             }
         }
-        let (work, check) = (|| self.run_inline(), || self.check_writes());
+        let work = || self.run_inline();
+        // Who waits looks again each time: nobody waits for work that has ended without telling.
+        let check = || {
+            self.update_pressure(&mut self.state.lock());
+            self.check_writes()
+        };
         self.throttle.admit(&*self.env, bytes as u64, value_bytes as u64, options.no_slowdown, &work, &check)
     }
 
