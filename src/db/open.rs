@@ -410,7 +410,6 @@ fn build_engine(
         max_total_size: AtomicU64::new(options.max_total_wal_size),
     };
     let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
-    let garbage = Garbage::new(&config.value_log);
     let engine = Arc::new(Engine {
         read_only,
         opened_at: env.now(),
@@ -438,7 +437,7 @@ fn build_engine(
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
         user_bytes: AtomicU64::new(0),
-        garbage,
+        garbage: Garbage::new(&options.config.value_log),
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),
         lock: Mutex::new(None),
         myself: OnceLock::new(),
