@@ -9,6 +9,7 @@ use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
 use crate::compaction::{self, CompactionPlan};
+use crate::config::SyncPolicy;
 use crate::version::Version;
 use crate::write::throttle::Pressure;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,6 +69,23 @@ impl Engine {
         }
         state.look_for_compactions = false;
         None
+    }
+
+    /// Starts the log thread, if it does not run yet.
+    pub(super) fn start_log_thread(&self) -> Result<()> {
+        let mut running = self.log_thread.lock();
+        if running.is_some() || self.env.runs_inline() {
+            return Ok(());
+        }
+        let interval = match self.committer.settings().policy {
+            SyncPolicy::EveryNMs(ms) => Some(Duration::from_millis(ms)),
+            _ => None,
+        };
+        let pipelined = self.options.config.wal.async_writes;
+        let durability = Arc::clone(&self.durability);
+        let body = Box::new(move || durability.run_log_thread(interval, pipelined));
+        *running = Some(self.env.spawn("auradb-log", body)?);
+        Ok(())
     }
 
     fn next_flush(&self, state: &mut BackgroundState) -> Option<Job> {

@@ -49,7 +49,7 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     let edit = VersionEdit { column_family: family.id, drop: true, ..VersionEdit::default() };
     engine.apply_edits(vec![edit])?;
     family.dropped.store(true, Ordering::Release);
-    commit.families.remove(&family.id);
+    commit.families.remove(family.id);
     let mut families = engine.families.write();
     families.by_id.remove(&family.id);
     families.by_name.remove(&family.name);

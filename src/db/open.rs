@@ -32,7 +32,6 @@ use std::cmp::Ordering as KeyOrder;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// Where the files of a database at `path` are.
 pub(super) fn directories(options: &Options, path: &Path) -> Directories {
@@ -508,13 +507,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     }
     engine.health.set_report(report);
     if engine.committer.settings().log_thread {
-        let interval = match engine.committer.settings().policy {
-            SyncPolicy::EveryNMs(ms) => Some(Duration::from_millis(ms)),
-            _ => None,
-        };
-        let durability = Arc::clone(&engine.durability);
-        let body = Box::new(move || durability.run_log_thread(interval));
-        *engine.log_thread.lock() = Some(engine.env.spawn("auradb-log", body)?);
+        engine.start_log_thread()?;
     }
     let mut state = engine.state.lock();
     state.started = true;

@@ -106,7 +106,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "write-stops" => relaxed(&engine.throttle.stats.stops),
         "write-delays" => relaxed(&engine.throttle.stats.delays),
         "write-stall-micros" => relaxed(&engine.throttle.stats.micros),
-        "grouped-writes" => relaxed(&engine.committer.stats.grouped),
+        "grouped-writes" => Some(engine.durability.shared_syncs()),
         "cache-data-hits" => Some(engine.cache.stats().data_hits),
         "cache-data-misses" => Some(engine.cache.stats().data_misses),
         "cache-value-hits" => Some(value_cache_stats(engine).value_hits),
@@ -178,7 +178,7 @@ fn writes_text(engine: &Engine) -> String {
         stats.batches.load(Ordering::Relaxed),
         stats.entries.load(Ordering::Relaxed),
         stats.batch_bytes.load(Ordering::Relaxed),
-        stats.grouped.load(Ordering::Relaxed),
+        engine.durability.shared_syncs(),
     );
     let _ = writeln!(
         text,

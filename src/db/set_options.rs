@@ -34,7 +34,7 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     if let Some(threshold) = threshold {
         family.threshold.store(threshold, Ordering::Relaxed);
     }
-    if let Some(target) = engine.committer.lock().families.get_mut(&family.id) {
+    if let Some(target) = engine.committer.lock().families.get_mut(family.id) {
         target.seal_at = family.seal_at();
     }
     let mut state = engine.state.lock();

@@ -159,7 +159,7 @@ impl Engine {
 
     /// Seals one family's active memtable; false if there is nothing in it. Called under the state lock.
     fn seal_one(&self, state: &mut CommitState, family: u32) -> bool {
-        let Some(target) = state.families.get_mut(&family) else { return false };
+        let Some(target) = state.families.get_mut(family) else { return false };
         let Some(family) = self.family(family) else { return false };
         if target.active.is_empty() {
             return false;
@@ -190,7 +190,7 @@ impl Owner for Engine {
         let mut background = self.state.lock();
         let sealed = if self.options.atomic_flush {
             // What is flushed together is cut at one moment.
-            let all: Vec<u32> = state.families.keys().copied().collect();
+            let all: Vec<u32> = state.families.iter().map(|(id, _)| id).collect();
             all.into_iter().filter(|family| self.seal_one(state, *family)).count()
         } else {
             usize::from(self.seal_one(state, family))

@@ -168,7 +168,7 @@ impl Engine {
             ));
         }
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
-        let committed = catch_unwind(AssertUnwindSafe(|| self.committer.commit(prepared, how, self)));
+        let committed = catch_unwind(AssertUnwindSafe(|| self.committer.commit(&prepared, how, self)));
         let outcome = committed.unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic)))).map(|_| ());
         if outcome.is_err()
             && let Some(failure) = self.durability.failure()
