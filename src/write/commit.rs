@@ -7,6 +7,7 @@
 //! Invariant W5: WAL order is sequence order, and memtables hold a batch only after the WAL does.
 
 use super::durability::Durability;
+use super::few::Few;
 use super::separate::{Prepared, unknown_family};
 use crate::base::{EntryKind, InternalComparator, Result, SequenceNumber};
 use crate::batch::{BatchIter, Record};
@@ -132,8 +133,8 @@ struct Item<'a> {
 
 struct Request {
     bytes: Vec<u8>,
-    families: Vec<u32>,
-    holds: Vec<(u64, Hold)>,
+    families: Few<u32>,
+    holds: Few<(u64, Hold)>,
     count: u32,
     options: CommitOptions,
     done: AtomicBool,
@@ -205,7 +206,7 @@ impl Committer {
             && let Some(mut state) = self.state.try_lock()
         {
             let item = Item {
-                bytes: &prepared.bytes,
+                bytes: prepared.bytes,
                 families: &prepared.families,
                 holds: &prepared.holds,
                 count: prepared.count,
@@ -235,7 +236,7 @@ impl Committer {
         owner: &dyn Owner,
     ) -> Result<Committed> {
         let request = Arc::new(Request {
-            bytes: prepared.bytes.into_owned(),
+            bytes: prepared.bytes.to_vec(),
             families: prepared.families,
             holds: prepared.holds,
             count: prepared.count,

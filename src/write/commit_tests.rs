@@ -63,8 +63,8 @@ fn request(key: &[u8], sync: bool) -> Arc<Request> {
     batch.put(0, key, b"value").unwrap();
     Arc::new(Request {
         bytes: batch.data().to_vec(),
-        families: vec![0],
-        holds: Vec::new(),
+        families: Few::One(0),
+        holds: Few::None,
         count: 1,
         options: CommitOptions { sync, disable_wal: false },
         done: AtomicBool::new(false),

@@ -13,10 +13,12 @@
 
 pub mod commit;
 pub mod durability;
+pub mod few;
 pub mod separate;
 pub mod throttle;
 
 pub use commit::{CommitState, Committer, FamilyTarget, Owner, WalSettings};
 pub use durability::Durability;
+pub use few::Few;
 pub use separate::{Prepared, Separator};
 pub use throttle::Throttle;
