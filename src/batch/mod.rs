@@ -8,22 +8,21 @@
 //! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
 //! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
 
-use crate::base::coding::{get_u64, put_slice, put_varint};
+use crate::base::coding::get_u64;
 use crate::base::{Error, Result, SequenceNumber};
 
 mod format;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+pub use rewrite::Rewrite;
 
 /// The most bytes a record's key and value may have together, whatever its kind: what a table takes of an entry
 /// (2 GiB), less room for what the engine puts around them. A larger entry would be acknowledged and could then
 /// never be flushed.
 pub const MAX_RECORD_BYTES: u64 = (2 << 30) - 64;
-
-/// Most bytes around key and value in a record: tag, column family, two lengths.
-const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
 
 /// A batch being built. Not thread-safe, as RocksDB's.
 #[derive(Clone, Debug)]
@@ -125,6 +124,12 @@ impl WriteBatch {
         self.bytes.len()
     }
 
+    /// Bytes it has room for.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The sequence number of the first counted record; 0 until the writer sets it.
     #[inline]
     pub fn sequence(&self) -> SequenceNumber {
@@ -214,7 +219,7 @@ impl WriteBatch {
     /// Appends bytes for the log alone: not counted, no sequence number.
     pub fn put_log_data(&mut self, bytes: &[u8]) -> Result<()> {
         check_lengths(bytes.len(), 0)?;
-        self.encode(format::LOG_DATA, None, bytes, None);
+        format::encode(&mut self.bytes, (format::LOG_DATA, format::LOG_DATA), 0, bytes, None);
         Ok(())
     }
 
@@ -277,27 +282,10 @@ impl WriteBatch {
     fn append(&mut self, tag: u8, tag_with_id: u8, id: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         check_lengths(key.len(), value.map_or(0, <[u8]>::len))?;
         let count = self.count().checked_add(1).ok_or_else(too_many)?;
-        match id {
-            0 => self.encode(tag, None, key, value),
-            _ => self.encode(tag_with_id, Some(id), key, value),
-        }
+        format::encode(&mut self.bytes, (tag, tag_with_id), id, key, value);
         self.set_count(count);
         self.contents.add(Contents::of(tag));
         Ok(())
-    }
-
-    /// Writes one record in place: at most one growth of the buffer, each byte of key and value copied once.
-    #[inline]
-    fn encode(&mut self, tag: u8, id: Option<u32>, key: &[u8], value: Option<&[u8]>) {
-        self.bytes.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
-        self.bytes.push(tag);
-        if let Some(id) = id {
-            put_varint(&mut self.bytes, id.into());
-        }
-        put_slice(&mut self.bytes, key);
-        if let Some(value) = value {
-            put_slice(&mut self.bytes, value);
-        }
     }
 }
 

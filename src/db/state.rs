@@ -20,7 +20,7 @@ use crate::env::{Env, FileLock, Joinable};
 use crate::value_log::ValueLog;
 use crate::version::{VersionEdit, VersionSet};
 use crate::write::commit::{CommitState, Owner};
-use crate::write::separate::Thresholds;
+use crate::write::separate::{FamilyRules, Rules};
 use crate::write::{Committer, Durability, Separator, Throttle};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
@@ -220,9 +220,20 @@ impl Owner for Engine {
     }
 }
 
-impl Thresholds for Engine {
-    fn threshold(&self, column_family: u32) -> Option<u64> {
+impl FamilyRules for Engine {
+    fn rules(&self, column_family: u32) -> Option<Rules> {
         let families = self.families.read();
-        families.by_id.get(&column_family).map(|family| family.threshold.load(Ordering::Relaxed))
+        families.by_id.get(&column_family).map(|family| Rules {
+            separate_from: family.threshold.load(Ordering::Relaxed),
+            can_merge: family.fold.merge_operator.is_some(),
+        })
+    }
+
+    fn cannot_merge(&self, column_family: u32) -> Error {
+        let families = self.families.read();
+        let name = families.by_id.get(&column_family).map_or("", |family| &family.name);
+        Error::invalid_argument(format!(
+            "merge_operator is not properly initialized: open column family {name} with a merge operator"
+        ))
     }
 }

@@ -5,19 +5,19 @@
 
 use super::background::panic_error;
 use super::state::Engine;
-use super::{ColumnFamily, Db, Family, WriteOptions};
+use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
 use crate::base::{Error, Result, ValuePointer};
 use crate::batch::{MAX_RECORD_BYTES, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
-use crate::write::Prepared;
 use crate::write::commit::CommitOptions;
-use std::borrow::Cow;
-use std::cell::RefCell;
+use crate::write::separate::{FamilyRules, unknown_family};
+use crate::write::{Few, Prepared};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::LocalKey;
 
 /// A thread's buffer is given back to the allocator above this size.
 const KEEP_BYTES: usize = 1 << 20;
@@ -26,7 +26,8 @@ const KEEP_BYTES: usize = 1 << 20;
 const _: () = assert!(MAX_RECORD_BYTES as usize + TRAILER_LEN <= MAX_ENTRY_LEN);
 
 thread_local! {
-    static BATCH: RefCell<WriteBatch> = RefCell::new(WriteBatch::new());
+    static BATCH: Cell<Option<WriteBatch>> = const { Cell::new(None) };
+    static REWRITTEN: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 impl Db {
@@ -38,10 +39,11 @@ impl Db {
             return Ok(());
         }
         engine.admit(batch.data().len(), options)?;
-        let prepared = engine.separator.prepare(batch, &**engine)?;
-        engine.check_merges(&prepared, batch)?;
-        engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
-        engine.commit(prepared, options)
+        with_buffer(&REWRITTEN, |buffer| {
+            let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+            engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
+            engine.commit(prepared, options)
+        })
     }
 
     /// Stores one value.
@@ -56,15 +58,13 @@ impl Db {
         engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
         check_lengths(key.len(), value.len())?;
         if family.family.is_dropped() {
-            return Err(crate::write::separate::unknown_family(id));
+            return Err(unknown_family(id));
         }
         let (pointer, segment) = engine.value_log.append(id, key, value)?;
-        let mut encoded = Vec::with_capacity(ValuePointer::MAX_ENCODED_LEN);
-        pointer.encode(&mut encoded);
         engine.user_bytes.fetch_add((key.len() + value.len()) as u64, Ordering::Relaxed);
         let hold: Hold = segment;
-        self.commit_one(family, vec![(pointer.segment, hold)], options, |batch| {
-            batch.put_pointer(id, key, &encoded)
+        self.commit_one(family, Few::One((pointer.segment, hold)), options, |batch| {
+            batch.put_pointer(id, key, &pointer.to_bytes())
         })
     }
 
@@ -108,7 +108,9 @@ impl Db {
         options: &WriteOptions,
     ) -> Result<()> {
         let own = self.own(family)?;
-        check_merge_operator(own)?;
+        if own.fold.merge_operator.is_none() {
+            return Err(self.engine().cannot_merge(own.id));
+        }
         self.write_one(family, key.len() + operand.len(), options, |batch| batch.merge(own.id, key, operand))
     }
 
@@ -124,32 +126,23 @@ impl Db {
         engine.check_writes()?;
         engine.admit(bytes, options)?;
         engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.commit_one(family, Vec::new(), options, build)
+        self.commit_one(family, Few::None, options, build)
     }
 
     fn commit_one(
         &self,
         family: &ColumnFamily,
-        holds: Vec<(u64, Hold)>,
+        holds: Few<(u64, Hold)>,
         options: &WriteOptions,
         build: impl FnOnce(&mut WriteBatch) -> Result<()>,
     ) -> Result<()> {
-        // Taken out while it is used: a callback that writes again gets a fresh one.
-        let mut batch = BATCH.with(|batch| batch.take());
-        batch.clear();
-        let outcome = build(&mut batch).and_then(|()| {
-            let prepared = Prepared {
-                bytes: Cow::Borrowed(batch.data()),
-                families: vec![family.family.id],
-                holds,
-                count: 1,
-            };
+        with_buffer(&BATCH, |batch| {
+            batch.clear();
+            build(batch)?;
+            let families = Few::One(family.family.id);
+            let prepared = Prepared { bytes: batch.data(), families, holds, count: 1 };
             self.engine().commit(prepared, options)
-        });
-        if batch.data().len() <= KEEP_BYTES {
-            BATCH.with(|kept| kept.replace(batch));
-        }
-        outcome
+        })
     }
 }
 
@@ -180,33 +173,33 @@ impl Engine {
         }
         outcome
     }
+}
 
-    /// Refuses merge operands for families without an operator.
-    fn check_merges(&self, prepared: &Prepared<'_>, batch: &WriteBatch) -> Result<()> {
-        let lacking = prepared
-            .families
-            .iter()
-            .any(|id| self.family(*id).is_some_and(|family| family.fold.merge_operator.is_none()));
-        if !lacking || !batch.has_merge() {
-            return Ok(());
-        }
-        for record in batch.iter() {
-            if let crate::batch::Record::Merge { column_family, .. } = record?
-                && let Some(family) = self.family(column_family)
-            {
-                check_merge_operator(&family)?;
-            }
-        }
-        Ok(())
+/// A buffer that a thread keeps for its next write.
+trait Buffer: Default {
+    /// Bytes it has room for.
+    fn capacity(&self) -> usize;
+}
+
+impl Buffer for WriteBatch {
+    fn capacity(&self) -> usize {
+        WriteBatch::capacity(self)
     }
 }
 
-fn check_merge_operator(family: &Arc<Family>) -> Result<()> {
-    match family.fold.merge_operator {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid_argument(format!(
-            "merge_operator is not properly initialized: open column family {} with a merge operator",
-            family.name
-        ))),
+impl Buffer for Vec<u8> {
+    fn capacity(&self) -> usize {
+        Vec::capacity(self)
     }
+}
+
+/// Lends the calling thread's buffer, with whatever is in it. A callback that writes again meanwhile gets a fresh one.
+fn with_buffer<T: Buffer, R>(kept: &'static LocalKey<Cell<Option<T>>>, body: impl FnOnce(&mut T) -> R) -> R {
+    // There is none any more while the thread ends.
+    let mut buffer = kept.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let result = body(&mut buffer);
+    if buffer.capacity() <= KEEP_BYTES {
+        let _ = kept.try_with(|kept| kept.set(Some(buffer)));
+    }
+    result
 }

@@ -216,7 +216,7 @@ impl Committer {
         self.make_room(state, prepared, owner)?;
         let first = state.last_sequence + 1;
         if !options.disable_wal {
-            self.append(state, first, &prepared.bytes, owner)?;
+            self.append(state, first, prepared.bytes, owner)?;
         }
         let targets = state.families.targets(&prepared.families)?;
         let last = state.last_sequence + u64::from(prepared.count);
@@ -278,7 +278,7 @@ impl Committer {
     fn insert(&self, prepared: &Prepared<'_>, options: CommitOptions, logged: &Logged) -> Result<bool> {
         let whole = GiveUpUnlessWhole(&self.durability);
         logged.targets.hold(prepared, options.disable_wal.then_some(logged.first));
-        logged.targets.insert(&prepared.bytes, logged.first)?;
+        logged.targets.insert(prepared.bytes, logged.first)?;
         std::mem::forget(whole);
         Ok(self.durability.inserted(logged.ticket))
     }

@@ -68,8 +68,8 @@ fn batch(key: &[u8]) -> WriteBatch {
 
 fn prepared(batch: &WriteBatch) -> Prepared<'_> {
     Prepared {
-        bytes: batch.data().into(),
-        families: [0].into_iter().collect(),
+        bytes: batch.data(),
+        families: crate::write::Few::One(0),
         holds: Default::default(),
         count: batch.count(),
     }

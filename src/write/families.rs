@@ -3,6 +3,7 @@
 //! A database has few families and most batches touch one, so both are small sorted arrays, searched without
 //! hashing and built without allocating in the common case.
 
+use super::few::Few;
 use super::separate::{Prepared, unknown_family};
 use crate::base::{EntryKind, InternalComparator, Result, SequenceNumber};
 use crate::batch::{BatchIter, Record};
@@ -67,32 +68,23 @@ impl Families {
     /// The memtables that a batch over the families `ids` goes into.
     #[inline]
     pub(super) fn targets(&self, ids: &[u32]) -> Result<Targets> {
-        let active = |id: u32| {
-            let target = self.get(id).ok_or_else(|| unknown_family(id))?;
-            Ok((id, Arc::clone(&target.active)))
-        };
-        match ids {
-            [] => Ok(Targets::Many(Vec::new())),
-            [one] => active(*one).map(|(id, buffer)| Targets::One(id, buffer)),
-            many => Ok(Targets::Many(many.iter().map(|id| active(*id)).collect::<Result<_>>()?)),
+        let mut targets = Few::None;
+        for id in ids {
+            let target = self.get(*id).ok_or_else(|| unknown_family(*id))?;
+            targets.push((*id, Arc::clone(&target.active)));
         }
+        Ok(Targets(targets))
     }
 }
 
 /// The memtables one batch goes into, by family. They may be sealed meanwhile, but not flushed.
-pub(super) enum Targets {
-    One(u32, Arc<WriteBuffer>),
-    Many(Vec<(u32, Arc<WriteBuffer>)>),
-}
+pub(super) struct Targets(Few<(u32, Arc<WriteBuffer>)>);
 
 impl Targets {
     #[inline]
     fn get(&self, family: u32) -> Result<&WriteBuffer> {
-        let found = match self {
-            Targets::One(id, buffer) => (*id == family).then_some(buffer),
-            Targets::Many(all) => all.iter().find(|(id, _)| *id == family).map(|(_, buffer)| buffer),
-        };
-        found.map(|buffer| &**buffer).ok_or_else(|| unknown_family(family))
+        let found = self.0.iter().find(|(id, _)| *id == family);
+        found.map(|(_, buffer)| &**buffer).ok_or_else(|| unknown_family(family))
     }
 
     /// Gives the memtables what the batch's entries depend on (B1), and the first sequence number that is in no log.

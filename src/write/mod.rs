@@ -15,6 +15,7 @@
 pub mod commit;
 pub mod durability;
 pub mod families;
+pub mod few;
 mod publish;
 pub mod separate;
 pub mod throttle;
@@ -22,5 +23,6 @@ pub mod throttle;
 pub use commit::{CommitState, Committer, Owner, WalSettings};
 pub use durability::Durability;
 pub use families::FamilyTarget;
+pub use few::Few;
 pub use separate::{Prepared, Separator};
 pub use throttle::Throttle;
