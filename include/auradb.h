@@ -463,6 +463,21 @@ void auradb_merge_cf(const auradb_t *db,
 // is reported here, and nothing is written.
 void auradb_write(const auradb_t *db, const auradb_writeoptions_t *options, auradb_writebatch_t *batch, char **errptr);
 
+// Applies `batch` atomically without waiting for the device: readable when this returns, durable later. Then
+// `callback(argument, NULL)` is called, or `callback(argument, message)` if it will never be known to be durable (a
+// failed sync, or a close before it). One sync serves all writes that wait, so many may be on their way. Borrows db,
+// options and batch for the call only; `argument` must stay good until the callback, `message` is lent for the
+// callback. Callbacks come one after another, in the order of the writes, in a thread of the database (or in the
+// caller's): they should be short, may read and write, and must not close the database. An empty batch asks about
+// everything written before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing
+// was applied and `callback` is never called.
+void auradb_write_async(const auradb_t *db,
+                        const auradb_writeoptions_t *options,
+                        auradb_writebatch_t *batch,
+                        void (*callback)(void *argument, const char *error),
+                        void *argument,
+                        char **errptr);
+
 // Gives an empty batch, for `auradb_writebatch_destroy`.
 auradb_writebatch_t *auradb_writebatch_create(void);
 

@@ -5,7 +5,7 @@
 //! 2. Whoever needs durability and finds no sync running does it himself, for all that is logged by then. Appends
 //!    go on meanwhile. Those who come while a sync runs wait; the next sync is for all of them, done by the log
 //!    thread where there is one (pipelined), else by one of them.
-//! 3. The log thread also syncs what nobody waits for: asynchronous writes, whose callbacks it calls, and the interval.
+//! 3. The log thread also syncs what nobody waits for: asynchronous writes, which it calls back, and the interval.
 //!
 //! Invariant W1: a sync first covers every segment with unsynced values, then the WAL.
 //! A failed sync is final: nothing after the last good one becomes visible, every waiter gets the error, and no file
@@ -19,6 +19,7 @@ use crate::value_log::ValueLog;
 use crate::wal::{DurableMark, WalPosition, WalSyncer};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -360,9 +361,28 @@ impl Durability {
     /// Calls `callback` in the log thread once everything up to `last`, which is logged, is durable.
     pub(super) fn call_when_durable(&self, last: SequenceNumber, callback: Callback) {
         let mut state = self.state.lock();
+        if state.ended {
+            drop(state);
+            return callback(Err(closed()));
+        }
         let after = state.callbacks.iter().rposition(|(other, _)| *other <= last).map_or(0, |at| at + 1);
         state.callbacks.insert(after, (last, callback));
         self.wanted.notify_one();
+    }
+
+    /// Calls `callback` in the log thread once everything logged by now is durable.
+    pub fn call_when_logged_is_durable(&self, callback: Callback) {
+        self.call_when_durable(self.logged.load(Ordering::SeqCst), callback);
+    }
+
+    /// Does the log thread's work of the moment, where there is none.
+    pub fn sync_and_call_back(&self) {
+        // A failure is kept in the state, where the callbacks find it.
+        let _ = self.sync();
+        let mut state = self.state.lock();
+        while let Some((callback, outcome)) = next_call(&mut state) {
+            MutexGuard::unlocked(&mut state, || callback(outcome));
+        }
     }
 
     /// Ends the log thread, after what somebody waits for.
@@ -392,7 +412,9 @@ impl Durability {
         let mut state = self.state.lock();
         loop {
             if let Some((callback, outcome)) = next_call(&mut state) {
-                MutexGuard::unlocked(&mut state, || callback(outcome));
+                // A panic in it must not end the thread that others wait for.
+                let call = AssertUnwindSafe(|| callback(outcome));
+                let _ = MutexGuard::unlocked(&mut state, || catch_unwind(call));
                 continue;
             }
             let wanted = match self.next_sync(&state, interval, last_sync) {
@@ -475,6 +497,7 @@ fn gone(state: &State) -> Option<Error> {
 }
 
 fn closed() -> Error {
-    let message = "the database was closed before the write was synced: whether it is durable is known at the next open";
+    let message =
+        "the database was closed before the write was synced: the next open knows whether it is durable";
     Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
 }
