@@ -91,6 +91,7 @@ static void many_writes_few_syncs(const char *name, unsigned char log_thread) {
 }
 
 int main(void) {
+  begin("asynchronous");
   many_writes_few_syncs("pipelined", 1);
   many_writes_few_syncs("in turns", 0);
   return finish();

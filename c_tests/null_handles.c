@@ -268,6 +268,7 @@ static void writes(void) {
   auradb_merge_cf(NULL, NULL, NULL, NULL, 0, NULL, 0, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_write(NULL, NULL, NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
   auradb_write_async(NULL, NULL, NULL, NULL, NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
 }
