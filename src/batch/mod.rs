@@ -4,7 +4,8 @@
 //! 2. The writer stamps the sequence number into the header and hands the same bytes to the log.
 //! 3. The memtable is filled from the bytes through `BatchIter`.
 //!
-//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of values.
+//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of values;
+//! `indexed` is a batch that can be read before it is written.
 //!
 //! Invariant B1: the buffer is a whole, well-formed batch after every call, also after one that failed, and its
 //! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
@@ -14,6 +15,7 @@ use crate::base::coding::get_u64;
 use crate::base::{Error, Result, SequenceNumber};
 
 mod format;
+pub mod indexed;
 mod packed;
 mod packed_keys;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod rewrite;
 mod tests;
 
 pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+pub use indexed::IndexedBatch;
 pub use packed::{FamilyAt, PackedKind, PackedOperations};
 pub use packed_keys::PackedKeys;
 pub use rewrite::Rewrite;
