@@ -18,6 +18,7 @@ const SOURCES: &[&str] = &[
     "batch",
     "read",
     "multi_get",
+    "packed",
     "iterator",
     "snapshot",
     "maintenance",

@@ -267,6 +267,10 @@ static void writes(void) {
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_merge_cf(NULL, NULL, NULL, NULL, 0, NULL, 0, &error);
   CHECK_ERROR(error, "Invalid argument: ");
+  auradb_write_packed(NULL, NULL, NULL, 0, NULL, 0, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_append_packed(NULL, NULL, 0, NULL, 0, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
   auradb_write(NULL, NULL, NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_write_async(NULL, NULL, NULL, NULL, NULL, &error);
@@ -319,6 +323,8 @@ static void reads(void) {
   NONE(auradb_pinnableslice_value(NULL, NULL));
   CHECK(auradb_key_may_exist(NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL) == 1);
   CHECK(auradb_key_may_exist_cf(NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL) == 1);
+  NONE(auradb_multi_get_packed(NULL, NULL, NULL, 0, NULL, 0, NULL, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
   auradb_multi_get(NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL);
   auradb_multi_get_cf(NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL);
   auradb_batched_multi_get_cf(NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, false);

@@ -164,6 +164,22 @@ typedef enum {
   auradb_subcode_panic = 8,
 } auradb_subcode_t;
 
+// What a packed operation does (an addition of AuraDB). No operation is 0.
+typedef enum {
+  // Stores the value under the key.
+  auradb_packed_put = 1,
+  // Deletes the key. No value.
+  auradb_packed_delete = 2,
+  // Deletes the key, which was put once (see `auradb_singledelete`). No value.
+  auradb_packed_singledelete = 3,
+  // The value is an operand for the merge operator.
+  auradb_packed_merge = 4,
+  // Deletes from the key up to, not including, the value, which is a key too.
+  auradb_packed_delete_range = 5,
+  // The key is bytes that go to the write-ahead log alone (see `auradb_writebatch_put_log_data`). No value.
+  auradb_packed_log_data = 6,
+} auradb_packed_kind_t;
+
 // How tables are built and cached. Used by one thread at a time.
 typedef struct auradb_block_based_table_options_t auradb_block_based_table_options_t;
 
@@ -694,6 +710,59 @@ void auradb_batched_multi_get_cf(const auradb_t *db,
                                  auradb_pinnableslice_t **values,
                                  char **errs,
                                  bool sorted_input);
+
+// Applies many operations in one call: all of them or none, as `auradb_write` does with a batch (an addition of
+// AuraDB, for languages whose calls of C are expensive). `data` holds `len` bytes of operations, one after the other
+// without padding. Each is three 32-bit numbers, little-endian, then the key, then the value:
+//
+//   kind + 256 * family | key length | value length | key | value
+//
+// `kind` is an `auradb_packed_kind_t`. `family` is an index into `column_families`, an array of
+// `num_column_families` handles; if that is NULL, 0 means the default column family. In Go:
+//
+//   func put(buf []byte, key, value string) []byte {
+//           buf = binary.LittleEndian.AppendUint32(buf, C.auradb_packed_put)
+//           buf = binary.LittleEndian.AppendUint32(buf, uint32(len(key)))
+//           buf = binary.LittleEndian.AppendUint32(buf, uint32(len(value)))
+//           return append(append(buf, key...), value...)
+//   }
+//
+// and in Python: `buf += struct.pack("<III", 1, len(key), len(value)) + key + value`. Borrows all arguments. A
+// malformed operation is "Invalid argument: " with its number and the byte it starts at, and nothing is applied.
+void auradb_write_packed(const auradb_t *db,
+                         const auradb_writeoptions_t *options,
+                         const auradb_column_family_handle_t *const *column_families,
+                         size_t num_column_families,
+                         const char *data,
+                         size_t len,
+                         char **errptr);
+
+// Adds packed operations (see `auradb_write_packed`) to a batch: all of them, or none after an error. Borrows the
+// arguments, and copies the operations.
+void auradb_writebatch_append_packed(auradb_writebatch_t *b,
+                                     const auradb_column_family_handle_t *const *column_families,
+                                     size_t num_column_families,
+                                     const char *data,
+                                     size_t len,
+                                     char **errptr);
+
+// Reads many keys in one call, all at one moment (an addition of AuraDB). `keys` holds `len` bytes of keys, one after
+// the other without padding: two 32-bit numbers, little-endian, and the bytes of the key:
+//
+//   family | key length | key
+//
+// `family` is an index into `column_families`, as for `auradb_write_packed`. Gives `*answer_len` bytes, to be freed
+// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the value;
+// the length 0xffffffff alone if there is no value. If a key is malformed or one value cannot be read, that is the
+// error of the call, which names the key; NULL is given then, with `*answer_len` 0. Borrows the other arguments.
+char *auradb_multi_get_packed(const auradb_t *db,
+                              const auradb_readoptions_t *options,
+                              const auradb_column_family_handle_t *const *column_families,
+                              size_t num_column_families,
+                              const char *keys,
+                              size_t len,
+                              size_t *answer_len,
+                              char **errptr);
 
 // Gives an iterator over the default column family, for `auradb_iter_destroy`; it is not positioned. Never NULL:
 // if it could not be made, it is not valid and `auradb_iter_get_error` tells why. Borrows the arguments; the

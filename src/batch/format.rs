@@ -194,6 +194,12 @@ impl<'a> BatchIter<'a> {
         BatchIter { rest: Decoder::new(&data[HEADER_LEN..]), total_len: data.len() }
     }
 
+    /// The records from a byte on where a record starts, or the end.
+    #[inline]
+    pub(super) fn from_offset(data: &'a [u8], offset: usize) -> BatchIter<'a> {
+        BatchIter { rest: Decoder::new(&data[offset..]), total_len: data.len() }
+    }
+
     /// Byte of the batch at which the next record starts; after the last one, the batch's length.
     #[inline]
     pub fn offset(&self) -> usize {

@@ -4,6 +4,9 @@
 //! 2. The writer stamps the sequence number into the header and hands the same bytes to the log.
 //! 3. The memtable is filled from the bytes through `BatchIter`.
 //!
+//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of values;
+//! `indexed` is a batch that can be read before it is written.
+//!
 //! Invariant B1: the buffer is a whole, well-formed batch after every call, also after one that failed, and its
 //! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
 //! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
@@ -12,11 +15,19 @@ use crate::base::coding::get_u64;
 use crate::base::{Error, Result, SequenceNumber};
 
 mod format;
+pub mod indexed;
+mod packed;
+mod packed_keys;
+#[cfg(test)]
+mod packed_tests;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+pub use indexed::IndexedBatch;
+pub use packed::{FamilyAt, PackedKind, PackedOperations};
+pub use packed_keys::PackedKeys;
 pub use rewrite::Rewrite;
 
 /// The most bytes a record's key and value may have together, whatever its kind: what a table takes of an entry
@@ -249,6 +260,28 @@ impl WriteBatch {
         self.set_count(count);
         self.contents.add(other.contents);
         Ok(())
+    }
+
+    /// Appends packed operations, all or, on an error, none.
+    pub fn append_packed(&mut self, operations: PackedOperations<'_>) -> Result<()> {
+        let mut counted = 0u64;
+        for record in operations.clone() {
+            counted += u64::from(record?.is_counted());
+        }
+        if u64::from(self.count()) + counted > u32::MAX.into() {
+            return Err(too_many());
+        }
+        self.bytes.reserve(operations.data().len());
+        for record in operations {
+            self.append_record(record?)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for `bytes` encoded bytes more.
+    #[inline]
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
     }
 
     /// Remembers this place.

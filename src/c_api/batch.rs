@@ -20,6 +20,11 @@ pub struct auradb_writebatch_t {
 }
 
 impl auradb_writebatch_t {
+    /// The batch, to add to it what fails on its own.
+    pub fn batch_mut(&mut self) -> &mut WriteBatch {
+        &mut self.batch
+    }
+
     /// The batch, if all that was to go into it is there.
     pub fn complete(&self) -> Result<&WriteBatch> {
         match &self.failure {

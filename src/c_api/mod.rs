@@ -33,6 +33,7 @@ mod last_error;
 mod library;
 mod maintenance;
 mod multi_get;
+mod packed;
 mod properties;
 mod read;
 mod snapshot;

@@ -8,7 +8,7 @@ use super::state::Engine;
 use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
 use crate::base::{Error, Result, SequenceNumber, ValuePointer};
-use crate::batch::{MAX_RECORD_BYTES, WriteBatch, check_lengths};
+use crate::batch::{MAX_RECORD_BYTES, PackedOperations, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
 use crate::write::commit::CommitOptions;
@@ -78,6 +78,29 @@ impl Db {
             engine.run_inline();
         }
         Ok(())
+    }
+
+    /// Applies packed operations (`batch/packed.rs` has the format) atomically. `family_at` gives the handle of the
+    /// column family with an index. Nothing is applied if one operation is malformed: the error names it.
+    pub fn write_packed<'a>(
+        &self,
+        data: &[u8],
+        family_at: &dyn Fn(usize) -> Result<&'a ColumnFamily>,
+        options: &WriteOptions,
+    ) -> Result<()> {
+        let engine = self.engine();
+        engine.check_writes()?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        engine.admit(data.len(), options)?;
+        let id_at = |index: usize| Ok(self.own(family_at(index)?)?.id);
+        with_buffer(&BATCH, |batch| {
+            let operations = PackedOperations::new(data, &id_at);
+            let prepared = engine.separator.prepare_packed(&operations, batch, &**engine)?;
+            engine.user_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            engine.commit(prepared, options)
+        })
     }
 
     /// Stores one value.

@@ -6,7 +6,7 @@
 
 use super::few::Few;
 use crate::base::{Error, Result};
-use crate::batch::{BatchIter, Record, Rewrite, WriteBatch};
+use crate::batch::{BatchIter, PackedOperations, Record, Rewrite, WriteBatch};
 use crate::memtable::write_buffer::Hold;
 use crate::value_log::{SegmentRef, ValueLog};
 use std::sync::Arc;
@@ -59,34 +59,57 @@ impl Separator {
         buffer: &'a mut Vec<u8>,
         families: &dyn FamilyRules,
     ) -> Result<Prepared<'a>> {
-        let mut touched = Touched { families, seen: Few::None, last: None };
+        let mut touched = Touched::new(families);
         let mut holds = Few::None;
         let mut rewrite = Rewrite::new(batch, buffer);
         let mut records = BatchIter::over(batch.data())?;
         let mut start = records.offset();
         while let Some(record) = records.next() {
-            match record? {
-                Record::Put { column_family, key, value } => {
-                    if value.len() as u64 >= touched.rules(column_family)?.separate_from {
-                        let (pointer, segment) = self.value_log.append(column_family, key, value)?;
-                        hold(&mut holds, segment);
-                        rewrite.replace(start..records.offset(), column_family, key, &pointer);
-                    }
-                }
-                Record::Delete { column_family, .. }
-                | Record::SingleDelete { column_family, .. }
-                | Record::RangeDelete { column_family, .. } => _ = touched.rules(column_family)?,
-                Record::Merge { column_family, .. } => {
-                    if !touched.rules(column_family)?.can_merge {
-                        return Err(families.cannot_merge(column_family));
-                    }
-                }
-                Record::LogData(_) => {}
-                Record::Pointer { .. } => return Err(foreign_pointer()),
+            if let Some((column_family, key, value)) = touched.admit(&record?)? {
+                let (pointer, segment) = self.value_log.append(column_family, key, value)?;
+                hold(&mut holds, segment);
+                rewrite.replace(start..records.offset(), column_family, key, &pointer);
             }
             start = records.offset();
         }
         Ok(Prepared { bytes: rewrite.finish(), families: touched.seen, holds, count: batch.count() })
+    }
+
+    /// As `prepare`, straight from the caller's packed operations; `batch` is where the batch is built. All of them are
+    /// checked before the first value is appended; an error names the operation.
+    pub fn prepare_packed<'a>(
+        &self,
+        operations: &PackedOperations<'_>,
+        batch: &'a mut WriteBatch,
+        families: &dyn FamilyRules,
+    ) -> Result<Prepared<'a>> {
+        let mut touched = Touched::new(families);
+        let mut unchecked = operations.clone();
+        let (mut start, mut separated) = (0, 0);
+        while let Some(record) = unchecked.next() {
+            let record = record?;
+            let number = unchecked.number() - 1;
+            let misplaced = |error: Error| error.context(PackedOperations::describe(number, start));
+            let big = touched.admit(&record).map_err(misplaced)?;
+            separated += big.map_or(0, |(_, _, value)| value.len());
+            start = unchecked.offset();
+        }
+        batch.clear();
+        batch.reserve(operations.data().len() - separated);
+        let mut holds = Few::None;
+        for record in operations.clone() {
+            let record = record?;
+            match touched.admit(&record)? {
+                Some((column_family, key, value)) => {
+                    let (pointer, segment) = self.value_log.append(column_family, key, value)?;
+                    hold(&mut holds, segment);
+                    batch.put_pointer(column_family, key, &pointer.to_bytes())?;
+                }
+                None => batch.append_record(record)?,
+            }
+        }
+        let count = batch.count();
+        Ok(Prepared { bytes: batch.data(), families: touched.seen, holds, count })
     }
 }
 
@@ -98,7 +121,33 @@ struct Touched<'f> {
     last: Option<(u32, Rules)>,
 }
 
-impl Touched<'_> {
+impl<'f> Touched<'f> {
+    fn new(families: &'f dyn FamilyRules) -> Touched<'f> {
+        Touched { families, seen: Few::None, last: None }
+    }
+
+    /// Refuses a record that its family does not take. Gives family, key and value of one that is to be separated.
+    #[inline]
+    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<(u32, &'a [u8], &'a [u8])>> {
+        match *record {
+            Record::Put { column_family, key, value } => {
+                let big = value.len() as u64 >= self.rules(column_family)?.separate_from;
+                return Ok(big.then_some((column_family, key, value)));
+            }
+            Record::Delete { column_family, .. }
+            | Record::SingleDelete { column_family, .. }
+            | Record::RangeDelete { column_family, .. } => _ = self.rules(column_family)?,
+            Record::Merge { column_family, .. } => {
+                if !self.rules(column_family)?.can_merge {
+                    return Err(self.families.cannot_merge(column_family));
+                }
+            }
+            Record::LogData(_) => {}
+            Record::Pointer { .. } => return Err(foreign_pointer()),
+        }
+        Ok(None)
+    }
+
     #[inline]
     fn rules(&mut self, column_family: u32) -> Result<Rules> {
         match self.last {
