@@ -2,7 +2,7 @@
 
 #include <sys/prctl.h>
 
-enum { SPIN_NANOSECONDS = 200000 };
+enum { SPIN_NANOSECONDS = 20000 };
 
 void pace_begin(struct pace *pace, double operations_per_second) {
     *pace = (struct pace){ .interval = operations_per_second > 0 ? 1e9 / operations_per_second : 0 };

@@ -16,7 +16,7 @@ struct pace {
 /* Once for each thread: timers of this thread fire when asked, not up to 50 us later. */
 void pace_begin(struct pace *pace, double operations_per_second);
 
-/* Waits until operation `number` is due: sleeps while there is more than 200 us left, then spins. */
+/* Waits until operation `number` is due: sleeps while there is more than 20 us left, then spins. */
 void pace_wait(struct pace *pace, uint64_t number);
 
 #endif
