@@ -48,7 +48,7 @@ static const struct description TABLE[] = {
     OPTION(SIZE, seek_nexts, "10", "steps after each seek of seekrandom"),
     OPTION(SIZE, scan_length, "100", "longest scan of ycsbe (uniform from 1)"),
     OPTION(SIZE, insert_space, "0", "keys that ycsbd and ycsbe may insert (0: num/4 if one of them runs)"),
-    OPTION(REAL, write_rate, "0", "offered load: writes a second of a fill, overwrite or readwhilewriting's writer (0: no limit)"),
+    OPTION(REAL, write_rate, "0", "writes a second of a fill, overwrite or the writer beside readers (0: no limit)"),
     OPTION(SIZE, outstanding, "64", "writes of a thread of fillasync that are not durable yet, at most"),
     OPTION(FLAG, touch_values, "0", "1: reads sum every byte of the value instead of its two stamps only"),
     OPTION(TEXT, sweep_sizes, "128,512,1K,4K,16K,64K,256K", "value sizes of valuesweep"),

@@ -69,7 +69,8 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
         printf("            %s\n", o->unordered_write ? "unordered writes" : "pipelined writes");
     printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n", (unsigned long long)o->threads, o->sync,
            (unsigned long long)o->batch_size, (unsigned long long)o->seed);
-    if (o->write_rate > 0) printf("            %.0f writes a second offered; latency from when a write was due\n", o->write_rate);
+    if (o->write_rate > 0)
+        printf("            %.0f writes a second offered; latency from when a write was due\n", o->write_rate);
     printf("clock       a reading costs %.1f ns (a bare time stamp %.1f ns)%s\n\n", clock_cost.monotonic,
            clock_cost.time_stamp_counter, o->latency ? ", one for each operation" : "; latencies are off");
     printf("%-22s %11s %9s %8s %8s %8s %9s %9s %7s %10s %6s %6s %6s %7s %6s\n", "workload", "ops/s", "us/op",

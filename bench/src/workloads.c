@@ -234,7 +234,8 @@ static const struct workload WORKLOADS[] = {
     { "readrandom", EXACT, readrandom, "read random keys", NULL, NULL },
     { "readmissing", EXACT, readmissing, "read random keys that are absent but inside the key range", NULL, NULL },
     { "multireadrandom", EXACT, multireadrandom, "read random keys, multiget_size a call", NULL, NULL },
-    { "readseq", EXACT | NO_LATENCY, readseq, "read all entries in order (each thread all; --reads does not apply)", NULL, NULL },
+    { "readseq", EXACT | NO_LATENCY, readseq,
+            "read all entries in order (each thread all; --reads does not apply)", NULL, NULL },
     { "readreverse", EXACT | NO_LATENCY, readreverse, "read all entries in reverse order", NULL, NULL },
     { "seekrandom", EXACT, seekrandom, "new iterator, seek to a random key, seek_nexts steps", NULL, NULL },
     { "readwhilewriting", WRITES | BACKGROUND_WRITER, readwhilewriting,
@@ -246,7 +247,8 @@ static const struct workload WORKLOADS[] = {
     { "ycsbe", WRITES | NEEDS_ZIPF | INSERTS, ycsbe, "95 % scan of 1..scan_length entries, 5 % insert", NULL, NULL },
     { "ycsbf", WRITES | NEEDS_ZIPF, ycsbf, "50 % read, 50 % read-modify-write, Zipf", NULL, NULL },
     { "valuesweep", SWEEP, NULL, "fillrandom, overwrite, readrandom at each of sweep_sizes", NULL, NULL },
-    { "harness", NO_ENGINE | PUTS_ONLY, harness, "fillrandom without the engine: what the measuring costs", NULL, NULL },
+    { "harness", NO_ENGINE | PUTS_ONLY, harness,
+            "fillrandom without the engine: what the measuring costs", NULL, NULL },
 };
 
 enum { WORKLOAD_COUNT = sizeof WORKLOADS / sizeof WORKLOADS[0] };
@@ -288,7 +290,8 @@ uint64_t workloads_operations(const struct workload *workload, const struct opti
     }
     if (workload->body == fillseq || workload->body == fillbatch || workload->body == filluniquerandom)
         return options->num;
-    if (workload->body == fillrandom || workload->body == asynchronous_fill || workload->body == deleterandom) return options->writes;
+    if (workload->body == fillrandom || workload->body == asynchronous_fill) return options->writes;
+    if (workload->body == deleterandom) return options->writes;
     if (workload->flags & NO_LATENCY) return UINT64_MAX;
     return options->reads;
 }
