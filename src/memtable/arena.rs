@@ -7,6 +7,8 @@
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
 //! Invariant A2: `used_bytes` exceeds the bytes asked for by less than a third, and one small chunk.
+//! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, every piece's address
+//! is too.
 
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -19,6 +21,9 @@ const SMALLEST_CHUNK: usize = 4 << 10;
 const LARGEST_CHUNK: usize = 1 << 20;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
+
+/// What every chunk's address is a multiple of: a cache line.
+const ALIGNMENT: usize = 64;
 
 /// One allocation that pieces are cut from.
 struct Chunk {
@@ -40,7 +45,7 @@ impl Chunk {
     }
 
     fn layout(capacity: usize) -> Layout {
-        Layout::array::<u8>(capacity).expect("an entry fits the address space")
+        Layout::from_size_align(capacity, ALIGNMENT).expect("an entry fits the address space")
     }
 
     /// Whether pieces of `len` bytes may come from this chunk, if there is room.
@@ -102,7 +107,7 @@ impl Arena {
         }
     }
 
-    /// `len` uninitialised bytes, not aligned, valid until the arena is dropped. `len` must not be 0.
+    /// `len` uninitialised bytes, valid until the arena is dropped; aligned as A3 says. `len` must not be 0.
     #[inline]
     pub(super) fn allocate(&self, len: usize) -> NonNull<u8> {
         debug_assert!(len > 0);
@@ -194,6 +199,17 @@ mod tests {
         }
         assert!(used < asked + asked / 3 + SMALLEST_CHUNK);
         assert!(pieces.iter().all(|&(piece, len, mark)| is_filled(piece, len, mark)));
+    }
+
+    #[test]
+    fn pieces_are_aligned_as_their_lengths_are() {
+        for alignment in [8, ALIGNMENT] {
+            let arena = Arena::new();
+            for round in 0..3000usize {
+                let len = alignment * (1 + round * 13 % if round % 100 == 0 { 3000 } else { 40 });
+                assert_eq!(fill(&arena, len, 1).addr().get() % alignment, 0, "A3: {len} of {alignment}");
+            }
+        }
     }
 
     #[test]
