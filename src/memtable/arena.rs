@@ -7,8 +7,8 @@
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
 //! Invariant A2: `used_bytes` exceeds the bytes asked for by less than a third, and one small chunk.
-//! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, every piece's address
-//! is too.
+//! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, so is every piece's
+//! address.
 
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};

@@ -1,7 +1,7 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
-//! `skiplist` is the reference structure, `art` the adaptive radix tree; entries live in an `arena`. Range tombstones do not go into the
-//! map of point entries: `RangeDeletions` holds those of one memtable beside it.
+//! `skiplist` is the reference structure, `art` the adaptive radix tree; their entries live in an `arena`. Range
+//! tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
