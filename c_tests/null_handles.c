@@ -86,6 +86,8 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_segment_size(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
+  auradb_options_set_memtable_kind(NULL, 0);
+  ZERO(auradb_options_get_memtable_kind(NULL));
   auradb_options_set_compression(NULL, 0);
   ZERO(auradb_options_get_compression(NULL));
   auradb_options_set_bottommost_compression(NULL, 0);

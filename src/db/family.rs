@@ -1,9 +1,10 @@
 //! One column family inside the open engine: its options, its view for readers.
 
 use super::options::ColumnFamilyOptions;
-use crate::base::{Codec, InternalComparator};
+use crate::base::{Codec, Error, InternalComparator, Result};
 use crate::cache::Cache;
 use crate::compaction::LevelOptions;
+use crate::config::MemtableImplementation;
 use crate::memtable::Structure;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
@@ -88,7 +89,8 @@ impl Family {
     }
 
     pub(super) fn new_buffer(&self) -> Arc<WriteBuffer> {
-        WriteBuffer::new(Structure::SkipList, &self.order)
+        let structure = structure(&self.options.read()).expect("checked when the family was opened");
+        WriteBuffer::new(structure, &self.order)
     }
 
     pub(super) fn level_options(&self) -> LevelOptions {
@@ -102,6 +104,17 @@ impl Family {
             target_multiplier: options.target_file_size_multiplier,
             referenced_value_weight: 1.0 / 16.0,
         }
+    }
+}
+
+/// The structure of a family's memtables.
+pub(super) fn structure(options: &ColumnFamilyOptions) -> Result<Structure> {
+    match options.memtable.implementation {
+        MemtableImplementation::SkipList => Ok(Structure::SkipList),
+        MemtableImplementation::Art => Ok(Structure::Art),
+        MemtableImplementation::BTree => Err(Error::not_implemented(
+            "memtable.implementation: BTree comes with a later version; use SkipList or Art",
+        )),
     }
 }
 

@@ -6,7 +6,7 @@
 //! 4. Replay the logs (`recovery`), flush what they held, retire them.
 //! 5. Remove files that nothing refers to; start background work.
 
-use super::family::{Family, table_options};
+use super::family::{Family, structure, table_options};
 use super::health::HealthState;
 use super::info_log::{FileLogger, NoLogger};
 use super::options::{ColumnFamilyOptions, Options};
@@ -180,6 +180,7 @@ pub(super) fn check_family(name: &str, options: &ColumnFamilyOptions) -> Result<
     if options.sst.block_size == 0 || options.sst.target_file_size == 0 || options.memtable.max_size == 0 {
         return wrong("block_size, target_file_size and memtable.max_size must not be 0".to_string());
     }
+    structure(options)?;
     Ok(())
 }
 
@@ -456,8 +457,8 @@ pub(super) fn add_family(
     version: Arc<Version>,
 ) -> Arc<Family> {
     let order = crate::base::InternalComparator::new(Arc::clone(&options.comparator));
-    let active =
-        crate::memtable::write_buffer::WriteBuffer::new(crate::memtable::Structure::SkipList, &order);
+    let structure = structure(&options).expect("checked when the family was opened");
+    let active = crate::memtable::write_buffer::WriteBuffer::new(structure, &order);
     let can_merge = options.merge_operator.is_some();
     let view = ReadView { active: Arc::clone(&active), sealed: Vec::new(), version };
     let threshold = engine.options.config.value_log.separation_threshold;

@@ -1,7 +1,7 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
-//! `skiplist` is the reference structure; its entries live in an `arena`. Range tombstones do not go into the
-//! map of point entries: `RangeDeletions` holds those of one memtable beside it.
+//! `skiplist` is the reference structure, `art` the adaptive radix tree; their entries live in an `arena`. Range
+//! tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
@@ -9,6 +9,7 @@ use crate::iterator::InternalIterator;
 use std::sync::Arc;
 
 mod arena;
+mod art;
 mod range_deletions;
 pub mod skiplist;
 #[cfg(test)]
@@ -46,11 +47,14 @@ pub trait MemTable: Send + Sync {
 pub enum Structure {
     /// A concurrent skip list.
     SkipList,
+    /// An adaptive radix tree; for orders other than byte order it is a skip list instead.
+    Art,
 }
 
 /// An empty memtable.
 pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
     match structure {
-        Structure::SkipList => skiplist::create(order),
+        Structure::Art if order.is_bytewise() => art::create(),
+        Structure::SkipList | Structure::Art => skiplist::create(order),
     }
 }

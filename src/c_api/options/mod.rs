@@ -18,7 +18,7 @@ pub mod write;
 use super::boundary::{destroy, give, look, present, quiet, text};
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, Logger, MergeOperator};
 use crate::base::{Comparator, Result, SliceTransform};
-use crate::config::{Config, SyncPolicy};
+use crate::config::{Config, MemtableImplementation, SyncPolicy};
 use crate::env::Env;
 use libc::{c_char, c_int};
 use std::ffi::CString;
@@ -80,6 +80,7 @@ pub struct auradb_options_t {
     value_log_compression: c_int,
     value_log_segment_size: u64,
     learned_index: bool,
+    memtable_kind: MemtableImplementation,
 }
 
 const MIB: u64 = 1 << 20;
@@ -136,6 +137,7 @@ impl Default for auradb_options_t {
             value_log_compression: config.value_log.compression_algorithm as c_int,
             value_log_segment_size: config.value_log.max_segment_size,
             learned_index: config.learned_index.enabled,
+            memtable_kind: MemtableImplementation::SkipList,
         }
     }
 }

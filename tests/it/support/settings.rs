@@ -5,7 +5,8 @@ use super::reference::{Add, Append, ReverseComparator};
 use auradb::base::Codec;
 use auradb::config::{
     CacheConfig, CompactionConfig, CompactionTriggers, Config, EvictionPolicy, LearnedIndexConfig,
-    MemtableConfig, PerformanceConfig, SstConfig, SyncPolicy, ValueLogConfig, WalConfig,
+    MemtableConfig, MemtableImplementation, PerformanceConfig, SstConfig, SyncPolicy, ValueLogConfig,
+    WalConfig,
 };
 use auradb::db::{ColumnFamilyOptions, Options};
 use auradb::env::Env;
@@ -70,7 +71,7 @@ pub struct Arm {
     pub fix: fn(&mut Config),
 }
 
-pub const ARMS: [Arm; 20] = [
+pub const ARMS: [Arm; 21] = [
     Arm { name: "any", fix: |_| {} },
     Arm { name: "all separated", fix: |config| config.value_log.separation_threshold = 0 },
     Arm { name: "separated from 24 bytes", fix: |config| config.value_log.separation_threshold = 24 },
@@ -90,6 +91,10 @@ pub const ARMS: [Arm; 20] = [
     Arm { name: "manual sync", fix: |config| config.wal.sync_policy = SyncPolicy::Manual },
     Arm { name: "sync every 3 writes", fix: |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3) },
     Arm { name: "leader syncs", fix: |config| config.wal.async_writes = false },
+    Arm {
+        name: "radix tree memtables",
+        fix: |config| config.memtable.implementation = MemtableImplementation::Art,
+    },
     Arm { name: "no filters", fix: |config| config.sst.use_bloom_filters = false },
 ];
 
@@ -110,6 +115,8 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     config.sst.block_size = random.pick(&[64, 256, 256, 4096]);
     config.sst.bloom_bits_per_key = random.pick(&[1.5, 10.0]);
     config.memtable.flush_threshold = random.pick(&[0.3, 0.8, 1.0]);
+    config.memtable.implementation =
+        random.pick(&[MemtableImplementation::SkipList, MemtableImplementation::Art]);
     config.wal.max_file_size = random.pick(&[4 << 10, 64 << 10]);
     config.wal.async_writes = random.one_in(2);
     config.wal.sync_policy = random.pick(&[
