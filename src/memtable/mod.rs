@@ -1,7 +1,8 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
-//! `skiplist` is the reference structure, `art` the adaptive radix tree; their entries live in an `arena`. Range
-//! tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable beside it.
+//! `skiplist` is the reference structure, `art` the adaptive radix tree, `btree` the B+tree; entries live in an
+//! `arena`. Range tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable
+//! beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
@@ -10,8 +11,10 @@ use std::sync::Arc;
 
 mod arena;
 mod art;
+mod btree;
 mod range_deletions;
 pub mod skiplist;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub mod write_buffer;
@@ -49,12 +52,28 @@ pub enum Structure {
     SkipList,
     /// An adaptive radix tree; for orders other than byte order it is a skip list instead.
     Art,
+    /// A B+tree.
+    BTree,
 }
 
 /// An empty memtable.
 pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
     match structure {
         Structure::Art if order.is_bytewise() => art::create(),
+        Structure::BTree => btree::create(order),
         Structure::SkipList | Structure::Art => skiplist::create(order),
     }
+}
+
+/// Asks the processor to bring the cache line at `address` near; a hint, whatever the address is.
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
