@@ -141,8 +141,9 @@ pub struct Shadowing<'a> {
     begun: bool,
     /// The first tombstone fragment that does not end before the current key.
     fragment: usize,
-    /// The newest entry of the key after the current one, where the input stands, once it got there.
+    /// The newest entry of the key after the current one, where the input stands, once it got there; and that key.
     next_key: Option<Version>,
+    next_user_key: Vec<u8>,
     last_trailer: Version,
     read: u64,
     written: u64,
@@ -182,6 +183,7 @@ impl<'a> Shadowing<'a> {
             begun: false,
             fragment: 0,
             next_key: None,
+            next_user_key: Vec::new(),
             last_trailer: (MAX_SEQUENCE, EntryKind::SEEK),
             read: 0,
             written: 0,
@@ -191,7 +193,11 @@ impl<'a> Shadowing<'a> {
     /// Gives everything that stays to `keeper`, to the end of the input.
     pub fn run(&mut self, keeper: &mut impl Keeper) -> Result<()> {
         self.next_key = match self.input.entry() {
-            Some((key, _)) => Some(version_of(key)?),
+            Some((key, _)) => {
+                let version = version_of(key)?;
+                self.next_user_key.extend_from_slice(user_key(key));
+                Some(version)
+            }
             None => self.ended()?,
         };
         while let Some(newest) = self.next_key.take() {
@@ -215,10 +221,7 @@ impl<'a> Shadowing<'a> {
     /// Starts the user key that the input stands on.
     #[inline]
     fn begin_key(&mut self, newest: Version) {
-        self.user_key.clear();
-        if let Some((key, _)) = self.input.entry() {
-            self.user_key.extend_from_slice(user_key(key));
-        }
+        std::mem::swap(&mut self.user_key, &mut self.next_user_key);
         self.begun = false;
         self.last_trailer = newest;
         self.read += 1;
@@ -240,6 +243,8 @@ impl<'a> Shadowing<'a> {
         match self.rules.order.compare_user(user_key(key), &self.user_key) {
             Ordering::Greater => {
                 self.next_key = Some(version);
+                self.next_user_key.clear();
+                self.next_user_key.extend_from_slice(user_key(key));
                 Ok(None)
             }
             Ordering::Equal if version < self.last_trailer => {
