@@ -2,12 +2,14 @@
 //!
 //! 1. A piece is taken from the current chunk with one atomic add; no lock.
 //! 2. When the chunk is full, one thread makes the next one under a lock. Chunks grow with the arena, from
-//!    `SMALLEST_CHUNK` to `LARGEST_CHUNK`, so a tiny memtable stays tiny and a big one makes few system calls.
+//!    `SMALLEST_CHUNK` to `LARGEST_CHUNK`, so a tiny memtable stays tiny and a big one makes few system calls. A chunk
+//!    is at most a `GROWTH`th of what is used already, so that what is allocated ahead hardly shows in its size.
 //! 3. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
 //! Invariant A2: `used_bytes` exceeds the bytes asked for by less than a third, and one small chunk.
 
+use crate::base::memory::allocation;
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 const SMALLEST_CHUNK: usize = 4 << 10;
 /// No shared chunk is larger.
 const LARGEST_CHUNK: usize = 1 << 20;
+/// What is allocated ahead is at most this part of what is used.
+const GROWTH: usize = 32;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
 
@@ -84,6 +88,8 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes in chunks of their own.
     own_chunk_bytes: AtomicUsize,
+    /// Bytes of memory that all chunks and their headers take.
+    allocated: AtomicUsize,
     /// Every chunk, as made by `Box::into_raw`; the lock is held only to add one.
     chunks: Mutex<Vec<*mut Chunk>>,
 }
@@ -98,6 +104,7 @@ impl Arena {
         Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             own_chunk_bytes: AtomicUsize::new(0),
+            allocated: AtomicUsize::new(0),
             chunks: Mutex::new(Vec::new()),
         }
     }
@@ -118,6 +125,11 @@ impl Arena {
         shared + self.own_chunk_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes of memory taken from the system, with what is allocated ahead.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.allocated.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn current_chunk(&self) -> Option<&Chunk> {
         // SAFETY: null or a chunk of `self.chunks`, which live until the arena is dropped. Release in
@@ -133,13 +145,16 @@ impl Arena {
         if let Some(piece) = current.filter(|c| c.is_for(len)).and_then(|c| c.take(len)) {
             return piece;
         }
-        let capacity = (self.used_bytes() / 4).next_power_of_two().clamp(SMALLEST_CHUNK, LARGEST_CHUNK);
+        let ahead = (self.used_bytes() / GROWTH).max(SMALLEST_CHUNK);
+        let capacity = (1usize << ahead.ilog2()).min(LARGEST_CHUNK);
         let shared = len <= capacity / PIECES_IN_CHUNK;
         let chunk = if shared {
             Chunk::new(capacity, len, current.map_or(0, Chunk::close))
         } else {
             Chunk::new(len, len, 0)
         };
+        let taken = allocation(chunk.capacity) + allocation(size_of::<Chunk>()) + size_of::<*mut Chunk>();
+        self.allocated.fetch_add(taken, Ordering::Relaxed);
         let piece = chunk.bytes;
         let chunk = Box::into_raw(chunk);
         chunks.push(chunk);
@@ -205,6 +220,19 @@ mod tests {
         assert_eq!(arena.used_bytes(), 3000);
         let allocated: usize = arena.chunks.lock().iter().map(|&c| chunk_capacity(c)).sum();
         assert_eq!(allocated, SMALLEST_CHUNK);
+    }
+
+    #[test]
+    fn little_is_allocated_ahead() {
+        for len in [10, 100, 1000] {
+            let arena = Arena::new();
+            for _ in 0..(8 << 20) / len {
+                arena.allocate(len);
+                let (used, allocated) = (arena.used_bytes(), arena.allocated_bytes());
+                assert!(allocated >= used, "{allocated} for {used}");
+                assert!(allocated <= used + used / 16 + 2 * SMALLEST_CHUNK, "{allocated} for {used}");
+            }
+        }
     }
 
     fn chunk_capacity(chunk: *mut Chunk) -> usize {

@@ -1,7 +1,8 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
 //! `skiplist` is the reference structure; its entries live in an `arena`. Range tombstones do not go into the
-//! map of point entries: `RangeDeletions` holds those of one memtable beside it.
+//! map of point entries: `RangeDeletions` holds those of one memtable beside it. `budget` counts the memory of all
+//! memtables of any number of databases, and bounds it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
@@ -9,6 +10,9 @@ use crate::iterator::InternalIterator;
 use std::sync::Arc;
 
 mod arena;
+pub mod budget;
+#[cfg(test)]
+mod budget_tests;
 mod range_deletions;
 pub mod skiplist;
 #[cfg(test)]
@@ -31,8 +35,13 @@ pub trait MemTable: Send + Sync {
     );
     /// An iterator over all entries, also those inserted after it was made; keeps the memtable alive.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
-    /// Bytes of memory in use: arena chunks and nodes.
+    /// Bytes of memory in use: what entries and nodes take. Grows evenly, so that memtables are sealed by it.
     fn memory_bytes(&self) -> usize;
+    /// Bytes of memory taken from the system, within 5 % once there are 64 KiB: with what the allocator adds and what
+    /// is allocated ahead. This is what users are shown and what budgets count.
+    fn allocated_bytes(&self) -> usize {
+        self.memory_bytes()
+    }
     /// Entries added so far.
     fn len(&self) -> usize;
     /// True before the first insert.

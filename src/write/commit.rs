@@ -82,8 +82,6 @@ pub struct WalSettings {
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
     pub log_thread: bool,
-    /// Bytes of all active memtables together at which the largest is sealed; 0 = no limit.
-    pub write_buffer_limit: u64,
     /// Bytes of all logs above which the families holding the oldest are sealed.
     pub max_total_size: AtomicU64,
 }
@@ -96,6 +94,8 @@ pub trait Owner {
     fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
+    /// Has a memtable flushed if all together take too much memory. Called under the commit lock.
+    fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()>;
     /// Refuses when the engine takes no writes.
     fn check_writable(&self) -> Result<()>;
 }
@@ -296,7 +296,7 @@ impl Committer {
                 owner.seal(state, *family)?;
             }
         }
-        self.keep_write_buffers_within_limit(state, owner)?;
+        owner.keep_memory_within_limit(state)?;
         let first = state.last_sequence + 1;
         if !item.options.disable_wal {
             self.append(state, first, item.bytes, owner)?;
@@ -310,21 +310,6 @@ impl Committer {
         self.stats.entries.fetch_add(item.count.into(), Ordering::Relaxed);
         self.stats.batch_bytes.fetch_add(item.bytes.len() as u64, Ordering::Relaxed);
         Ok(state.last_sequence)
-    }
-
-    /// Above the bound on all memtables together, seals the largest.
-    fn keep_write_buffers_within_limit(&self, state: &mut CommitState, owner: &dyn Owner) -> Result<()> {
-        if self.settings.write_buffer_limit == 0 {
-            return Ok(());
-        }
-        let size = |target: &FamilyTarget| target.active.memory_bytes() as u64;
-        let total: u64 = state.families.values().map(size).sum();
-        if total < self.settings.write_buffer_limit {
-            return Ok(());
-        }
-        let filled = state.families.iter().filter(|(_, target)| !target.active.is_empty());
-        let largest = filled.max_by_key(|(_, target)| size(target)).map(|(id, _)| *id);
-        largest.map_or(Ok(()), |family| owner.seal(state, family))
     }
 
     /// Decides on the sync, does it where this thread is to, and publishes. Returns whether the group is visible.
