@@ -408,8 +408,8 @@ static void caches(void) {
   ZERO(auradb_cache_get_pinned_usage(NULL));
 }
 
-static void memory(void) {
-  phase("memory");
+static void memory_held(void) {
+  phase("memory held");
   char *error = NULL;
   auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_create(0, false));
   NONE(auradb_write_buffer_manager_create_with_cache(0, NULL, false));
@@ -638,7 +638,7 @@ int main(void) {
   maintenance();
   properties();
   caches();
-  memory();
+  memory_held();
   environment();
   comparators();
   merge_operators();

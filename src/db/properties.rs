@@ -64,7 +64,7 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
             Some((state.compactions + state.manual) as u64)
         }
         "actual-delayed-write-rate" => Some(engine.throttle.delayed_rate()),
-        "is-write-stopped" => flag(engine.throttle.is_stopped()),
+        "is-write-stopped" => flag(engine.throttle.is_stopped() || engine.memtables.manager().is_stalling()),
         "estimate-pending-compaction-bytes" => {
             Some(crate::compaction::debt_bytes(&view.version, &family.level_options()))
         }
