@@ -418,6 +418,42 @@ static void caches(void) {
   ZERO(auradb_cache_get_pinned_usage(NULL));
 }
 
+static void memory_held(void) {
+  phase("memory held");
+  char *error = NULL;
+  auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_create(0, false));
+  NONE(auradb_write_buffer_manager_create_with_cache(0, NULL, false));
+  auradb_write_buffer_manager_destroy(NULL);
+  CHECK(!auradb_write_buffer_manager_enabled(NULL));
+  CHECK(!auradb_write_buffer_manager_cost_to_cache(NULL));
+  ZERO(auradb_write_buffer_manager_memory_usage(NULL));
+  ZERO(auradb_write_buffer_manager_mutable_memtable_memory_usage(NULL));
+  ZERO(auradb_write_buffer_manager_dummy_entries_in_cache_usage(NULL));
+  ZERO(auradb_write_buffer_manager_buffer_size(NULL));
+  auradb_write_buffer_manager_set_buffer_size(NULL, 0);
+  auradb_write_buffer_manager_set_allow_stall(NULL, true);
+  auradb_options_set_write_buffer_manager(NULL, NULL);
+  auradb_memory_consumers_add_db(NULL, NULL);
+  auradb_memory_consumers_add_cache(NULL, NULL);
+  auradb_memory_consumers_t *consumers = auradb_memory_consumers_create();
+  auradb_memory_consumers_add_db(consumers, NULL);
+  auradb_memory_consumers_add_cache(consumers, NULL);
+  auradb_memory_usage_t *usage = auradb_approximate_memory_usage_create(consumers, &error);
+  CHECK_OK(error);
+  ZERO(auradb_approximate_memory_usage_get_mem_table_total(usage));
+  ZERO(auradb_approximate_memory_usage_get_cache_total(usage));
+  auradb_approximate_memory_usage_destroy(usage);
+  auradb_memory_consumers_destroy(consumers);
+  auradb_memory_consumers_destroy(NULL);
+  NONE(auradb_approximate_memory_usage_create(NULL, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_approximate_memory_usage_destroy(NULL);
+  ZERO(auradb_approximate_memory_usage_get_mem_table_total(NULL));
+  ZERO(auradb_approximate_memory_usage_get_mem_table_unflushed(NULL));
+  ZERO(auradb_approximate_memory_usage_get_mem_table_readers_total(NULL));
+  ZERO(auradb_approximate_memory_usage_get_cache_total(NULL));
+}
+
 static void environment(void) {
   phase("environment");
   auradb_options_set_env(NULL, NULL);
@@ -612,6 +648,7 @@ int main(void) {
   maintenance();
   properties();
   caches();
+  memory_held();
   environment();
   comparators();
   merge_operators();

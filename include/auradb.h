@@ -224,6 +224,12 @@ typedef struct auradb_logger_t auradb_logger_t;
 // How a cache is made. Used by one thread at a time.
 typedef struct auradb_lru_cache_options_t auradb_lru_cache_options_t;
 
+// Databases and caches whose memory is asked for. Used by one thread at a time.
+typedef struct auradb_memory_consumers_t auradb_memory_consumers_t;
+
+// Bytes of memory at one moment. Does not change; may be read from any thread.
+typedef struct auradb_memory_usage_t auradb_memory_usage_t;
+
 // Combines operands with a value. May be used from any thread.
 typedef struct auradb_mergeoperator_t auradb_mergeoperator_t;
 
@@ -245,6 +251,9 @@ typedef struct auradb_snapshot_t auradb_snapshot_t;
 
 // An open database. May be used from any thread, and from several at once.
 typedef struct auradb_t auradb_t;
+
+// Counts and caps the memory of the memtables of any number of databases. May be used from any thread.
+typedef struct auradb_write_buffer_manager_t auradb_write_buffer_manager_t;
 
 // Operations to be applied at once by `auradb_write`. Used by one thread at a time. Keys and values are copied into
 // it; those of one operation are together at most 2 GiB less 64 bytes long, and a batch is below 4 GiB. Functions
@@ -943,6 +952,40 @@ void auradb_resume(const auradb_t *db, char **errptr);
 // the latest.
 uint64_t auradb_durable_sequence(const auradb_t *db);
 
+// Gives an empty set, for `auradb_memory_consumers_destroy`.
+auradb_memory_consumers_t *auradb_memory_consumers_create(void);
+
+// Adds a database; it counts once, however often it is added. Borrows the handle: the database may be closed before
+// the set is destroyed, and counts until then.
+void auradb_memory_consumers_add_db(auradb_memory_consumers_t *consumers, const auradb_t *db);
+
+// Adds a cache; it counts once, however often it is added. Borrows the handle, and keeps the cache.
+void auradb_memory_consumers_add_cache(auradb_memory_consumers_t *consumers, const auradb_cache_t *cache);
+
+// Destroys a set. Takes the handle; NULL is fine.
+void auradb_memory_consumers_destroy(auradb_memory_consumers_t *consumers);
+
+// Gives what the databases and caches of a set hold now, for `auradb_approximate_memory_usage_destroy`. Borrows the
+// set.
+auradb_memory_usage_t *auradb_approximate_memory_usage_create(const auradb_memory_consumers_t *consumers,
+                                                              char **errptr);
+
+// Destroys what `auradb_approximate_memory_usage_create` gave. Takes the handle; NULL is fine.
+void auradb_approximate_memory_usage_destroy(auradb_memory_usage_t *usage);
+
+// Bytes of all memtables, also of flushed ones that iterators hold: what the allocator set aside for them.
+uint64_t auradb_approximate_memory_usage_get_mem_table_total(const auradb_memory_usage_t *memory_usage);
+
+// Bytes of the memtables that are not flushed.
+uint64_t auradb_approximate_memory_usage_get_mem_table_unflushed(const auradb_memory_usage_t *memory_usage);
+
+// Bytes of indexes, filters and models of open tables. They are charged to the databases' caches, so
+// `auradb_approximate_memory_usage_get_cache_total` has them too if those were added.
+uint64_t auradb_approximate_memory_usage_get_mem_table_readers_total(const auradb_memory_usage_t *memory_usage);
+
+// Bytes in use of the caches that were added: entries, and what databases charge them for open tables and memtables.
+uint64_t auradb_approximate_memory_usage_get_cache_total(const auradb_memory_usage_t *memory_usage);
+
 // Gives options with RocksDB's defaults, for `auradb_options_destroy`. What RocksDB does not have starts as AuraDB
 // has it: values of at least 1 KiB go to the value log, tables have a learned index.
 auradb_options_t *auradb_options_create(void);
@@ -1445,6 +1488,52 @@ void auradb_writeoptions_set_no_slowdown(auradb_writeoptions_t *options, unsigne
 // What `auradb_writeoptions_set_no_slowdown` set.
 unsigned char auradb_writeoptions_get_no_slowdown(const auradb_writeoptions_t *options);
 
+// Gives a manager, for `auradb_write_buffer_manager_destroy`, that caps all memtables of the databases it is set for
+// at `buffer_size` bytes; 0 = it only counts them.
+// - The largest memtable is flushed, in whichever database it is, when those that take writes have more than 7/8 of
+//   `buffer_size`, or at least half of it while all together, with those being flushed, have reached it.
+// - With `allow_stall`, writers wait while memtables that are not flushed have reached `buffer_size`. Not waited for
+//   are memtables of a database that failed, and flushed ones that readers hold.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create(size_t buffer_size, bool allow_stall);
+
+// As `auradb_write_buffer_manager_create`; memtables are charged to `cache`, in units of 256 KiB, so that it holds so
+// much less. Borrows the cache's handle. Returns NULL if that is NULL.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create_with_cache(size_t buffer_size,
+                                                                             const auradb_cache_t *cache,
+                                                                             bool allow_stall);
+
+// Destroys a handle. Takes it; NULL is fine. Databases and options that use the manager keep it.
+void auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_t *wbm);
+
+// Whether there is a cap.
+bool auradb_write_buffer_manager_enabled(const auradb_write_buffer_manager_t *wbm);
+
+// Whether memtables are charged to a cache.
+bool auradb_write_buffer_manager_cost_to_cache(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of all memtables, also of flushed ones that iterators hold. Right to 1 KiB a memtable, without a cap
+// too.
+size_t auradb_write_buffer_manager_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of the memtables that take writes and whose flush was not asked for.
+size_t auradb_write_buffer_manager_mutable_memtable_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes that the cache is charged for memtables: `auradb_write_buffer_manager_memory_usage` rounded up to 256 KiB.
+size_t auradb_write_buffer_manager_dummy_entries_in_cache_usage(const auradb_write_buffer_manager_t *wbm);
+
+// The cap in bytes; 0 = none.
+size_t auradb_write_buffer_manager_buffer_size(const auradb_write_buffer_manager_t *wbm);
+
+// Changes the cap. With a lower one flushes begin with the next write; with a higher one waiting writers go on.
+void auradb_write_buffer_manager_set_buffer_size(const auradb_write_buffer_manager_t *wbm, size_t new_size);
+
+// Makes writers wait above the cap, or no longer: those that wait go on at once.
+void auradb_write_buffer_manager_set_allow_stall(const auradb_write_buffer_manager_t *wbm, bool new_allow_stall);
+
+// The manager that counts and caps the memtables; shared with all databases opened with it. Borrows the handle.
+// `auradb_options_set_db_write_buffer_size` has no effect then. NULL: a manager of the database's own. Default NULL.
+void auradb_options_set_write_buffer_manager(auradb_options_t *options, const auradb_write_buffer_manager_t *wbm);
+
 // Create the database if there is none. Default 0.
 void auradb_options_set_create_if_missing(auradb_options_t *options, unsigned char v);
 
@@ -1820,6 +1909,52 @@ size_t auradb_cache_get_usage(const auradb_cache_t *cache);
 
 // Bytes in use that cannot leave now, as iterators, pinned values or databases hold them.
 size_t auradb_cache_get_pinned_usage(const auradb_cache_t *cache);
+
+// Gives a manager, for `auradb_write_buffer_manager_destroy`, that caps all memtables of the databases it is set for
+// at `buffer_size` bytes; 0 = it only counts them.
+// - The largest memtable is flushed, in whichever database it is, when those that take writes have more than 7/8 of
+//   `buffer_size`, or at least half of it while all together, with those being flushed, have reached it.
+// - With `allow_stall`, writers wait while memtables that are not flushed have reached `buffer_size`. Not waited for
+//   are memtables of a database that failed, and flushed ones that readers hold.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create(size_t buffer_size, bool allow_stall);
+
+// As `auradb_write_buffer_manager_create`; memtables are charged to `cache`, in units of 256 KiB, so that it holds so
+// much less. Borrows the cache's handle. Returns NULL if that is NULL.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create_with_cache(size_t buffer_size,
+                                                                             const auradb_cache_t *cache,
+                                                                             bool allow_stall);
+
+// Destroys a handle. Takes it; NULL is fine. Databases and options that use the manager keep it.
+void auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_t *wbm);
+
+// Whether there is a cap.
+bool auradb_write_buffer_manager_enabled(const auradb_write_buffer_manager_t *wbm);
+
+// Whether memtables are charged to a cache.
+bool auradb_write_buffer_manager_cost_to_cache(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of all memtables, also of flushed ones that iterators hold. Right to 1 KiB a memtable, without a cap
+// too.
+size_t auradb_write_buffer_manager_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of the memtables that take writes and whose flush was not asked for.
+size_t auradb_write_buffer_manager_mutable_memtable_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes that the cache is charged for memtables: `auradb_write_buffer_manager_memory_usage` rounded up to 256 KiB.
+size_t auradb_write_buffer_manager_dummy_entries_in_cache_usage(const auradb_write_buffer_manager_t *wbm);
+
+// The cap in bytes; 0 = none.
+size_t auradb_write_buffer_manager_buffer_size(const auradb_write_buffer_manager_t *wbm);
+
+// Changes the cap. With a lower one flushes begin with the next write; with a higher one waiting writers go on.
+void auradb_write_buffer_manager_set_buffer_size(const auradb_write_buffer_manager_t *wbm, size_t new_size);
+
+// Makes writers wait above the cap, or no longer: those that wait go on at once.
+void auradb_write_buffer_manager_set_allow_stall(const auradb_write_buffer_manager_t *wbm, bool new_allow_stall);
+
+// The manager that counts and caps the memtables; shared with all databases opened with it. Borrows the handle.
+// `auradb_options_set_db_write_buffer_size` has no effect then. NULL: a manager of the database's own. Default NULL.
+void auradb_options_set_write_buffer_manager(auradb_options_t *options, const auradb_write_buffer_manager_t *wbm);
 
 // Gives read options, for `auradb_readoptions_destroy`.
 auradb_readoptions_t *auradb_readoptions_create(void);

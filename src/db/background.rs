@@ -93,10 +93,13 @@ impl Engine {
             .all_families()
             .into_iter()
             .filter(|family| !family.is_dropped() && !state.flushing.contains(&family.id))
-            .filter(|family| !family.view().sealed.is_empty())
+            .filter(|family| family.is_flush_due())
             .collect();
         if !self.options.atomic_flush {
             due.truncate(1);
+        } else if !due.is_empty() && state.flushing.is_empty() {
+            // One that was picked is sealed together with all others.
+            due = self.all_families().into_iter().filter(|family| !family.is_dropped()).collect();
         } else if !state.flushing.is_empty() {
             return None;
         }

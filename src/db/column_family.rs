@@ -54,9 +54,11 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     families.by_id.remove(&family.id);
     families.by_name.remove(&family.name);
     drop(families);
+    family.view().buffers().for_each(|buffer| buffer.release());
     drop(one);
-    drop(commit);
+    // Under the commit lock, as every change of it: a sum made before another change must not be stored after it.
     update_log_limit(engine);
+    drop(commit);
     // Under the lock: what was found before another change must not be set after it.
     let _state = engine.state.lock();
     engine.update_pressure();

@@ -208,7 +208,8 @@ impl Engine {
     fn admit(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
         self.throttle.admit(&*self.env, bytes as u64, options.no_slowdown, &|| self.run_inline(), &|| {
             self.check_writes()
-        })
+        })?;
+        if self.memtables.manager().is_full() { self.wait_for_memory(options.no_slowdown) } else { Ok(()) }
     }
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {
@@ -220,6 +221,8 @@ impl Engine {
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
         let outcome = self.guard(|| self.committer.commit(&prepared, how, self));
         if self.env.runs_inline() {
+            // Others too: their memtables may have been picked.
+            self.memtables.manager().run_inline();
             self.run_inline();
         }
         outcome

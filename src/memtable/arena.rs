@@ -13,6 +13,7 @@
 //! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, so is every piece's
 //! address.
 
+use crate::base::memory::allocation;
 use crate::env::memory::{HUGE_PAGE, prefer_huge_pages};
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -25,6 +26,8 @@ const SMALLEST_CHUNK: usize = 4 << 10;
 const LARGEST_CHUNK: usize = HUGE_PAGE;
 /// Chunks of the largest size kept for later arenas: together 64 MiB.
 const MAX_SPARE: usize = 32;
+/// What is allocated ahead is at most this part of what is used.
+const GROWTH: usize = 8;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
 
@@ -152,6 +155,8 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes in chunks of their own.
     own_chunk_bytes: AtomicUsize,
+    /// Bytes of memory that all chunks and their headers take.
+    allocated: AtomicUsize,
     /// Every chunk, as made by `Box::into_raw`; the lock is held only to add one.
     chunks: Mutex<Vec<*mut Chunk>>,
 }
@@ -167,6 +172,7 @@ impl Arena {
         Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             own_chunk_bytes: AtomicUsize::new(0),
+            allocated: AtomicUsize::new(0),
             chunks: Mutex::new(Vec::new()),
         }
     }
@@ -187,6 +193,11 @@ impl Arena {
         shared + self.own_chunk_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes of memory taken from the system, with what is allocated ahead.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.allocated.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn current_chunk(&self) -> Option<&Chunk> {
         // SAFETY: null or a chunk of `self.chunks`, which live until the arena is dropped. Release in
@@ -202,13 +213,16 @@ impl Arena {
         if let Some(piece) = current.filter(|c| c.is_for(len)).and_then(|c| c.take(len)) {
             return piece;
         }
-        let capacity = (self.used_bytes() / 4).next_power_of_two().clamp(SMALLEST_CHUNK, LARGEST_CHUNK);
+        let ahead = (self.used_bytes() / GROWTH).max(SMALLEST_CHUNK);
+        let capacity = (1usize << ahead.ilog2()).min(LARGEST_CHUNK);
         let shared = len <= capacity / PIECES_IN_CHUNK;
         let chunk = if shared {
             Chunk::new(capacity, len, current.map_or(0, Chunk::close))
         } else {
             Chunk::new(len, len, 0)
         };
+        let taken = allocation(chunk.capacity) + allocation(size_of::<Chunk>()) + size_of::<*mut Chunk>();
+        self.allocated.fetch_add(taken, Ordering::Relaxed);
         let piece = chunk.bytes;
         let chunk = Box::into_raw(chunk);
         chunks.push(chunk);
@@ -290,6 +304,19 @@ mod tests {
         assert_eq!(arena.used_bytes(), 3000);
         let allocated: usize = arena.chunks.lock().iter().map(|&c| chunk_capacity(c)).sum();
         assert_eq!(allocated, SMALLEST_CHUNK);
+    }
+
+    #[test]
+    fn little_is_allocated_ahead() {
+        for len in [10, 100, 1000] {
+            let arena = Arena::new();
+            for _ in 0..(8 << 20) / len {
+                arena.allocate(len);
+                let (used, allocated) = (arena.used_bytes(), arena.allocated_bytes());
+                assert!(allocated >= used, "{allocated} for {used}");
+                assert!(allocated <= used + used / 16 + 2 * SMALLEST_CHUNK, "{allocated} for {used}");
+            }
+        }
     }
 
     fn chunk_capacity(chunk: *mut Chunk) -> usize {

@@ -12,6 +12,9 @@ use std::sync::Arc;
 mod arena;
 mod art;
 mod btree;
+pub mod budget;
+#[cfg(test)]
+mod budget_tests;
 mod range_deletions;
 pub mod skiplist;
 mod sync;
@@ -35,8 +38,13 @@ pub trait MemTable: Send + Sync {
     );
     /// An iterator over all entries, also those inserted after it was made; keeps the memtable alive.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
-    /// Bytes of memory in use: arena chunks and nodes.
+    /// Bytes of memory in use: what entries and nodes take. Grows evenly, so that memtables are sealed by it.
     fn memory_bytes(&self) -> usize;
+    /// Bytes of memory taken from the system, within 5 % once there are 64 KiB: with what the allocator adds and what
+    /// is allocated ahead. This is what users are shown and what budgets count.
+    fn allocated_bytes(&self) -> usize {
+        self.memory_bytes()
+    }
     /// Entries added so far.
     fn len(&self) -> usize;
     /// True before the first insert.

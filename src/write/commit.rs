@@ -12,7 +12,7 @@
 //! Invariant W6: a memtable is sealed only when nothing is half inserted, so a sealed one never changes.
 
 use super::durability::{Callback, Durability};
-use super::families::{Families, FamilyTarget, Targets};
+use super::families::{Families, Targets};
 use super::publish::Ticket;
 use super::separate::{Prepared, unknown_family};
 use crate::base::error::Subcode;
@@ -76,8 +76,6 @@ pub struct WalSettings {
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
     pub log_thread: bool,
-    /// Bytes of all active memtables together at which the largest is sealed; 0 = no limit.
-    pub write_buffer_limit: u64,
     /// Bytes of all logs above which the families holding the oldest are sealed.
     pub max_total_size: AtomicU64,
 }
@@ -90,6 +88,8 @@ pub trait Owner {
     fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
+    /// Has a memtable flushed if all together take too much memory. Called under the commit lock.
+    fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()>;
     /// Refuses when the engine takes no writes.
     fn check_writable(&self) -> Result<()>;
 }
@@ -246,11 +246,10 @@ impl Committer {
         for family in prepared.families.iter() {
             let target = state.families.get(*family).ok_or_else(|| unknown_family(*family))?;
             if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
-                self.durability.drain();
                 owner.seal(state, *family)?;
             }
         }
-        self.keep_write_buffers_within_limit(state, owner)
+        owner.keep_memory_within_limit(state)
     }
 
     /// Whether the policy asks that the write just logged be synced.
@@ -281,24 +280,6 @@ impl Committer {
         logged.targets.insert(prepared.bytes, logged.first)?;
         std::mem::forget(whole);
         Ok(self.durability.inserted(logged.ticket))
-    }
-
-    /// Above the bound on all memtables together, seals the largest.
-    fn keep_write_buffers_within_limit(&self, state: &mut CommitState, owner: &dyn Owner) -> Result<()> {
-        if self.settings.write_buffer_limit == 0 {
-            return Ok(());
-        }
-        let size = |target: &FamilyTarget| target.active.memory_bytes() as u64;
-        let total: u64 = state.families.iter().map(|(_, target)| size(target)).sum();
-        if total < self.settings.write_buffer_limit {
-            return Ok(());
-        }
-        let filled = state.families.iter().filter(|(_, target)| !target.active.is_empty());
-        let largest = filled.max_by_key(|(_, target)| size(target)).map(|(id, _)| id);
-        largest.map_or(Ok(()), |family| {
-            self.durability.drain();
-            owner.seal(state, family)
-        })
     }
 
     fn append(

@@ -23,6 +23,9 @@ impl Owner for Engine {
     fn log_started(&self, _number: u64) -> Result<()> {
         Ok(())
     }
+    fn keep_memory_within_limit(&self, _state: &mut CommitState) -> Result<()> {
+        Ok(())
+    }
     fn check_writable(&self) -> Result<()> {
         Ok(())
     }
@@ -49,7 +52,6 @@ fn committer(env: Arc<dyn Env>) -> Committer {
         buffer_size: 4096,
         policy: SyncPolicy::Manual,
         log_thread: false,
-        write_buffer_limit: 0,
         max_total_size: AtomicU64::new(0),
     };
     let committer = Committer::new(settings, Durability::new(env, value_log, 0), 0);

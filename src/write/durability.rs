@@ -203,7 +203,7 @@ impl Durability {
     }
 
     /// Waits until no group is half inserted. Under the commit lock.
-    pub(super) fn drain(&self) {
+    pub fn drain(&self) {
         self.publisher.drain();
     }
 
@@ -259,7 +259,8 @@ impl Durability {
             if let Some(error) = gone(&state) {
                 return Err(error);
             }
-            if !state.syncing && !(waited && leave_to_others.load(Ordering::Relaxed)) {
+            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed);
+            if !state.syncing && !left_to_others {
                 return self.lead(state);
             }
             waited = true;

@@ -70,11 +70,10 @@ impl<O: KeyOrder> BTreeIterator<O> {
     /// Asks for an entry of the copy.
     #[inline]
     fn prefetch(&self, index: usize) {
-        // SAFETY: as in `current`; below the count.
-        if index < self.count
-            && let Some(entry) = unsafe { Entry::at(self.entries[index]) }
-        {
-            entry.prefetch();
+        if index < self.count {
+            // SAFETY: as in `current`; below the count.
+            let entry = unsafe { Entry::at(self.entries[index]) };
+            entry.iter().for_each(|entry| entry.prefetch());
         }
     }
 

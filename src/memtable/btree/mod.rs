@@ -148,6 +148,10 @@ impl<O: KeyOrder> MemTable for BTreeMemTable<O> {
         self.tree.memory_bytes()
     }
 
+    fn allocated_bytes(&self) -> usize {
+        self.tree.allocated_bytes() + size_of::<Self>()
+    }
+
     fn len(&self) -> usize {
         self.tree.len()
     }

@@ -55,7 +55,7 @@ pub(super) struct Node {
     entries: [AtomicPtr<u8>; CAPACITY],
 }
 
-const _: () = assert!(align_of::<Node>() == CACHE_LINE && size_of::<Node>() % CACHE_LINE == 0);
+const _: () = assert!(align_of::<Node>() == CACHE_LINE && size_of::<Node>().is_multiple_of(CACHE_LINE));
 
 // SAFETY: what is no atomic does not change after the node was made; entries and nodes may be used by any thread.
 unsafe impl Send for Node {}

@@ -88,6 +88,11 @@ impl<O: KeyOrder> Tree<O> {
         self.nodes.used_bytes() + self.entries.used_bytes()
     }
 
+    /// Bytes of memory taken from the system.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.nodes.allocated_bytes() + self.entries.allocated_bytes()
+    }
+
     /// Where to start: the inner nodes' root, unless it was replaced at this moment; then none.
     #[inline]
     fn root(&self) -> Option<Seen<'_>> {
