@@ -5,9 +5,11 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+mod batch_reads;
 #[cfg(test)]
 mod close_tests;
 mod column_family;
+mod db_iterator;
 mod family;
 #[cfg(test)]
 mod flush_tests;
@@ -19,6 +21,9 @@ mod maintenance;
 mod manage;
 mod open;
 pub mod options;
+mod overlay;
+#[cfg(test)]
+mod overlay_tests;
 mod properties;
 mod reads;
 mod recovery;
@@ -35,8 +40,9 @@ mod state;
 mod writes;
 
 pub use crate::read::PinnedValue;
+pub use batch_reads::{SharedBatch, get_from_batch};
+pub use db_iterator::DbIterator;
 pub use health::Health;
-pub use iterator::DbIterator;
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
 use crate::base::error::Subcode;
