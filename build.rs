@@ -20,6 +20,8 @@ const SOURCES: &[&str] = &[
     "multi_get",
     "packed",
     "iterator",
+    "indexed_batch",
+    "indexed_reads",
     "snapshot",
     "maintenance",
     "properties",

@@ -261,6 +261,12 @@ typedef struct auradb_write_buffer_manager_t auradb_write_buffer_manager_t;
 // `auradb_write`, which writes nothing then.
 typedef struct auradb_writebatch_t auradb_writebatch_t;
 
+// A batch with an index of its keys: what is in it can be read before it is written. Used by one thread at a time,
+// with the iterators over it; as a batch otherwise (see `auradb_writebatch_t`), also in how failures are remembered
+// and reported. Range deletions are read as they will be applied, which RocksDB does not offer. Keys have the order
+// of their column family as soon as a handle or database names it, and byte order before.
+typedef struct auradb_writebatch_wi_t auradb_writebatch_wi_t;
+
 // How writes work. Used by one thread at a time while it is changed; any number of threads may write with it.
 typedef struct auradb_writeoptions_t auradb_writeoptions_t;
 
@@ -829,6 +835,254 @@ void auradb_iter_get_error(const auradb_iterator_t *iter, char **errptr);
 
 // Makes the iterator show the latest state, dropping its snapshot if it had one; it is not positioned then.
 void auradb_iter_refresh(const auradb_iterator_t *iter, char **errptr);
+
+// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With `overwrite_keys`
+// the index forgets what a later put or delete of the same key has made void, which saves memory where keys are
+// written again and again. All reads are the same, and the batch keeps every operation in any case.
+auradb_writebatch_wi_t *auradb_writebatch_wi_create(size_t reserved_bytes,
+                                                    unsigned char overwrite_keys);
+
+// Destroys an indexed batch. Takes the handle; NULL is fine. Iterators over it keep what they need.
+void auradb_writebatch_wi_destroy(auradb_writebatch_wi_t *b);
+
+// Empties an indexed batch, and forgets its save points and failure.
+void auradb_writebatch_wi_clear(auradb_writebatch_wi_t *b);
+
+// The number of operations in an indexed batch, log data not counted, those made void by later ones counted.
+int auradb_writebatch_wi_count(const auradb_writebatch_wi_t *b);
+
+// Adds a put to the default column family.
+void auradb_writebatch_wi_put(auradb_writebatch_wi_t *b, const char *key, size_t klen, const char *val, size_t vlen);
+
+// Adds a put to a column family.
+void auradb_writebatch_wi_put_cf(auradb_writebatch_wi_t *b,
+                                 const auradb_column_family_handle_t *column_family,
+                                 const char *key,
+                                 size_t klen,
+                                 const char *val,
+                                 size_t vlen);
+
+// Adds a put to the default column family. The key is the `num_keys` pieces one after the other, the value the
+// `num_values` pieces.
+void auradb_writebatch_wi_putv(auradb_writebatch_wi_t *b,
+                               int num_keys,
+                               const char *const *keys_list,
+                               const size_t *keys_list_sizes,
+                               int num_values,
+                               const char *const *values_list,
+                               const size_t *values_list_sizes);
+
+// As `auradb_writebatch_wi_putv`, to a column family.
+void auradb_writebatch_wi_putv_cf(auradb_writebatch_wi_t *b,
+                                  const auradb_column_family_handle_t *column_family,
+                                  int num_keys,
+                                  const char *const *keys_list,
+                                  const size_t *keys_list_sizes,
+                                  int num_values,
+                                  const char *const *values_list,
+                                  const size_t *values_list_sizes);
+
+// Adds an operand for the merge operator of the default column family.
+void auradb_writebatch_wi_merge(auradb_writebatch_wi_t *b, const char *key, size_t klen, const char *val, size_t vlen);
+
+// Adds an operand for the merge operator of a column family.
+void auradb_writebatch_wi_merge_cf(auradb_writebatch_wi_t *b,
+                                   const auradb_column_family_handle_t *column_family,
+                                   const char *key,
+                                   size_t klen,
+                                   const char *val,
+                                   size_t vlen);
+
+// As `auradb_writebatch_wi_merge`, key and operand in pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_mergev(auradb_writebatch_wi_t *b,
+                                 int num_keys,
+                                 const char *const *keys_list,
+                                 const size_t *keys_list_sizes,
+                                 int num_values,
+                                 const char *const *values_list,
+                                 const size_t *values_list_sizes);
+
+// As `auradb_writebatch_wi_mergev`, to a column family.
+void auradb_writebatch_wi_mergev_cf(auradb_writebatch_wi_t *b,
+                                    const auradb_column_family_handle_t *column_family,
+                                    int num_keys,
+                                    const char *const *keys_list,
+                                    const size_t *keys_list_sizes,
+                                    int num_values,
+                                    const char *const *values_list,
+                                    const size_t *values_list_sizes);
+
+// Adds a delete from the default column family.
+void auradb_writebatch_wi_delete(auradb_writebatch_wi_t *b, const char *key, size_t klen);
+
+// Adds a delete from a column family.
+void auradb_writebatch_wi_delete_cf(auradb_writebatch_wi_t *b,
+                                    const auradb_column_family_handle_t *column_family,
+                                    const char *key,
+                                    size_t klen);
+
+// As `auradb_writebatch_wi_delete`, the key in pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_deletev(auradb_writebatch_wi_t *b,
+                                  int num_keys,
+                                  const char *const *keys_list,
+                                  const size_t *keys_list_sizes);
+
+// As `auradb_writebatch_wi_deletev`, from a column family.
+void auradb_writebatch_wi_deletev_cf(auradb_writebatch_wi_t *b,
+                                     const auradb_column_family_handle_t *column_family,
+                                     int num_keys,
+                                     const char *const *keys_list,
+                                     const size_t *keys_list_sizes);
+
+// Adds a single delete (see `auradb_singledelete`) from the default column family.
+void auradb_writebatch_wi_singledelete(auradb_writebatch_wi_t *b, const char *key, size_t klen);
+
+// Adds a single delete (see `auradb_singledelete`) from a column family.
+void auradb_writebatch_wi_singledelete_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *key,
+                                          size_t klen);
+
+// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those in the
+// batch so far, and those in the database.
+void auradb_writebatch_wi_delete_range(auradb_writebatch_wi_t *b,
+                                       const char *start_key,
+                                       size_t start_key_len,
+                                       const char *end_key,
+                                       size_t end_key_len);
+
+// As `auradb_writebatch_wi_delete_range`, from a column family.
+void auradb_writebatch_wi_delete_range_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *start_key,
+                                          size_t start_key_len,
+                                          const char *end_key,
+                                          size_t end_key_len);
+
+// As `auradb_writebatch_wi_delete_range`, each of both keys in `num_keys` pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_delete_rangev(auradb_writebatch_wi_t *b,
+                                        int num_keys,
+                                        const char *const *start_keys_list,
+                                        const size_t *start_keys_list_sizes,
+                                        const char *const *end_keys_list,
+                                        const size_t *end_keys_list_sizes);
+
+// As `auradb_writebatch_wi_delete_rangev`, from a column family.
+void auradb_writebatch_wi_delete_rangev_cf(auradb_writebatch_wi_t *b,
+                                           const auradb_column_family_handle_t *column_family,
+                                           int num_keys,
+                                           const char *const *start_keys_list,
+                                           const size_t *start_keys_list_sizes,
+                                           const char *const *end_keys_list,
+                                           const size_t *end_keys_list_sizes);
+
+// Adds bytes that go to the write-ahead log alone: they change no key, and are not counted.
+void auradb_writebatch_wi_put_log_data(auradb_writebatch_wi_t *b, const char *blob, size_t len);
+
+// As `auradb_writebatch_iterate`, over an indexed batch as it is now: callbacks may change it.
+void auradb_writebatch_wi_iterate(const auradb_writebatch_wi_t *b,
+                                  void *state,
+                                  void (*put)(void *state, const char *k, size_t klen, const char *v, size_t vlen),
+                                  void (*deleted)(void *state, const char *k, size_t klen));
+
+// Lends the bytes of an indexed batch, `*size` of them, until it is changed (see `auradb_writebatch_data`).
+const char *auradb_writebatch_wi_data(const auradb_writebatch_wi_t *b, size_t *size);
+
+// Remembers this place, for `auradb_writebatch_wi_rollback_to_save_point`. Save points nest.
+void auradb_writebatch_wi_set_save_point(auradb_writebatch_wi_t *b);
+
+// Takes back everything since the last save point, and the save point. "NotFound: " if there is none.
+void auradb_writebatch_wi_rollback_to_save_point(auradb_writebatch_wi_t *b, char **errptr);
+
+// Gives the value of `key` in the default column family by the batch alone, `*vallen` bytes, to be freed with
+// `auradb_free`; NULL with `*vallen` 0 if the batch says nothing of the key or deletes it. Merge operands are applied
+// by the merge operator of `options`; "Merge in progress: " if what they are applied to is not in the batch. Borrows
+// the arguments.
+char *auradb_writebatch_wi_get_from_batch(const auradb_writebatch_wi_t *wbwi,
+                                          const auradb_options_t *options,
+                                          const char *key,
+                                          size_t keylen,
+                                          size_t *vallen,
+                                          char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked at.
+char *auradb_writebatch_wi_get_from_batch_cf(const auradb_writebatch_wi_t *wbwi,
+                                             const auradb_options_t *options,
+                                             const auradb_column_family_handle_t *column_family,
+                                             const char *key,
+                                             size_t keylen,
+                                             size_t *vallen,
+                                             char **errptr);
+
+// Gives the value that `key` of the default column family would have if the batch were written, `*vallen` bytes, to be
+// freed with `auradb_free`; NULL with `*vallen` 0 if it would have none. Borrows the arguments.
+char *auradb_writebatch_wi_get_from_batch_and_db(const auradb_writebatch_wi_t *wbwi,
+                                                 const auradb_t *db,
+                                                 const auradb_readoptions_t *options,
+                                                 const char *key,
+                                                 size_t keylen,
+                                                 size_t *vallen,
+                                                 char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch_and_db`, in a column family.
+char *auradb_writebatch_wi_get_from_batch_and_db_cf(const auradb_writebatch_wi_t *wbwi,
+                                                    const auradb_t *db,
+                                                    const auradb_readoptions_t *options,
+                                                    const auradb_column_family_handle_t *column_family,
+                                                    const char *key,
+                                                    size_t keylen,
+                                                    size_t *vallen,
+                                                    char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch_and_db`, without copying a value of the database: gives a pinned value for
+// `auradb_pinnableslice_destroy`, or NULL.
+auradb_pinnableslice_t *auradb_writebatch_wi_get_pinned_from_batch_and_db(const auradb_writebatch_wi_t *wbwi,
+                                                                          const auradb_t *db,
+                                                                          const auradb_readoptions_t *options,
+                                                                          const char *key,
+                                                                          size_t keylen,
+                                                                          char **errptr);
+
+// As `auradb_writebatch_wi_get_pinned_from_batch_and_db`, in a column family.
+auradb_pinnableslice_t *auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(const auradb_writebatch_wi_t *wbwi,
+                                                                             const auradb_t *db,
+                                                                             const auradb_readoptions_t *options,
+                                                                             const auradb_column_family_handle_t *column_family,
+                                                                             const char *key,
+                                                                             size_t keylen,
+                                                                             char **errptr);
+
+// As `auradb_write`, for an indexed batch, which is unchanged and can be written again.
+void auradb_write_writebatch_wi(const auradb_t *db,
+                                const auradb_writeoptions_t *options,
+                                auradb_writebatch_wi_t *wbwi,
+                                char **errptr);
+
+// Gives an iterator that shows what `base_iterator` would show if the batch were written, for `auradb_iter_destroy`;
+// it is not positioned. It has the column family, the bounds and the moment of `base_iterator`, which it takes, also
+// when it fails. Later changes of the batch are seen from the next move on. Never NULL: if it could not be made, it is
+// not valid and `auradb_iter_get_error` tells why.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base(auradb_writebatch_wi_t *wbwi,
+                                                                  auradb_iterator_t *base_iterator);
+
+// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those of
+// `base_iterator`. NULL is as no bounds.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_readopts(auradb_writebatch_wi_t *wbwi,
+                                                                           auradb_iterator_t *base_iterator,
+                                                                           const auradb_readoptions_t *options);
+
+// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if it is
+// one of another.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_cf(auradb_writebatch_wi_t *wbwi,
+                                                                     auradb_iterator_t *base_iterator,
+                                                                     const auradb_column_family_handle_t *cf);
+
+// As `auradb_writebatch_wi_create_iterator_with_base_cf`, with the bounds in `options` (see
+// `auradb_writebatch_wi_create_iterator_with_base_readopts`).
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_cf_readopts(auradb_writebatch_wi_t *wbwi,
+                                                                              auradb_iterator_t *base_iterator,
+                                                                              const auradb_column_family_handle_t *cf,
+                                                                              const auradb_readoptions_t *options);
 
 // Gives the state of the database now, for `auradb_release_snapshot`. NULL only for NULL.
 const auradb_snapshot_t *auradb_create_snapshot(const auradb_t *db);

@@ -242,11 +242,12 @@ fn writes_allocate_nothing_per_entry() {
     let store = Store::open();
     let (small, big) = (vec![7; 100], vec![7; 2 * THRESHOLD]);
     let key = |n: u64| n.to_be_bytes();
-    let mut table = Vec::new();
-    table.push(("put", 100, allocations(100, |n| store.put(&key(n), &small))));
-    table.push(("put of a big value", 20, allocations(20, |n| store.put(&key(n), &big))));
-    table.push(("delete", 100, allocations(100, |n| store.delete(&key(n)))));
-    table.push(("merge", 100, allocations(100, |n| store.merge(&key(1 << 40 | n), &small))));
+    let mut table = vec![
+        ("put", 100, allocations(100, |n| store.put(&key(n), &small))),
+        ("put of a big value", 20, allocations(20, |n| store.put(&key(n), &big))),
+        ("delete", 100, allocations(100, |n| store.delete(&key(n)))),
+        ("merge", 100, allocations(100, |n| store.merge(&key(1 << 40 | n), &small))),
+    ];
 
     // SAFETY: no arguments.
     let batch = unsafe { auradb_writebatch_create() };

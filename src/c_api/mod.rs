@@ -28,6 +28,8 @@ mod constants;
 mod db;
 mod env;
 mod health;
+mod indexed_batch;
+mod indexed_reads;
 mod iterator;
 mod last_error;
 mod library;

@@ -5,9 +5,11 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+mod batch_reads;
 #[cfg(test)]
 mod close_tests;
 mod column_family;
+mod db_iterator;
 mod family;
 #[cfg(test)]
 mod flush_tests;
@@ -20,6 +22,9 @@ mod manage;
 mod memory;
 mod open;
 pub mod options;
+mod overlay;
+#[cfg(test)]
+mod overlay_tests;
 mod properties;
 mod reads;
 mod recovery;
@@ -37,8 +42,9 @@ mod writes;
 
 pub use crate::memtable::budget::WriteBufferManager;
 pub use crate::read::PinnedValue;
+pub use batch_reads::{SharedBatch, get_from_batch};
+pub use db_iterator::DbIterator;
 pub use health::Health;
-pub use iterator::DbIterator;
 pub use memory::{MemoryConsumer, MemoryUsage};
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
