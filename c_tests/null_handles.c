@@ -279,6 +279,57 @@ static void writes(void) {
   CHECK_ERROR(error, "Invalid argument: ");
 }
 
+static void indexed_batches(void) {
+  char *error = NULL;
+  phase("indexed batches");
+  auradb_write_writebatch_wi(NULL, NULL, NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_clear(NULL);
+  CHECK(auradb_writebatch_wi_count(NULL) == 0);
+  auradb_writebatch_wi_destroy(auradb_writebatch_wi_create(0, 0));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base(NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_cf(NULL, NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_cf_readopts(NULL, NULL, NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_readopts(NULL, NULL, NULL));
+  (void)auradb_writebatch_wi_data(NULL, NULL);
+  auradb_writebatch_wi_delete(NULL, NULL, 0);
+  auradb_writebatch_wi_delete_cf(NULL, NULL, NULL, 0);
+  auradb_writebatch_wi_delete_range(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_delete_range_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_delete_rangev(NULL, 0, NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_delete_rangev_cf(NULL, NULL, 0, NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_deletev(NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_deletev_cf(NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_destroy(NULL);
+  CHECK(auradb_writebatch_wi_get_from_batch(NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_and_db(NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_and_db_cf(NULL, NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_cf(NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_pinned_from_batch_and_db(NULL, NULL, NULL, NULL, 0, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(NULL, NULL, NULL, NULL, NULL, 0, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_iterate(NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_merge(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_merge_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_mergev(NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_mergev_cf(NULL, NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_put(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_put_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_put_log_data(NULL, NULL, 0);
+  auradb_writebatch_wi_putv(NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_putv_cf(NULL, NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_rollback_to_save_point(NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_set_save_point(NULL);
+  auradb_writebatch_wi_singledelete(NULL, NULL, 0);
+  auradb_writebatch_wi_singledelete_cf(NULL, NULL, NULL, 0);
+}
+
 static void batches(void) {
   char *error = NULL;
   phase("batches");
@@ -642,6 +693,7 @@ int main(void) {
   column_families();
   writes();
   batches();
+  indexed_batches();
   reads();
   iterators();
   snapshots();
