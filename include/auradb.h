@@ -767,7 +767,8 @@ void auradb_writebatch_append_packed(auradb_writebatch_t *b,
 //   family | key length | key
 //
 // `family` is an index into `column_families`, as for `auradb_write_packed`. Gives `*answer_len` bytes, to be freed
-// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the value;
+// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the
+// value;
 // the length 0xffffffff alone if there is no value. If a key is malformed or one value cannot be read, that is the
 // error of the call, which names the key; NULL is given then, with `*answer_len` 0. Borrows the other arguments.
 char *auradb_multi_get_packed(const auradb_t *db,
@@ -836,11 +837,11 @@ void auradb_iter_get_error(const auradb_iterator_t *iter, char **errptr);
 // Makes the iterator show the latest state, dropping its snapshot if it had one; it is not positioned then.
 void auradb_iter_refresh(const auradb_iterator_t *iter, char **errptr);
 
-// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With `overwrite_keys`
+// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With
+// `overwrite_keys`
 // the index forgets what a later put or delete of the same key has made void, which saves memory where keys are
 // written again and again. All reads are the same, and the batch keeps every operation in any case.
-auradb_writebatch_wi_t *auradb_writebatch_wi_create(size_t reserved_bytes,
-                                                    unsigned char overwrite_keys);
+auradb_writebatch_wi_t *auradb_writebatch_wi_create(size_t reserved_bytes, unsigned char overwrite_keys);
 
 // Destroys an indexed batch. Takes the handle; NULL is fine. Iterators over it keep what they need.
 void auradb_writebatch_wi_destroy(auradb_writebatch_wi_t *b);
@@ -943,7 +944,8 @@ void auradb_writebatch_wi_singledelete_cf(auradb_writebatch_wi_t *b,
                                           const char *key,
                                           size_t klen);
 
-// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those in the
+// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those
+// in the
 // batch so far, and those in the database.
 void auradb_writebatch_wi_delete_range(auradb_writebatch_wi_t *b,
                                        const char *start_key,
@@ -1005,7 +1007,8 @@ char *auradb_writebatch_wi_get_from_batch(const auradb_writebatch_wi_t *wbwi,
                                           size_t *vallen,
                                           char **errptr);
 
-// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked at.
+// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked
+// at.
 char *auradb_writebatch_wi_get_from_batch_cf(const auradb_writebatch_wi_t *wbwi,
                                              const auradb_options_t *options,
                                              const auradb_column_family_handle_t *column_family,
@@ -1065,13 +1068,15 @@ void auradb_write_writebatch_wi(const auradb_t *db,
 auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base(auradb_writebatch_wi_t *wbwi,
                                                                   auradb_iterator_t *base_iterator);
 
-// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those of
+// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those
+// of
 // `base_iterator`. NULL is as no bounds.
 auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_readopts(auradb_writebatch_wi_t *wbwi,
                                                                            auradb_iterator_t *base_iterator,
                                                                            const auradb_readoptions_t *options);
 
-// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if it is
+// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if
+// it is
 // one of another.
 auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_cf(auradb_writebatch_wi_t *wbwi,
                                                                      auradb_iterator_t *base_iterator,

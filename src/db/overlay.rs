@@ -7,7 +7,8 @@
 //!    value. Keys that the batch deletes, singly or by range, are passed over on both sides.
 //! 3. Bounds and the prefix mode of the database's iterator hold for the batch too.
 //!
-//! The key and the batch's value are copied at each move, so the batch may change meanwhile: the next move sees it as it
+//! The key and the batch's value are copied at each move, so the batch may change meanwhile: the next move sees it as
+//! it
 //! is then. An error of the database's iterator ends the walk: an end and a failure are not mistaken for each other.
 
 use super::ReadOptions;

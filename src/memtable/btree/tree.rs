@@ -107,7 +107,8 @@ impl<O: KeyOrder> Tree<O> {
         !self.root.load(Ordering::Acquire).is_null()
     }
 
-    /// The leaf that `choose` leads to; none if the tree is empty. `choose` gives the index of a child, or none to start
+    /// The leaf that `choose` leads to; none if the tree is empty. `choose` gives the index of a child, or none to
+    /// start
     /// over.
     #[inline]
     fn descend(&self, choose: impl Fn(&Node) -> Option<usize>) -> Option<Seen<'_>> {
@@ -240,7 +241,8 @@ impl<O: KeyOrder> Tree<O> {
         }
     }
 
-    /// Cuts a full node: `cut` entries stay, the right node starts at `separator`, which is the entry at `cut`, or, where
+    /// Cuts a full node: `cut` entries stay, the right node starts at `separator`, which is the entry at `cut`, or,
+    /// where
     /// all entries stay, a new one that the right node then holds. None, and nothing done, if something changed.
     fn split<'a>(
         &'a self,
