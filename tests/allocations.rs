@@ -286,6 +286,11 @@ fn writes_allocate_nothing_per_entry() {
         println!("{what:45} {entries:6} entries {got:6} allocations");
     }
     for (what, entries, got) in &table {
-        assert_eq!(*got, entries * NODES_PER_ENTRY, "{what}");
+        let nodes = entries * NODES_PER_ENTRY;
+        // A chunk of the memtable's arena now and then.
+        assert!(
+            (nodes..=nodes + 8 + entries / 50).contains(got),
+            "{what}: {got} allocations for {entries} entries"
+        );
     }
 }

@@ -26,8 +26,8 @@ const SMALLEST_CHUNK: usize = 4 << 10;
 const LARGEST_CHUNK: usize = HUGE_PAGE;
 /// Chunks of the largest size kept for later arenas: together 64 MiB.
 const MAX_SPARE: usize = 32;
-/// What is allocated ahead is at most this part of what is used.
-const GROWTH: usize = 8;
+/// Until chunks are huge pages, what is allocated ahead is at most this part of what is used.
+const GROWTH: usize = 32;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
 
@@ -213,8 +213,10 @@ impl Arena {
         if let Some(piece) = current.filter(|c| c.is_for(len)).and_then(|c| c.take(len)) {
             return piece;
         }
-        let ahead = (self.used_bytes() / GROWTH).max(SMALLEST_CHUNK);
-        let capacity = (1usize << ahead.ilog2()).min(LARGEST_CHUNK);
+        let used = self.used_bytes();
+        let ahead = (used / GROWTH).max(SMALLEST_CHUNK);
+        // A huge page is resident as a whole once it is touched, so it is no promise that memory stays unused.
+        let capacity = if used >= 8 * LARGEST_CHUNK { LARGEST_CHUNK } else { 1usize << ahead.ilog2() };
         let shared = len <= capacity / PIECES_IN_CHUNK;
         let chunk = if shared {
             Chunk::new(capacity, len, current.map_or(0, Chunk::close))
@@ -314,7 +316,7 @@ mod tests {
                 arena.allocate(len);
                 let (used, allocated) = (arena.used_bytes(), arena.allocated_bytes());
                 assert!(allocated >= used, "{allocated} for {used}");
-                assert!(allocated <= used + used / 16 + 2 * SMALLEST_CHUNK, "{allocated} for {used}");
+                assert!(allocated <= used + used / 4 + 2 * SMALLEST_CHUNK, "{allocated} for {used}");
             }
         }
     }
