@@ -939,6 +939,14 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 // What `auradb_options_set_learned_index` set.
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
 
+// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
+// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
+// Default skip list (0).
+void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
+
+// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
+int auradb_options_get_memtable_kind(const auradb_options_t *options);
+
 // Gives cache options, for `auradb_lru_cache_options_destroy`: 32 MiB, shards chosen by the size.
 auradb_lru_cache_options_t *auradb_lru_cache_options_create(void);
 
@@ -1632,6 +1640,14 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 
 // What `auradb_options_set_learned_index` set.
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
+
+// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
+// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
+// Default skip list (0).
+void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
+
+// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
+int auradb_options_get_memtable_kind(const auradb_options_t *options);
 
 // Gives table options, for `auradb_block_based_options_destroy`.
 auradb_block_based_table_options_t *auradb_block_based_options_create(void);

@@ -455,6 +455,7 @@ fn builders_set_what_they_name() {
         ("value_log.compression_algorithm", json!("Zstd")),
         ("memtable.max_size", json!(4096)),
         ("memtable.flush_threshold", json!(1.0)),
+        ("memtable.implementation", json!("Art")),
         ("memtable.count", json!(3)),
         ("sst.sst_path", json!("/tables")),
         ("sst.target_file_size", json!(4096)),
