@@ -85,7 +85,7 @@ static void set_engine_specific(struct database *database, const struct options 
 #else
 
 #ifdef HAVE_MEMTABLE_KINDS
-enum { SKIPLIST = auradb_memtable_skiplist, ART = auradb_memtable_art, BTREE = auradb_memtable_btree };
+enum { SKIPLIST = auradb_memtable_skip_list, ART = auradb_memtable_art, BTREE = auradb_memtable_btree };
 #else
 enum { SKIPLIST = 0, ART = 1, BTREE = 2 };
 #endif

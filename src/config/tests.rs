@@ -241,10 +241,6 @@ fn what_comes_later_is_not_implemented_by_name() {
         ErrorKind::NotImplemented,
         &[
             (
-                |c| c.memtable.implementation = MemtableImplementation::BTree,
-                "memtable.implementation: BTree comes with a later version; use SkipList or Art",
-            ),
-            (
                 |c| c.sst.use_ribbon_filters = true,
                 "sst.use_ribbon_filters: true comes with a later version; use false",
             ),
@@ -340,7 +336,7 @@ fn what_comes_later_is_not_implemented_by_name() {
 #[test]
 fn a_wrong_value_is_called_wrong_before_an_early_one() {
     let config = after(|c| {
-        c.memtable.implementation = MemtableImplementation::BTree;
+        c.compaction.strategy = CompactionStrategy::Tiered;
         c.performance.io_buffer_size = 1;
     });
     let text = config.validate().unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! One column family inside the open engine: its options, its view for readers.
 
 use super::options::ColumnFamilyOptions;
-use crate::base::{Codec, Error, InternalComparator, Result};
+use crate::base::{Codec, InternalComparator};
 use crate::cache::Cache;
 use crate::compaction::LevelOptions;
 use crate::config::MemtableImplementation;
@@ -100,7 +100,7 @@ impl Family {
     }
 
     pub(super) fn new_buffer(&self) -> Arc<WriteBuffer> {
-        let structure = structure(&self.options.read()).expect("checked when the family was opened");
+        let structure = structure(&self.options.read());
         let buffer = WriteBuffer::new(structure, &self.order);
         self.memtables.watch(self.id, &buffer);
         buffer
@@ -121,13 +121,11 @@ impl Family {
 }
 
 /// The structure of a family's memtables.
-pub(super) fn structure(options: &ColumnFamilyOptions) -> Result<Structure> {
+pub(super) fn structure(options: &ColumnFamilyOptions) -> Structure {
     match options.memtable.implementation {
-        MemtableImplementation::SkipList => Ok(Structure::SkipList),
-        MemtableImplementation::Art => Ok(Structure::Art),
-        MemtableImplementation::BTree => Err(Error::not_implemented(
-            "memtable.implementation: BTree comes with a later version; use SkipList or Art",
-        )),
+        MemtableImplementation::SkipList => Structure::SkipList,
+        MemtableImplementation::Art => Structure::Art,
+        MemtableImplementation::BTree => Structure::BTree,
     }
 }
 

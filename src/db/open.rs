@@ -180,7 +180,6 @@ pub(super) fn check_family(name: &str, options: &ColumnFamilyOptions) -> Result<
     if options.sst.block_size == 0 || options.sst.target_file_size == 0 || options.memtable.max_size == 0 {
         return wrong("block_size, target_file_size and memtable.max_size must not be 0".to_string());
     }
-    structure(options)?;
     Ok(())
 }
 
@@ -457,7 +456,7 @@ pub(super) fn add_family(
     version: Arc<Version>,
 ) -> Arc<Family> {
     let order = crate::base::InternalComparator::new(Arc::clone(&options.comparator));
-    let structure = structure(&options).expect("checked when the family was opened");
+    let structure = structure(&options);
     let active = crate::memtable::write_buffer::WriteBuffer::new(structure, &order);
     engine.memtables.watch(id, &active);
     let can_merge = options.merge_operator.is_some();
