@@ -5,6 +5,7 @@
 
 use super::outputs::{Cuts, Outputs};
 use super::rate_limit::Priority;
+use super::shadowing::Keeper;
 use super::{CompactionPlan, MergeContext};
 use crate::base::key::user_key;
 use crate::base::{Error, ErrorKind, Result};

@@ -1,7 +1,7 @@
 //! Making and dropping column families of an open database.
 
 use super::family::{Family, table_options};
-use super::open::{add_family, check_family, update_log_limit};
+use super::open::{add_family, check_family, update_limits};
 use super::options::ColumnFamilyOptions;
 use super::state::Engine;
 use crate::base::{Error, Result};
@@ -49,14 +49,16 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     let edit = VersionEdit { column_family: family.id, drop: true, ..VersionEdit::default() };
     engine.apply_edits(vec![edit])?;
     family.dropped.store(true, Ordering::Release);
-    commit.families.remove(&family.id);
+    commit.families.remove(family.id);
     let mut families = engine.families.write();
     families.by_id.remove(&family.id);
     families.by_name.remove(&family.name);
     drop(families);
+    family.view().buffers().for_each(|buffer| buffer.release());
     drop(one);
+    // Under the commit lock, as every change of it: a sum made before another change must not be stored after it.
+    update_limits(engine);
     drop(commit);
-    update_log_limit(engine);
     // Under the lock: what was found before another change must not be set after it.
     let mut state = engine.state.lock();
     engine.update_pressure(&mut state);

@@ -4,7 +4,9 @@ use super::options::ColumnFamilyOptions;
 use crate::base::{Codec, InternalComparator};
 use crate::cache::Cache;
 use crate::compaction::LevelOptions;
+use crate::config::MemtableImplementation;
 use crate::memtable::Structure;
+use crate::memtable::budget::Memtables;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
 use crate::sst::TableOptions;
@@ -25,6 +27,8 @@ pub(super) struct Family {
     /// Values of at least so many bytes are separated.
     pub(super) threshold: AtomicU64,
     pub(super) dropped: AtomicBool,
+    /// Counts the memtables of the database.
+    memtables: Arc<Memtables>,
     view: RwLock<Arc<ReadView>>,
 }
 
@@ -35,6 +39,7 @@ impl Family {
         options: ColumnFamilyOptions,
         default_threshold: u64,
         value_log: &Arc<ValueLog>,
+        memtables: &Arc<Memtables>,
         view: ReadView,
     ) -> Arc<Family> {
         Arc::new(Family {
@@ -49,6 +54,7 @@ impl Family {
             threshold: AtomicU64::new(options.separation_threshold.unwrap_or(default_threshold)),
             options: RwLock::new(options),
             dropped: AtomicBool::new(false),
+            memtables: Arc::clone(memtables),
             view: RwLock::new(Arc::new(view)),
         })
     }
@@ -87,8 +93,17 @@ impl Family {
         ((memtable.max_size as f64 * memtable.flush_threshold) as u64).max(1)
     }
 
+    /// Whether something is sealed, or the active memtable is to be.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let view = self.view();
+        !view.sealed.is_empty() || (view.active.is_leaving() && !view.active.is_empty())
+    }
+
     pub(super) fn new_buffer(&self) -> Arc<WriteBuffer> {
-        WriteBuffer::new(Structure::SkipList, &self.order)
+        let structure = structure(&self.options.read());
+        let buffer = WriteBuffer::new(structure, &self.order);
+        self.memtables.watch(self.id, &buffer);
+        buffer
     }
 
     /// What its levels aim at, with so many value-log bytes hidden in each of them.
@@ -105,6 +120,15 @@ impl Family {
             referenced_value_weight: 0.0,
             hidden_value_budget,
         }
+    }
+}
+
+/// The structure of a family's memtables.
+pub(super) fn structure(options: &ColumnFamilyOptions) -> Structure {
+    match options.memtable.implementation {
+        MemtableImplementation::SkipList => Structure::SkipList,
+        MemtableImplementation::Art => Structure::Art,
+        MemtableImplementation::BTree => Structure::BTree,
     }
 }
 

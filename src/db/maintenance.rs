@@ -64,7 +64,7 @@ impl Engine {
                 && state.compactions == 0
                 && !state.look_for_compactions
                 && !state.garbage.is_pending();
-            quiet && self.all_families().iter().all(|family| family.view().sealed.is_empty())
+            quiet && !self.all_families().iter().any(|family| family.is_flush_due())
         })
     }
 
@@ -234,8 +234,10 @@ impl Engine {
             return Ok(());
         }
         self.throttle.release();
+        self.memtables.manager().wake();
         self.stop_workers();
         let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
+        self.detach_memtables();
         self.durability.stop();
         if let Some(thread) = self.log_thread.lock().take() {
             thread.join();

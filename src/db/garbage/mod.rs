@@ -62,6 +62,8 @@ pub(super) struct Garbage {
     /// Value-log bytes that the levels of all families may hide, and that a memtable may refer to.
     pub(super) hidden_budget: Arc<AtomicU64>,
     pub(super) memtable_limit: Arc<AtomicU64>,
+    /// A batch of fewer bytes has no value that is separated.
+    pub(super) least_threshold: AtomicU64,
     /// Bytes of values since the space was looked at.
     unseen: AtomicU64,
     pub(super) stats: GarbageStats,
@@ -143,6 +145,7 @@ impl Garbage {
             copier: Mutex::default(),
             hidden_budget: Arc::new(AtomicU64::new(limits.hidden)),
             memtable_limit: Arc::new(AtomicU64::new(limits.memtable)),
+            least_threshold: AtomicU64::new(0),
             unseen: AtomicU64::new(0),
             stats: GarbageStats::default(),
         }
