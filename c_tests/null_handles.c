@@ -88,6 +88,10 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_max_space_amp(NULL, 0);
+  ZERO(auradb_options_get_max_space_amp(NULL));
+  auradb_options_set_value_log_garbage_collection(NULL, 0);
+  ZERO(auradb_options_get_value_log_garbage_collection(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
   auradb_options_set_memtable_kind(NULL, 0);
@@ -225,6 +229,10 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_max_space_amp(NULL, 0);
+  ZERO(auradb_options_get_max_space_amp(NULL));
+  auradb_options_set_value_log_garbage_collection(NULL, 0);
+  ZERO(auradb_options_get_value_log_garbage_collection(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
 }

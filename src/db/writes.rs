@@ -210,13 +210,15 @@ impl Engine {
             // Whoever holds the lock is likely to look too.
             if let Some(mut state) = self.state.try_lock() {
                 self.update_pressure(&mut state);
-                self.wake_for_garbage(&mut state);
             }
         }
         let work = || self.run_inline();
-        // Who waits looks again each time: nobody waits for work that has ended without telling.
+        // Who waits looks again each time: nobody waits for work that has ended without telling, or never began.
         let check = || {
-            self.update_pressure(&mut self.state.lock());
+            let mut state = self.state.lock();
+            self.update_pressure(&mut state);
+            self.wake_for_garbage(&mut state);
+            drop(state);
             self.check_writes()
         };
         let throttle = &self.throttle;

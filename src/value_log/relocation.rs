@@ -45,6 +45,11 @@ impl Relocation {
         self.bytes
     }
 
+    /// Whether something of `segment` was copied.
+    pub fn has_moved_from(&self, segment: u64) -> bool {
+        self.moved.keys().any(|(from, _)| *from == segment)
+    }
+
     /// The new place of what `encoded` points to; `None` if that was not moved.
     #[inline]
     pub fn moved(&self, encoded: &[u8]) -> Option<ValuePointer> {

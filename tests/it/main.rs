@@ -9,6 +9,5 @@ mod header;
 mod model;
 mod scripts;
 mod space;
-
 mod support;
 mod tidy;

@@ -281,8 +281,9 @@ impl Engine {
         for (family, view) in &survey.views {
             limit_values(family, view, &view.active, limits.memtable);
         }
-        if self.garbage.bound.excess(&survey.space) > 0 {
+        if self.garbage.automatic && !state.garbage.look && self.garbage.bound.excess(&survey.space) > 0 {
             state.garbage.look = true;
+            self.wake_workers(state);
         }
         if limits.slow > 0.0 && !self.can_reclaim(state, &survey) {
             limits.slow = 0.0;
@@ -319,19 +320,23 @@ fn limit_values(family: &Family, view: &ReadView, buffer: &WriteBuffer, limit: u
 fn see_family(family: &Family, view: &ReadView, space: &mut Space, in_memory: &mut HashSet<u64>) {
     let hidden = HiddenBytes::new(&view.version, &family.order);
     let is_first = view.version.files().next().is_none();
+    let mut has_values = false;
     for (level, file) in view.version.files() {
         space.hidden += hidden.by(level, file);
         if file.referenced_bytes() > 0 {
             space.tables += file.properties.file_size;
+            has_values = true;
         }
     }
     for buffer in view.buffers() {
         in_memory.extend(buffer.held());
         space.referenced += buffer.value_bytes();
+        has_values |= buffer.value_bytes() > 0;
         if !is_first {
             space.hidden += buffer.hidden_bytes();
         }
     }
+    space.families += u64::from(has_values);
 }
 
 /// The segments that the tables of a version refer to.

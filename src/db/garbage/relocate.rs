@@ -23,8 +23,8 @@ const PACE_BYTES: u64 = 1 << 20;
 /// What a relocation copies.
 pub(in crate::db) struct CopyWork {
     victims: BTreeSet<u64>,
-    /// Tables at the moment the victims were chosen. What memtables point into is no victim, so no table that comes
-    /// later has pointers into them which these do not have.
+    /// Tables at the moment the victims were chosen. What memtables point into is no victim; a write that was under
+    /// way then and holds one may bring a pointer into it later, and its table keeps the segment for the next time.
     versions: Vec<(Arc<Family>, Arc<Version>)>,
 }
 
@@ -124,10 +124,11 @@ impl Engine {
     fn end_relocation(&self, state: &mut BackgroundState) {
         state.garbage.repointed.clear();
         if let Some(relocation) = state.garbage.relocation.take() {
-            // What could not be moved would be chosen again and again.
+            // What could not be moved would be chosen again and again. Where something was, more has come since: writes
+            // that had their values in the segment before it was chosen, and reached a table only now.
             let uses = self.versions.segment_use();
             let still = uses.iter().map(|used| used.segment).filter(|s| relocation.victims().contains(s));
-            state.garbage.left_alone.extend(still);
+            state.garbage.left_alone.extend(still.filter(|segment| !relocation.has_moved_from(*segment)));
             self.log(
                 LogLevel::Info,
                 format_args!(

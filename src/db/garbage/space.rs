@@ -16,6 +16,8 @@ pub(in crate::db) const ALLOWED_SEGMENTS: u64 = 4;
 /// Of those, how many may be used before writers are slowed, and before they are stopped.
 const SLOW_FROM: f64 = 1.5;
 const STOP_AT: f64 = 2.5;
+/// The least part of a segment that a level of one family may hide.
+const LEAST_PART: u64 = 64;
 
 /// The value log at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,6 +36,8 @@ pub(in crate::db) struct Space {
     pub(in crate::db) passing: u64,
     /// Bytes of tables that refer to values.
     pub(in crate::db) tables: u64,
+    /// Column families that have values.
+    pub(in crate::db) families: u64,
 }
 
 /// The bound of a database.
@@ -48,7 +52,7 @@ pub(in crate::db) struct Bound {
 /// What follows for the rest of the engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::db) struct Limits {
-    /// Value-log bytes that levels may hide.
+    /// Value-log bytes that a level of one family may hide.
     pub(in crate::db) hidden: u64,
     /// Value-log bytes of a memtable.
     pub(in crate::db) memtable: u64,
@@ -99,7 +103,9 @@ impl Bound {
         // What is free below the target may be hidden at no cost.
         let free = self.target(space).saturating_sub(space.total);
         let hidden = ((live * share) as u64).max(self.segment / 4).max(free / 2);
-        Limits { hidden, memtable: (hidden / 2).max(1), slow: self.slow(space, hidden) }
+        // Each of many families gets a part; a small one is not worth its flushes.
+        let own = (hidden / space.families.max(1)).max(self.segment / LEAST_PART);
+        Limits { hidden: own, memtable: (own / 2).max(1), slow: self.slow(space, hidden) }
     }
 
     fn slow(&self, space: &Space, hidden: u64) -> f64 {
@@ -177,7 +183,16 @@ mod tests {
 
     fn space(total: u64, referenced: u64, hidden: u64) -> Space {
         let reclaimable = total.saturating_sub(referenced);
-        Space { total, referenced, hidden, reclaimable, pinned: 0, passing: 0, tables: referenced / 1000 }
+        Space {
+            total,
+            referenced,
+            hidden,
+            reclaimable,
+            pinned: 0,
+            passing: 0,
+            tables: referenced / 1000,
+            families: 1,
+        }
     }
 
     #[test]
@@ -212,6 +227,10 @@ mod tests {
         assert_eq!(with(400_000), 133_333);
         // Before there is garbage, half of what the bound leaves free.
         assert_eq!(big.limits(&space(1_000_000, 1_000_000, 0)).hidden, 200_000);
+        // Families share it, as far as that makes sense.
+        let shared = |families| BOUND.limits(&Space { families, ..space(10_000, 10_000, 0) });
+        assert_eq!((shared(1).hidden, shared(4).hidden, shared(4).memtable), (2000, 500, 250));
+        assert_eq!(shared(100_000).hidden, 1);
     }
 
     #[test]
