@@ -35,6 +35,14 @@ pub(super) enum Job {
     Copy(CopyWork),
     /// Rewrite a table that points to values which were copied.
     Repoint(Arc<Family>, CompactionPlan),
+    /// Only remove what nobody holds any more, as every job does at its end.
+    Remove,
+}
+
+/// A job that is marked as running.
+pub(super) struct Begun {
+    number: u64,
+    job: Job,
 }
 
 /// What kind of job has ended.
@@ -44,6 +52,7 @@ enum Ended {
     Compaction,
     Copying,
     Repointing,
+    Removal,
 }
 
 impl Engine {
@@ -57,7 +66,12 @@ impl Engine {
     }
 
     /// The next job that is due. Marks it as running.
-    pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Job> {
+    pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Begun> {
+        let job = self.job_due(state)?;
+        Some(Begun { number: state.garbage.begin_job(), job })
+    }
+
+    fn job_due(&self, state: &mut BackgroundState) -> Option<Job> {
         if !state.started || state.shutdown || self.read_only || !self.health.allows_background() {
             return None;
         }
@@ -131,12 +145,14 @@ impl Engine {
     }
 
     /// Runs a job and books its end.
-    pub(super) fn run_job(&self, job: Job) {
+    pub(super) fn run_job(&self, begun: Begun) {
+        let Begun { number, job } = begun;
         let outcome = catch_unwind(AssertUnwindSafe(|| match &job {
             Job::Flush(families) => self.flush_sealed(families),
             Job::Compact(family, version, plan) => self.compact(family, version, plan),
             Job::Copy(work) => self.copy_values(work),
             Job::Repoint(family, plan) => self.repoint(family, plan),
+            Job::Remove => Ok(()),
         }))
         .unwrap_or_else(|panic| Err(panic_error(&panic)));
         // The plan's hold on its inputs ends before anybody looks for the next one, and that on their version before
@@ -146,6 +162,7 @@ impl Engine {
             Job::Compact(..) => Ended::Compaction,
             Job::Copy(_) => Ended::Copying,
             Job::Repoint(..) => Ended::Repointing,
+            Job::Remove => Ended::Removal,
         };
         let flushed = match job {
             Job::Flush(families) => families,
@@ -155,6 +172,7 @@ impl Engine {
             }
         };
         let mut state = self.state.lock();
+        state.garbage.end_job(number);
         for family in &flushed {
             state.flushing.remove(&family.id);
         }
@@ -163,9 +181,12 @@ impl Engine {
             Ended::Compaction => state.compactions -= 1,
             Ended::Copying => state.garbage.copying = false,
             Ended::Repointing => state.garbage.repointing = false,
+            Ended::Removal => {}
         }
-        state.look_for_compactions = true;
-        self.book_outcome(&mut state, outcome);
+        if ended != Ended::Removal {
+            state.look_for_compactions = true;
+            self.book_outcome(&mut state, outcome);
+        }
         self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         drop(state);

@@ -336,7 +336,8 @@ impl Engine {
                 _ => {}
             }
         }
-        for number in self.value_log.take_obsolete() {
+        let segments = self.value_log.take_obsolete();
+        for &number in &segments {
             match self.value_log.remove(number) {
                 Ok(bytes) => {
                     self.garbage.stats.segments_removed.fetch_add(1, Ordering::Relaxed);
@@ -347,6 +348,12 @@ impl Engine {
                     self.log(LogLevel::Warn, format_args!("{what}: {error}"));
                 }
             }
+        }
+        if !segments.is_empty() {
+            // Writers may wait for the space, and garbage collection to use it.
+            let mut state = self.state.lock();
+            self.update_pressure(&mut state);
+            self.wake_for_garbage(&mut state);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! buffer has grown; a big value goes to the value log straight from the caller's memory.
 
 use super::background::panic_error;
+use super::garbage::Look;
 use super::state::Engine;
 use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
@@ -206,15 +207,20 @@ impl Db {
 impl Engine {
     /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
     fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
-        if value_bytes > 0 && self.garbage.look_after(value_bytes as u64) {
-            // Whoever holds the lock is likely to look too.
-            if let Some(mut state) = self.state.try_lock() {
+        if value_bytes > 0 {
+            let state = match self.garbage.look_after(value_bytes as u64) {
+                Look::Later => None,
+                Look::IfFree => self.state.try_lock(),
+                Look::Now => Some(self.state.lock()),
+            };
+            if let Some(mut state) = state {
                 self.update_pressure(&mut state);
             }
         }
         let work = || self.run_inline();
         // Who waits looks again each time: nobody waits for work that has ended without telling, or never began.
         let check = || {
+            self.remove_obsolete_files();
             let mut state = self.state.lock();
             self.update_pressure(&mut state);
             self.wake_for_garbage(&mut state);

@@ -90,6 +90,8 @@ pub struct SegmentInfo {
     pub len: u64,
     /// Whether it is closed for appending.
     pub sealed: bool,
+    /// Whether nobody holds it any more: its file is about to be removed.
+    pub is_leaving: bool,
     /// Whether it was made for copies, in this open.
     pub for_copies: bool,
     /// When it was created or, if it is older than this open, found: time since the environment's start.
@@ -239,6 +241,11 @@ impl ValueLog {
     /// All segments, ascending.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.registry.infos()
+    }
+
+    /// Whether `take_obsolete` would give any.
+    pub fn has_obsolete(&self) -> bool {
+        self.registry.has_obsolete()
     }
 
     /// Removes a segment's file and closes its descriptor when the reads under way have finished. Gives the bytes it

@@ -54,6 +54,8 @@ enum Hold {
     /// Handed out; once the handle is gone it never comes back (V4).
     Once(Weak<SegmentHandle>),
     Removed,
+    /// Its file could not be removed: the next open tries again.
+    Stuck,
 }
 
 /// A segment's file.
@@ -77,6 +79,14 @@ impl Segment {
 
     fn is_held(&self) -> bool {
         matches!(&*self.hold.lock(), Hold::Once(handle) if handle.strong_count() > 0)
+    }
+
+    fn is_leaving(&self) -> bool {
+        match &*self.hold.lock() {
+            Hold::Once(handle) => handle.strong_count() == 0,
+            Hold::Removed => true,
+            Hold::Never | Hold::Stuck => false,
+        }
     }
 }
 
@@ -187,7 +197,7 @@ impl Registry {
         let mut hold = segment.hold.lock();
         match &*hold {
             Hold::Once(handle) => handle.upgrade(),
-            Hold::Removed => None,
+            Hold::Removed | Hold::Stuck => None,
             Hold::Never => {
                 let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
                 *hold = Hold::Once(Arc::downgrade(&handle));
@@ -231,6 +241,10 @@ impl Registry {
         std::mem::take(&mut *self.obsolete.lock())
     }
 
+    pub fn has_obsolete(&self) -> bool {
+        !self.obsolete.lock().is_empty()
+    }
+
     pub fn unheld(&self) -> Vec<u64> {
         let segments = self.segments.read();
         let unheld = segments.values().filter(|segment| matches!(*segment.hold.lock(), Hold::Never));
@@ -248,6 +262,7 @@ impl Registry {
             number: segment.number,
             len: segment.file.appended_len(),
             sealed: segment.sealed.load(Ordering::Acquire),
+            is_leaving: segment.is_leaving(),
             for_copies: segment.for_copies,
             since: segment.since,
         };
@@ -266,7 +281,10 @@ impl Registry {
         }
         *segment.hold.lock() = Hold::Removed;
         match env.remove_file(&path) {
-            Err(error) if error.subcode() != Subcode::MissingFile => return Err(error),
+            Err(error) if error.subcode() != Subcode::MissingFile => {
+                *segment.hold.lock() = Hold::Stuck;
+                return Err(error);
+            }
             _ => {}
         }
         self.segments.write().remove(&number);

@@ -370,6 +370,21 @@ impl VersionSet {
         self.installed.read().uses.0.values().copied().collect()
     }
 
+    /// The same of `versions`, those of all families in the order of their ids: while an edit is being shown to readers
+    /// they lag behind. Costs a look at every table then, and little else.
+    pub fn segment_use_of(&self, versions: &[&Arc<Version>]) -> Vec<SegmentUse> {
+        let installed = self.installed.read();
+        let current = installed.families.values().map(|family| &family.current);
+        if installed.families.len() == versions.len() && current.zip(versions).all(|(a, b)| Arc::ptr_eq(a, b))
+        {
+            return installed.uses.0.values().copied().collect();
+        }
+        drop(installed);
+        let mut uses = SegmentUses::default();
+        versions.iter().flat_map(|version| version.files()).for_each(|(_, file)| uses.add(file));
+        uses.0.into_values().collect()
+    }
+
     /// As if the last write of the manifest had failed.
     #[cfg(test)]
     pub(crate) fn fail_next_write(&self) {

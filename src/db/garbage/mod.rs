@@ -48,8 +48,8 @@ pub(super) use relocate::CopyWork;
 const FREED_TO_REWRITTEN: u64 = 8;
 /// How often the space is looked at while values are written.
 const LOOKS_A_SEGMENT: u64 = 8;
-/// What is pinned for longer is so by readers: writers do not wait for it.
-const JOBS_HOLD: Duration = Duration::from_secs(1);
+/// Writers do not wait longer than that for jobs to let go of a segment.
+const JOBS_HOLD: Duration = Duration::from_secs(10);
 /// Values copied in one relocation, at most: each takes some memory until the tables are rewritten.
 const MOST_VALUES: u64 = 1 << 20;
 
@@ -85,6 +85,15 @@ pub(super) struct GarbageStats {
     pub(super) reclaimed: AtomicU64,
 }
 
+/// When to look at the space.
+pub(super) enum Look {
+    Later,
+    /// Unless somebody has the state lock, who is likely to look too.
+    IfFree,
+    /// It was put off long enough.
+    Now,
+}
+
 /// What is going on, under the state lock.
 #[derive(Default)]
 pub(super) struct GarbageWork {
@@ -104,10 +113,12 @@ pub(super) struct GarbageWork {
     pub(super) left_alone: BTreeSet<u64>,
     /// Somebody waits for all of it.
     pub(super) asked_for: Option<AskedFor>,
-    /// Jobs are running, which let go of old tables and of the segments behind them when they end.
-    pub(super) has_jobs: bool,
-    /// Segments that nothing refers to any more, and since when that was seen.
-    pub(super) pinned_since: BTreeMap<u64, Duration>,
+    /// Jobs that are running, by the order of their beginning: when they end they let go of old tables and of the
+    /// segments behind them.
+    jobs: BTreeSet<u64>,
+    next_job: u64,
+    /// Segments that nothing refers to any more, what `next_job` was when that was seen, and when.
+    pinned: BTreeMap<u64, (u64, Duration)>,
     /// What was seen last.
     pub(super) space: Space,
     /// Writers are stopped until work that is due is done.
@@ -115,6 +126,27 @@ pub(super) struct GarbageWork {
 }
 
 impl GarbageWork {
+    /// A job begins. Gives its number, for `end_job`.
+    pub(super) fn begin_job(&mut self) -> u64 {
+        let number = self.next_job;
+        self.next_job += 1;
+        self.jobs.insert(number);
+        number
+    }
+
+    /// A job has ended and let go of everything.
+    pub(super) fn end_job(&mut self, number: u64) {
+        self.jobs.remove(&number);
+    }
+
+    /// Whether a job that runs may hold `segment`, to which nothing refers: if it is older than that.
+    fn job_may_hold(&self, segment: u64, now: Duration) -> bool {
+        let Some(oldest) = self.jobs.first() else { return false };
+        self.pinned
+            .get(&segment)
+            .is_none_or(|(next_job, since)| oldest < next_job && now.saturating_sub(*since) < JOBS_HOLD)
+    }
+
     /// Whether something runs.
     pub(super) fn is_running(&self) -> bool {
         self.copying || self.repointing
@@ -151,20 +183,29 @@ impl Garbage {
         }
     }
 
-    /// Counts bytes of values on their way to the value log; true when it is time to look at its space again.
-    pub(super) fn look_after(&self, bytes: u64) -> bool {
+    /// Counts bytes of values on their way to the value log, and tells whether it is time to look at its space again.
+    pub(super) fn look_after(&self, bytes: u64) -> Look {
         let every = self.bound.segment / LOOKS_A_SEGMENT;
-        self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) >= every
+        let unseen = self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if unseen < every {
+            Look::Later
+        } else if unseen / 2 < every {
+            Look::IfFree
+        } else {
+            Look::Now
+        }
     }
 }
 
 impl Engine {
     /// Looks at everything. Called under the state lock, so that views do not change.
     pub(super) fn survey(&self, work: &GarbageWork) -> Survey {
-        let uses: BTreeMap<u64, u64> =
-            self.versions.segment_use().into_iter().map(|used| (used.segment, used.bytes)).collect();
         let views: Vec<_> =
             self.all_families().into_iter().map(|family| (Arc::clone(&family), family.view())).collect();
+        // Of what readers see, as the memtables are: or a flush that is being installed would count twice.
+        let versions: Vec<_> = views.iter().map(|(_, view)| &view.version).collect();
+        let uses = self.versions.segment_use_of(&versions);
+        let uses: BTreeMap<u64, u64> = uses.into_iter().map(|used| (used.segment, used.bytes)).collect();
         let mut space = Space::default();
         let mut in_memory: HashSet<u64> = HashSet::new();
         let mut untouchable: HashSet<u64> = HashSet::new();
@@ -179,16 +220,22 @@ impl Engine {
         for (at, segment) in segments.iter().enumerate() {
             let live = uses.get(&segment.number).copied().unwrap_or(0);
             if live == 0 && segment.sealed && !in_memory.contains(&segment.number) {
-                space.pinned += segment.len;
-                pinned.insert(segment.number, segment.len);
+                if segment.is_leaving {
+                    space.leaving += segment.len;
+                } else {
+                    space.pinned += segment.len;
+                    pinned.insert(segment.number, segment.len);
+                }
                 continue;
             }
             space.total += segment.len;
             space.referenced += live;
             let free = segment.sealed && !in_memory.contains(&segment.number);
             let is_victim = work.relocation.as_ref().is_some_and(|r| r.victims().contains(&segment.number));
-            if free
-                && !is_victim
+            if is_victim {
+                // All of it goes with the relocation's end.
+                space.reclaimable += segment.len;
+            } else if free
                 && !untouchable.contains(&segment.number)
                 && !work.left_alone.contains(&segment.number)
             {
@@ -200,20 +247,10 @@ impl Engine {
         }
         let copied = self.value_log.stats().copied_bytes;
         let to_copy = if work.copying { work.copied_then.saturating_sub(copied) } else { 0 };
-        space.passing = to_copy;
-        if work.has_jobs {
-            space.passing += self.released_soon(work, &pinned);
-        }
-        Survey { space, candidates, pinned, views }
-    }
-
-    /// Bytes of pinned segments that jobs may hold, not readers: those that have not been pinned for long.
-    fn released_soon(&self, work: &GarbageWork, pinned: &BTreeMap<u64, u64>) -> u64 {
         let now = self.env.now();
-        let is_new = |segment: &u64| {
-            work.pinned_since.get(segment).is_none_or(|since| now.saturating_sub(*since) < JOBS_HOLD)
-        };
-        pinned.iter().filter(|(segment, _)| is_new(segment)).map(|(_, bytes)| bytes).sum()
+        let held_by_jobs = pinned.iter().filter(|(segment, _)| work.job_may_hold(**segment, now));
+        space.passing = to_copy + held_by_jobs.map(|(_, bytes)| bytes).sum::<u64>();
+        Survey { space, candidates, pinned, views }
     }
 
     /// The victims of the next relocation, by what was surveyed; none if nothing is worth it.
@@ -223,11 +260,10 @@ impl Engine {
         if asked_for.is_none() && (excess == 0 || !self.garbage.automatic) {
             return Vec::new();
         }
-        let slack = (survey.space.live() as f64 * (bound.factor - 1.0)) as u64;
         let batch = Batch {
             least_garbage: asked_for.map_or(bound.least_garbage(), |asked| asked.least_garbage),
             dead: (survey.space.tables * FREED_TO_REWRITTEN).max(bound.segment / 2).max(excess / 2),
-            live: bound.segment.max(slack / 8),
+            live: bound.room(&survey.space),
         };
         let mut candidates = survey.candidates.clone();
         if let Some(asked) = asked_for {
@@ -267,13 +303,12 @@ impl Engine {
     /// Surveys, and tells levels, memtables and writers what follows. Called under the state lock.
     pub(super) fn update_space(&self, state: &mut BackgroundState) -> Limits {
         self.garbage.unseen.store(0, Ordering::Relaxed);
-        let jobs = state.compactions + state.manual + state.flushes;
-        state.garbage.has_jobs = jobs > 0 || state.garbage.is_running();
         let survey = self.survey(&state.garbage);
         let now = self.env.now();
-        state.garbage.pinned_since.retain(|segment, _| survey.pinned.contains_key(segment));
+        let seen = (state.garbage.next_job, now);
+        state.garbage.pinned.retain(|segment, _| survey.pinned.contains_key(segment));
         for segment in survey.pinned.keys() {
-            state.garbage.pinned_since.entry(*segment).or_insert(now);
+            state.garbage.pinned.entry(*segment).or_insert(seen);
         }
         let mut limits = self.garbage.bound.limits(&survey.space);
         self.garbage.hidden_budget.store(limits.hidden, Ordering::Relaxed);
@@ -305,9 +340,9 @@ impl Engine {
         if !self.garbage.automatic || self.read_only || !state.started {
             return false;
         }
-        state.garbage.is_running()
+        !state.garbage.jobs.is_empty()
             || state.garbage.relocation.is_some()
-            || state.compactions + state.manual + state.flushes > 0
+            || survey.space.leaving > 0
             || !self.choose_victims(survey, None).is_empty()
     }
 }

@@ -57,11 +57,11 @@ impl Engine {
         if !state.garbage.look {
             return None;
         }
-        state.garbage.has_jobs = state.compactions + state.manual + state.flushes > 0;
         let survey = self.survey(&state.garbage);
-        if survey.space.passing >= self.garbage.bound.segment {
-            // Copies would come on top of segments that running jobs are about to let go of: their end looks again.
-            return None;
+        if survey.space.passing + survey.space.leaving >= self.garbage.bound.segment {
+            // Copies would come on top of segments that running jobs are about to let go of, or whose files are being
+            // removed: whoever does that looks again. Nobody may be about to.
+            return self.value_log.has_obsolete().then_some(Job::Remove);
         }
         let victims = self.choose_victims(&survey, state.garbage.asked_for);
         if victims.is_empty() {
@@ -76,6 +76,8 @@ impl Engine {
         let versions =
             survey.views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
         let victims = victims.iter().map(|victim| victim.segment).collect();
+        // Writers leave room for the copies.
+        self.update_pressure(state);
         Some(Job::Copy(CopyWork { victims, versions: versions.collect() }))
     }
 

@@ -74,16 +74,19 @@ pub(in crate::db) fn text(engine: &Engine) -> String {
     let space = space(engine);
     let _ = writeln!(
         text,
-        "value log space: {:.3} times the {} live bytes (bound {} and {} segments: {} bytes); {} dead, up to {} \
-         hidden, {} pinned by readers",
+        "value log space: {:.3} times the {} live bytes (bound {} and {} segments: {} bytes); {} dead, {} \
+         reclaimable now, up to {} hidden, {} pinned by readers, {} coming or going; writers of values get {} bytes/s",
         space.ratio(),
         space.live(),
         engine.garbage.bound.factor,
         super::space::ALLOWED_SEGMENTS,
         engine.garbage.bound.most(&space),
         space.total.saturating_sub(space.referenced),
+        space.reclaimable,
         space.hidden,
         space.pinned,
+        space.passing + space.leaving,
+        engine.throttle.value_rate(),
     );
     let gc = &engine.garbage.stats;
     let _ = writeln!(

@@ -34,6 +34,8 @@ pub(in crate::db) struct Space {
     pub(in crate::db) pinned: u64,
     /// Bytes that a relocation under way will still add, and those of segments that running jobs let go of soon.
     pub(in crate::db) passing: u64,
+    /// Bytes of segments that nobody holds any more, whose files are about to be removed.
+    pub(in crate::db) leaving: u64,
     /// Bytes of tables that refer to values.
     pub(in crate::db) tables: u64,
     /// Column families that have values.
@@ -83,9 +85,24 @@ impl Bound {
         self.target(space).saturating_add(ALLOWED_SEGMENTS.saturating_mul(self.segment))
     }
 
-    /// Dead bytes beyond what the factor allows.
+    /// Dead bytes beyond what the factor allows, while a relocation adds its copies to what there is: one segment of
+    /// them is among those allowed beyond the factor.
     pub(in crate::db) fn excess(&self, space: &Space) -> u64 {
-        space.total.saturating_sub(self.target(space))
+        let copies = self.most_copied(space).saturating_sub(self.segment);
+        space.total.saturating_add(copies).saturating_sub(self.target(space))
+    }
+
+    /// Live bytes that the next relocation may copy: as many as there is room for, but for half a segment.
+    pub(in crate::db) fn room(&self, space: &Space) -> u64 {
+        let taken = space.total.saturating_add(space.passing).saturating_add(space.leaving);
+        let free = self.most(space).saturating_sub(self.segment / 2).saturating_sub(taken);
+        free.min(self.most_copied(space))
+    }
+
+    /// Live bytes that one relocation copies, at most: the more, the fewer times tables are rewritten for it.
+    pub(in crate::db) fn most_copied(&self, space: &Space) -> u64 {
+        let slack = (space.live() as f64 * (self.factor - 1.0)) as u64;
+        self.segment.max(slack / 8)
     }
 
     /// The least share of garbage that makes relocating a segment worth it: half of what an average segment has when
@@ -112,8 +129,9 @@ impl Bound {
         let start = self.target(space).saturating_add((self.segment as f64 * SLOW_FROM) as u64);
         // What no work can reclaim is no reason to wait.
         let late = space.hidden.saturating_sub(hidden.saturating_mul(4));
-        let reclaimable = space.reclaimable.saturating_add(late).saturating_add(space.passing);
-        let debt = space.total.saturating_add(space.passing).saturating_sub(start).min(reclaimable);
+        let passing = space.passing.saturating_add(space.leaving);
+        let reclaimable = space.reclaimable.saturating_add(late).saturating_add(passing);
+        let debt = space.total.saturating_add(passing).saturating_sub(start).min(reclaimable);
         let range = (self.segment as f64 * (STOP_AT - SLOW_FROM)).max(1.0);
         (debt as f64 / range).min(1.0)
     }
@@ -188,10 +206,9 @@ mod tests {
             referenced,
             hidden,
             reclaimable,
-            pinned: 0,
-            passing: 0,
             tables: referenced / 1000,
             families: 1,
+            ..Space::default()
         }
     }
 
@@ -208,6 +225,8 @@ mod tests {
         assert_eq!(BOUND.limits(&space(1400, 1000, 0)).slow, 0.0);
         assert_eq!(BOUND.limits(&space(1550, 1000, 0)).slow, 0.0);
         assert_eq!(BOUND.limits(&space(1600, 1000, 0)).slow, 0.5);
+        let leaving = Space { leaving: 50, ..space(1550, 1000, 0) };
+        assert_eq!(BOUND.limits(&leaving).slow, 0.5);
         let copying = Space { passing: 50, ..space(1550, 1000, 0) };
         assert_eq!(BOUND.limits(&copying).slow, 0.5);
         assert_eq!(BOUND.limits(&space(1650, 1000, 0)).slow, 1.0);
@@ -216,6 +235,20 @@ mod tests {
         assert_eq!(BOUND.limits(&stuck).slow, 0.0);
         let late = Space { hidden: 400, ..stuck };
         assert!(BOUND.limits(&late).slow > 0.9, "{:?}", BOUND.limits(&late));
+    }
+
+    #[test]
+    fn relocation_starts_early_enough_for_its_copies() {
+        assert_eq!(BOUND.excess(&space(1400, 1000, 0)), 0);
+        assert_eq!(BOUND.excess(&space(1410, 1000, 0)), 10);
+        // An eighth of 4000 is copied at once, four segments more than the one allowed.
+        let half = Bound { factor: 1.5, segment: 100 };
+        assert_eq!(half.most_copied(&space(12_000, 8000, 0)), 500);
+        assert_eq!(half.excess(&space(11_600, 8000, 0)), 0);
+        assert_eq!(half.excess(&space(11_610, 8000, 0)), 10);
+        // Most of the 400 beyond the bound may be used for the copies.
+        assert_eq!((half.room(&space(11_610, 8000, 0)), half.room(&space(12_200, 8000, 0))), (500, 150));
+        assert_eq!(half.room(&space(12_390, 8000, 0)), 0);
     }
 
     #[test]
