@@ -336,7 +336,10 @@ fn reverse_seeks_stop_at_their_target_while_writers_insert() {
                     iterator.seek_for_prev(&InternalKey::for_lookup(&expected, 0).0);
                     assert!(iterator.valid(), "{structure:?}: {last} keys were inserted");
                     let found = crate::base::key::user_key(iterator.key());
-                    assert_eq!(found, expected, "{structure:?}, ascending: {ascending}, after {last} inserts");
+                    assert_eq!(
+                        found, expected,
+                        "{structure:?}, ascending: {ascending}, after {last} inserts"
+                    );
                     if last == INSERTS {
                         break;
                     }
