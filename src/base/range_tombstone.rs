@@ -2,8 +2,8 @@
 //!
 //! `TombstoneList` answers for any number of deletions that overlap in any way. Immutable.
 //! 1. Where tombstones begin or end, keys are cut into stretches, which a binary search finds.
-//! 2. Over the stretches stands a binary tree: leaf `stretches + i` is stretch `i`, the parent of node `n` is `n / 2`. A
-//!    tombstone is noted at the largest nodes that it covers whole, O(log n) of them: n tombstones take O(n log n)
+//! 2. Over the stretches stands a binary tree: leaf `stretches + i` is stretch `i`, the parent of node `n` is `n / 2`.
+//!    A tombstone is noted at the largest nodes that it covers whole, O(log n) of them: n tombstones take O(n log n)
 //!    memory, where a list for each stretch could take O(n * n).
 //! 3. A lookup goes from the leaf to the root, and takes the newest visible of what is noted on the way.
 //!
@@ -57,7 +57,8 @@ fn edges<'a>(spans: &[Span<'a>], order: &InternalComparator) -> Vec<&'a [u8]> {
     edges
 }
 
-/// The newest deletion of each key, as tombstones in key order that do not overlap: fewer than twice as many as `spans`.
+/// The newest deletion of each key, as tombstones in key order that do not overlap: fewer than twice as many as
+/// `spans`.
 pub fn newest(spans: &[Span<'_>], order: &InternalComparator) -> Vec<RangeTombstone> {
     let mut spans = spans.to_vec();
     spans.sort_by(|a, b| order.compare_user(a.start, b.start));

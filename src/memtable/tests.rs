@@ -311,8 +311,8 @@ fn read_meanwhile(
     }
 }
 
-/// Reverse seeks while a writer inserts keys that all lie behind the target, ascending beyond the last key or descending
-/// towards the target: they must end at or before it, and not before what had been inserted by then.
+/// Reverse seeks while a writer inserts keys that all lie behind the target, ascending beyond the last key or
+/// descending towards the target: they must end at or before it, and not before what had been inserted by then.
 #[test]
 fn reverse_seeks_stop_at_their_target_while_writers_insert() {
     const INSERTS: u64 = 300_000;
