@@ -7,7 +7,6 @@ use crate::batch::WriteBatch;
 use crate::config::SyncPolicy;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
-use crate::wal::RecoveryMode;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -162,29 +161,41 @@ fn a_failed_sync_that_nobody_waited_for_makes_the_database_read_only() {
 
 /// What an open that failed has begun must not keep the lock: the advice of its error can be followed at once.
 #[test]
-fn after_an_open_that_failed_in_recovery_another_one_can_follow() {
-    let (from, to) = (Directory::new("failed-open-from"), Directory::new("failed-open-to"));
+fn after_an_open_that_failed_another_one_can_follow() {
+    let from = Directory::new("failed-open-from");
     let db = open(&options(), &from.0).unwrap();
-    let synced = WriteOptions { sync: true, ..WriteOptions::default() };
-    for key in 0..200u32 {
-        db.put(&db.default_column_family(), &key.to_be_bytes(), &[7; 200], &synced).unwrap();
+    for key in 0..60u32 {
+        db.put(&db.default_column_family(), &key.to_be_bytes(), &[7; 200], &WriteOptions::default()).unwrap();
     }
-    copy(&from.0, &to.0);
+    let crashed = Directory::new("failed-open-crashed");
+    copy(&from.0, &crashed.0);
     db.close().unwrap();
-    let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
-    let log = files(&to.0).into_iter().find(is_log).unwrap();
-    let mut bytes = std::fs::read(&log).unwrap();
-    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[written * 3 / 4] ^= 1;
-    std::fs::write(&log, bytes).unwrap();
-    let mut small = options();
-    small.config.memtable.max_size = 4096;
-    let error = open(&small, &to.0).err().expect("a rotten frame below a mark");
-    assert!(error.is_corruption(), "{error}");
-    small.recovery_mode = RecoveryMode::SkipCorrupted;
-    let db = open(&small, &to.0).unwrap();
-    let first = db.get(&db.default_column_family(), &0u32.to_be_bytes(), &ReadOptions::default()).unwrap();
-    assert_eq!(first.as_deref(), Some(&[7u8; 200][..]));
+    let mut failed = 0;
+    for nth in (0..).step_by(3) {
+        let directory = Directory::new("failed-open-to");
+        copy(&crashed.0, &directory.0);
+        let faulty = FaultyEnv::new(crate::env::default_env());
+        let mut options = Options { env: Some(faulty.clone()), ..options() };
+        // Recovery flushes several times.
+        options.config.memtable.max_size = 4096;
+        let selection = Selection::mutating();
+        faulty.plan().arm(Fault { selection, nth, failure: Failure::BROKEN, lasting: true });
+        if let Ok(db) = open(&options, &directory.0) {
+            let _ = db.close();
+            if faulty.plan().fired() == 0 {
+                break;
+            }
+            continue;
+        }
+        failed += 1;
+        faulty.plan().heal();
+        let db =
+            open(&options, &directory.0).unwrap_or_else(|error| panic!("after operation {nth}: {error}"));
+        let last =
+            db.get(&db.default_column_family(), &59u32.to_be_bytes(), &ReadOptions::default()).unwrap();
+        assert_eq!(last.as_deref(), Some(&[7u8; 200][..]));
+    }
+    assert!(failed > 5, "{failed} opens failed");
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
