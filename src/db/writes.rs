@@ -48,10 +48,10 @@ impl Db {
     }
 
     /// Applies a batch atomically without waiting for the device. It is readable when this returns (unless an earlier
-    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of
-    /// one thread's writes, when it is durable or that it will not be; an empty batch asks about everything before it. After an
-    /// error from here nothing was applied and `callback` is not called. `callback` may use the database but not
-    /// close it. In an environment without threads it is durable, and called back, before this returns.
+    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of one
+    /// thread's writes, when it is durable or that it will not be; an empty batch asks about everything before it.
+    /// After an error from here nothing was applied and `callback` is not called. `callback` may use the database but
+    /// not close it. In an environment without threads it is durable, and called back, before this returns.
     pub fn write_async(&self, batch: &WriteBatch, options: &WriteOptions, callback: Callback) -> Result<()> {
         let engine = self.engine();
         engine.check_writes()?;

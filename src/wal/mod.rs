@@ -24,6 +24,7 @@ mod scan;
 mod tests;
 mod writer;
 
+pub use crate::record::MAX_PAYLOAD_LEN;
 pub use format::database_of;
 pub use replay::replay;
 pub use writer::{WalSyncer, WalWriter, WalWriterOptions};
