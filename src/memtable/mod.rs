@@ -19,6 +19,8 @@ mod range_deletions;
 pub mod skiplist;
 mod sync;
 #[cfg(test)]
+mod systematic;
+#[cfg(test)]
 mod tests;
 pub mod write_buffer;
 
@@ -36,7 +38,8 @@ pub trait MemTable: Send + Sync {
         snapshot: SequenceNumber,
         visit: &mut dyn FnMut(SequenceNumber, EntryKind, &[u8]) -> bool,
     );
-    /// An iterator over all entries, also those inserted after it was made; keeps the memtable alive.
+    /// An iterator over all entries, also those inserted after it was made; those inserted after it was positioned may
+    /// be seen, or only when it is positioned again. Keeps the memtable alive.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
     /// Bytes of memory in use: what entries and nodes take. Grows evenly, so that memtables are sealed by it.
     fn memory_bytes(&self) -> usize;
