@@ -1,8 +1,8 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
 //! `skiplist` is the reference structure, `art` the adaptive radix tree, `btree` the B+tree; entries live in an
-//! `arena`. Range tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable
-//! beside it.
+//! `arena`. The radix tree knows byte order only: a family with another order that asks for it gets the B+tree. Range
+//! tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
@@ -61,7 +61,7 @@ pub trait MemTable: Send + Sync {
 pub enum Structure {
     /// A concurrent skip list.
     SkipList,
-    /// An adaptive radix tree; for orders other than byte order it is a skip list instead.
+    /// An adaptive radix tree; for orders other than byte order it is a B+tree instead.
     Art,
     /// A B+tree.
     BTree,
@@ -71,8 +71,8 @@ pub enum Structure {
 pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
     match structure {
         Structure::Art if order.is_bytewise() => art::create(),
-        Structure::BTree => btree::create(order),
-        Structure::SkipList | Structure::Art => skiplist::create(order),
+        Structure::Art | Structure::BTree => btree::create(order),
+        Structure::SkipList => skiplist::create(order),
     }
 }
 

@@ -231,6 +231,26 @@ fn random_walk(
     }
 }
 
+/// Bytes that a thousand entries take, which no two structures agree about.
+fn footprint(structure: Structure, order: &InternalComparator) -> usize {
+    let memtable = create(structure, order);
+    fill(&*memtable, &mut Random(1), 1, 1000);
+    memtable.memory_bytes()
+}
+
+#[test]
+fn each_order_gets_the_structure_that_knows_it() {
+    for order in orders() {
+        let [skip_list, art, btree] = STRUCTURES.map(|structure| footprint(structure, &order));
+        assert_ne!(skip_list, btree);
+        if order.is_bytewise() {
+            assert!(art != btree && art != skip_list, "a radix tree");
+        } else {
+            assert_eq!(art, btree, "the radix tree knows byte order only: a B+tree stands in");
+        }
+    }
+}
+
 #[test]
 fn memory_grows_with_the_entries_without_jumps() {
     for structure in STRUCTURES {
