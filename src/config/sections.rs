@@ -65,9 +65,9 @@ pub struct ValueLogConfig {
 pub enum MemtableImplementation {
     /// Concurrent skip list.
     SkipList,
-    /// Adaptive radix tree.
+    /// Adaptive radix tree, for byte order; a family with a comparator of its own gets a B+tree.
     Art,
-    /// B-tree.
+    /// B+tree, for any order.
     BTree,
 }
 

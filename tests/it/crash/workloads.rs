@@ -3,8 +3,8 @@
 use super::recorder::{Recorder, Recording};
 use crate::support::Random;
 use crate::support::reference::Change;
-use crate::support::settings::{NONE, tiny};
-use auradb::config::{Config, MemtableImplementation, SyncPolicy};
+use crate::support::settings::{NONE, WRITE_PATHS, WritePath, tiny};
+use auradb::config::{Config, SyncPolicy};
 use auradb::db::Options;
 use auradb::env::simulated::{ImageKind, SimEnv};
 
@@ -13,12 +13,14 @@ pub struct Workload {
     knobs: fn(&mut Config),
     options: fn(&mut Options, &SimEnv),
     script: fn(Recorder, u64) -> Recorder,
+    path: Option<WritePath>,
 }
 
 impl Workload {
     pub fn record(&self, seed: u64) -> Recording {
         let mut config = tiny();
         (self.knobs)(&mut config);
+        self.path.iter().for_each(|path| path.choose(&mut config));
         let recorder = Recorder::start(seed, &config, self.options);
         (self.script)(recorder, seed).finish(self.name)
     }
@@ -29,7 +31,19 @@ const fn workload(
     knobs: fn(&mut Config),
     script: fn(Recorder, u64) -> Recorder,
 ) -> Workload {
-    Workload { name, knobs, options: |_, _| {}, script }
+    Workload { name, knobs, options: |_, _| {}, script, path: None }
+}
+
+/// All of `WORKLOADS`, and the families together over each write path.
+pub fn workloads() -> Vec<Workload> {
+    let paths = WRITE_PATHS.map(|path| Workload {
+        name: path.name,
+        knobs: manual,
+        options: |options, _| options.atomic_flush = true,
+        script: several_at_once,
+        path: Some(path),
+    });
+    WORKLOADS.into_iter().chain(paths).collect()
 }
 
 fn plain(_: &mut Config) {}
@@ -43,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 39] = [
+const WORKLOADS: [Workload; 37] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -98,20 +112,20 @@ pub const WORKLOADS: [Workload; 39] = [
         knobs: manual,
         options: |_, env| env.refuse_mapping(true),
         script: |run, _| some_synced_many(run, 30, 300),
+        path: None,
     },
     Workload {
         name: "flushed together",
         knobs: manual,
         options: |options, _| options.atomic_flush = true,
         script: |run, _| flush_of_one(run),
+        path: None,
     },
     workload("anything", manual, anything),
     workload("anything, synced", plain, anything),
     workload("anything, all separated", all_separated, anything),
     workload("anything in small logs", small_logs, anything),
     workload("anything, not mapped", not_mapped, anything),
-    workload("flushes of radix trees", radix_trees, |run, _| flushes(run)),
-    workload("anything, radix trees", radix_trees, anything),
 ];
 
 fn all_separated(config: &mut Config) {
@@ -124,11 +138,6 @@ fn small_logs(config: &mut Config) {
     manual(config);
     config.wal.max_file_size = 4 << 10;
     config.memtable.max_size = 64 << 10;
-}
-
-fn radix_trees(config: &mut Config) {
-    manual(config);
-    config.memtable.implementation = MemtableImplementation::Art;
 }
 
 fn not_mapped(config: &mut Config) {
@@ -201,6 +210,33 @@ fn flush_of_one(mut run: Recorder) -> Recorder {
         run.flush(&[name]);
     }
     run.put_in("two", "last", 10, false);
+    run
+}
+
+/// Memtables of three families, with something of every kind in them, and then a flush of all at once.
+fn several_at_once(mut run: Recorder, seed: u64) -> Recorder {
+    let names = ["default", "one", "two"];
+    run.create_family("one");
+    run.create_family("two");
+    let mut random = Random::new(seed);
+    for round in 0..3 {
+        for _ in 0..10 {
+            let key = format!("k{}", random.below(6));
+            let sync = random.one_in(6);
+            match random.below(6) {
+                0 => run.delete(&key, sync),
+                1 => run.merge(&key, sync),
+                2 => run.delete_range(&key, "k9", sync),
+                3 => {
+                    let changes = names.map(|name| (name, put(&mut run, &key, 50)));
+                    run.write(&changes, sync);
+                }
+                _ => run.put_in(random.pick(&names), &key, random.pick(&[4, 40, 400]), sync),
+            }
+        }
+        run.flush(if round == 1 { &["one"] } else { &names });
+    }
+    run.put("last", 10, false);
     run
 }
 
