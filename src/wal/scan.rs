@@ -4,8 +4,10 @@
 //! 2. From the last file to the first, find which files are part of the log, and where each must end.
 //! 3. Group the files into eras, and the marks by era.
 
-use super::format::{self, DecodedHeader, FIRST_FRAME, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER};
-use super::{DurableMark, WalFile, WalHeader, WalPosition};
+use super::format::{
+    self, DecodedHeader, FIRST_FRAME, KIND_CONTINUATION, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER,
+};
+use super::{DurableMark, Previous, WalFile, WalHeader, WalPosition};
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Error, Result};
 use crate::env::Env;
@@ -17,6 +19,7 @@ const KEPT_BYTES: usize = 128 << 20;
 
 /// What stands at the start of a file.
 pub(super) enum Header {
+    /// With what the continuation says, if there is one.
     Valid(WalHeader),
     /// It was there and changed (L3).
     Damaged(String),
@@ -25,6 +28,8 @@ pub(super) enum Header {
 /// A file after the first pass.
 pub(super) struct ScannedFile {
     pub header: Header,
+    /// Where frames begin: after the header, and after the continuation if it is there.
+    pub first_frame: u64,
     /// Bytes up to the last that is not zero.
     pub data_len: u64,
     pub reader: Option<RecordReader>,
@@ -80,7 +85,8 @@ fn scan_file(
     segments: &mut BTreeMap<u64, u64>,
 ) -> Result<ScannedFile> {
     let mut reader = RecordReader::open(env, &file.path, file.number, 0, None)?;
-    let header = read_header(&mut reader, file, database)?;
+    let mut header = read_header(&mut reader, file, database)?;
+    let first_frame = read_continuation(&mut reader, &mut header);
     let mut takes_part = file.sealed_len.is_some() || matches!(header, Header::Damaged(_));
     let mut marks = WalPosition::default();
     loop {
@@ -109,6 +115,7 @@ fn scan_file(
     }
     Ok(ScannedFile {
         header,
+        first_frame,
         data_len: reader.non_zero_bytes_after(0),
         reader: Some(reader),
         takes_part,
@@ -142,6 +149,21 @@ fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -
         return Err(misnamed(file, claimed));
     }
     Ok(Header::Damaged(reason))
+}
+
+/// Reads what a file made ahead continues; gives where frames begin, and leaves the reader there.
+fn read_continuation(reader: &mut RecordReader, header: &mut Header) -> u64 {
+    let Header::Valid(header) = header else { return FIRST_FRAME };
+    if header.previous == Previous::ToldLater {
+        if let ReadOutcome::Record { kind: KIND_CONTINUATION, payload, end, .. } = reader.next()
+            && let Some(position) = format::decode_continuation(payload)
+        {
+            header.previous = Previous::At(position);
+            return end;
+        }
+        reader.seek(FIRST_FRAME);
+    }
+    FIRST_FRAME
 }
 
 /// The number in a header that is valid under that number.
@@ -187,7 +209,7 @@ fn check_header(decoded: DecodedHeader, file: &WalFile, database: &[u8; 16]) -> 
 /// Finds the files that take part and where each ends, by what its successor says (R1).
 fn chain(files: &[WalFile], scanned: &mut [ScannedFile], skip_corrupted: bool) -> Result<()> {
     for index in (1..files.len()).rev() {
-        let Header::Valid(WalHeader { previous: Some(previous), .. }) = scanned[index].header else {
+        let Header::Valid(WalHeader { previous: Previous::At(previous), .. }) = scanned[index].header else {
             continue;
         };
         if !scanned[index].takes_part {
@@ -246,7 +268,7 @@ fn assign_eras(scanned: &mut [ScannedFile]) -> usize {
     let mut era = 0;
     let mut began = false;
     for file in scanned {
-        let starts = matches!(&file.header, Header::Valid(header) if header.previous.is_none());
+        let starts = matches!(&file.header, Header::Valid(header) if header.previous == Previous::None);
         if file.takes_part && starts && began {
             era += 1;
         }

@@ -21,7 +21,7 @@ pub(super) fn path(log: u64) -> PathBuf {
 
 pub(super) fn create(env: &TestEnv, number: u64, previous: Option<WalPosition>) -> WalWriter {
     let options = WalWriterOptions { mapped: number.is_multiple_of(2), capacity: 8192, buffer_size: 1024 };
-    let header = WalHeader { database: DATABASE, number, previous };
+    let header = WalHeader { database: DATABASE, number, previous: previous.into() };
     WalWriter::create(env, dir(), &header, options).unwrap()
 }
 
@@ -426,7 +426,8 @@ fn a_visitor_that_finds_a_torn_value_ends_the_log_there() {
 fn a_newer_format_and_read_errors_are_told() {
     let env = TestEnv::new();
     create(&env, 3, None);
-    let mut payload = format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: None });
+    let mut payload =
+        format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: Previous::None });
     payload[8] = 9;
     let file = crate::env::Env::open(&*env, &path(3), crate::env::OpenMode::Create).unwrap();
     crate::record::RecordWriter::new(file, 3, 0).append(format::KIND_HEADER, &[&payload]).unwrap();
@@ -457,7 +458,7 @@ fn a_mapped_file_says_when_it_is_full() {
 
     let capacity = WalWriterOptions::capacity_for(100_000);
     let options = WalWriterOptions { mapped: true, capacity, buffer_size: 1024 };
-    let header = WalHeader { database: DATABASE, number: 5, previous: Some(writer.position()) };
+    let header = WalHeader { database: DATABASE, number: 5, previous: Previous::At(writer.position()) };
     let mut larger = WalWriter::create(&*env, dir(), &header, options).unwrap();
     assert!(larger.has_room(100_000) && !larger.has_room(100_001));
     larger.append(&[&vec![1; 100_000]], Some(&mark(4, 1))).unwrap();
@@ -471,7 +472,7 @@ fn a_file_is_durable_before_its_first_append() {
     assert_eq!(env.faults.syncs.load(Ordering::SeqCst), 1);
     assert_eq!(env.faults.dir_syncs.load(Ordering::SeqCst), 1);
     assert_eq!(writer.syncer().durable(), WalPosition { log: 3, offset: FIRST_FRAME });
-    let header = WalHeader { database: DATABASE, number: 4, previous: None };
+    let header = WalHeader { database: DATABASE, number: 4, previous: Previous::None };
     let options = WalWriterOptions { mapped: false, capacity: 0, buffer_size: 0 };
     env.faults.fail_next_dir_sync.store(true, Ordering::SeqCst);
     assert!(WalWriter::create(&*env, dir(), &header, options).is_err());
@@ -500,7 +501,7 @@ fn a_failed_sync_is_final_for_every_syncer_and_for_appends() {
 fn syncs_and_appends_go_on_together() {
     let env = TestEnv::new();
     let options = WalWriterOptions { mapped: true, capacity: 1 << 20, buffer_size: 4096 };
-    let header = WalHeader { database: DATABASE, number: 3, previous: None };
+    let header = WalHeader { database: DATABASE, number: 3, previous: Previous::None };
     let mut writer = WalWriter::create(&*env, dir(), &header, options).unwrap();
     let appended = Arc::new(parking_lot::Mutex::new(WalPosition::default()));
     std::thread::scope(|scope| {

@@ -23,6 +23,9 @@ impl Owner for Engine {
     fn log_started(&self, _number: u64) -> Result<()> {
         Ok(())
     }
+    fn has_log_helper(&self) -> bool {
+        false
+    }
     fn keep_memory_within_limit(&self, _state: &mut CommitState) -> Result<()> {
         Ok(())
     }
