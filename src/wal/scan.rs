@@ -60,6 +60,7 @@ impl Scan {
             }
             scanned.push(one);
         }
+        note_marked(files, &mut scanned);
         chain(files, &mut scanned, skip_corrupted)?;
         let eras = assign_eras(&mut scanned);
         let segments: Vec<(u64, u64)> = segments.into_iter().collect();
@@ -202,6 +203,16 @@ fn check_header(decoded: DecodedHeader, file: &WalFile, database: &[u8; 16]) -> 
         .at(&file.path, 0)),
         DecodedHeader::Malformed => {
             Err(Error::corruption(&file.path, 0, "not a log's header; restore the file from a backup"))
+        }
+    }
+}
+
+/// A file of which more than the header was durable takes part, even if nothing of it is left.
+fn note_marked(files: &[WalFile], scanned: &mut [ScannedFile]) {
+    let marks: Vec<WalPosition> = scanned.iter().map(|file| file.marks).collect();
+    for mark in marks {
+        if let Ok(index) = files.binary_search_by_key(&mark.log, |file| file.number) {
+            scanned[index].takes_part |= mark.offset > scanned[index].first_frame;
         }
     }
 }
