@@ -14,6 +14,7 @@
 //! - L1 what replay shows is a prefix of each era: no frame is shown after one of its era that is missing.
 //! - L2 a frame below a mark, or below a sealed length, is shown or is a `Corruption`; never silently left out,
 //!   except in mode `SkipCorrupted`.
+//!   Where a file made ahead does not say what it continues, the log ends: no frame of it is shown.
 //! - L3 a log file has a whole header: `create` makes it durable before the file gets its name. Without one the file
 //!   was damaged. Leftovers of `create` are `NNNNNN.tmp`, which the open removes.
 
