@@ -74,7 +74,8 @@ impl Engine {
     /// Starts the log thread, if it does not run yet.
     pub(super) fn start_log_thread(&self) -> Result<()> {
         let mut running = self.log_thread.lock();
-        if running.is_some() || self.env.runs_inline() {
+        // After close nobody would join it.
+        if running.is_some() || self.env.runs_inline() || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         let interval = match self.committer.settings().policy {
@@ -83,7 +84,13 @@ impl Engine {
         };
         let pipelined = self.options.config.wal.async_writes;
         let durability = Arc::clone(&self.durability);
-        let body = Box::new(move || durability.run_log_thread(interval, pipelined));
+        let engine = self.myself.get().cloned().unwrap_or_default();
+        let failed = move |failure: &Error| {
+            if let Some(engine) = engine.upgrade() {
+                engine.fail(failure);
+            }
+        };
+        let body = Box::new(move || durability.run_log_thread(interval, pipelined, &failed));
         *running = Some(self.env.spawn("auradb-log", body)?);
         Ok(())
     }
@@ -187,7 +194,8 @@ impl Engine {
 
     /// Lets a worker look for jobs, starting one if all are busy.
     pub(super) fn wake_workers(&self, state: &mut BackgroundState) {
-        if self.env.runs_inline() || state.shutdown || self.read_only {
+        // Not while recovery flushes: a worker would keep an engine whose open fails.
+        if self.env.runs_inline() || !state.started || state.shutdown || self.read_only {
             return;
         }
         let wanted = self.compaction_slots() + 1;

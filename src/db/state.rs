@@ -191,12 +191,17 @@ impl Engine {
 
     /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
     pub(super) fn fail(&self, error: &Error) -> Error {
-        self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.health.fail(error);
+        self.tell_of_failure(error);
+        error.clone()
+    }
+
+    /// Says that writes are refused from now on, to the log and to who waits.
+    pub(super) fn tell_of_failure(&self, error: &Error) {
+        self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.throttle.release();
         self.memtables.manager().wake();
         self.done.notify_all();
-        error.clone()
     }
 }
 

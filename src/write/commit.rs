@@ -22,6 +22,7 @@ use crate::base::error::Subcode;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::config::SyncPolicy;
 use crate::env::Env;
+use crate::record::MAX_PAYLOAD_LEN;
 use crate::wal::{Previous, WalHeader, WalPosition, WalWriter, WalWriterOptions};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -195,7 +196,7 @@ impl Committer {
         owner: &dyn Owner,
     ) -> Result<SequenceNumber> {
         let logged = self.log(prepared, options, false, owner)?;
-        let visible = self.insert(prepared, options, &logged)?;
+        let visible = self.insert(prepared, &logged)?;
         if logged.wants_help {
             self.have_log_helped(owner);
         }
@@ -217,9 +218,13 @@ impl Committer {
         callback: Callback,
     ) -> Result<SequenceNumber> {
         let logged = self.log(prepared, CommitOptions::default(), true, owner)?;
-        self.insert(prepared, CommitOptions::default(), &logged)?;
+        let visible = self.insert(prepared, &logged)?;
         if logged.wants_help {
             self.have_log_helped(owner);
+        }
+        if !visible {
+            // Behind others who are not done yet. Behind a synced write it becomes visible with that.
+            self.durability.wait_until_inserted(logged.last);
         }
         self.durability.call_when_durable(logged.last, callback);
         Ok(logged.last)
@@ -236,6 +241,10 @@ impl Committer {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         owner.check_writable()?;
+        self.durability.check()?;
+        if !options.disable_wal {
+            check_length(prepared)?;
+        }
         self.durability.check_segments(prepared.holds.iter().map(|(segment, _)| *segment))?;
         self.make_room(state, prepared, owner)?;
         let first = state.last_sequence + 1;
@@ -247,7 +256,11 @@ impl Committer {
                 && self.ask_ahead(state)
         };
         let targets = state.families.targets(&prepared.families)?;
-        let last = state.last_sequence + u64::from(prepared.count);
+        if options.disable_wal {
+            targets.note_unlogged(first);
+        }
+        // One at least, for log data alone too: a sync, and who waits for it, goes by sequence numbers.
+        let last = state.last_sequence + u64::from(prepared.count.max(1));
         state.last_sequence = last;
         if let Some(live) = state.wals.back_mut() {
             live.last_sequence = last;
@@ -302,9 +315,9 @@ impl Committer {
     }
 
     /// Puts a logged batch into the memtables, beside other batches. Returns whether it is visible.
-    fn insert(&self, prepared: &Prepared<'_>, options: CommitOptions, logged: &Logged) -> Result<bool> {
+    fn insert(&self, prepared: &Prepared<'_>, logged: &Logged) -> Result<bool> {
         let whole = GiveUpUnlessWhole(&self.durability);
-        logged.targets.hold(prepared, options.disable_wal.then_some(logged.first));
+        logged.targets.hold(prepared);
         logged.targets.insert(prepared.bytes, logged.first)?;
         std::mem::forget(whole);
         Ok(self.durability.inserted(logged.ticket))
@@ -517,6 +530,18 @@ impl Committer {
         retired.extend(self.ahead.take_unused_below(first_needed));
         retired
     }
+}
+
+/// Refuses a batch that no record holds, before a log is made for it.
+fn check_length(prepared: &Prepared<'_>) -> Result<()> {
+    let longest = MAX_PAYLOAD_LEN - FRAME_ROOM as u64;
+    if prepared.bytes.len() as u64 <= longest {
+        return Ok(());
+    }
+    Err(Error::invalid_argument(format!(
+        "a batch of {} bytes: the longest that can be logged is {longest}; write smaller batches",
+        prepared.bytes.len()
+    )))
 }
 
 /// Dropped when a batch could not be inserted whole (a defect of ours): no reader may see it or what follows.

@@ -143,7 +143,7 @@ fn many_threads_get_what_they_asked_for() {
         let committer = &committer(simulated(4));
         let durability = &committer.durability;
         std::thread::scope(|scope| {
-            let log_thread = scope.spawn(move || durability.run_log_thread(None, pipelined));
+            let log_thread = scope.spawn(move || durability.run_log_thread(None, pipelined, &|_| ()));
             let writers: Vec<_> = (0..6u64)
                 .map(|thread| {
                     scope.spawn(move || {
@@ -173,7 +173,7 @@ fn asynchronous_writes_are_called_back_in_order() {
     let durability = &committer.durability;
     let called = Arc::new(Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        let log_thread = scope.spawn(move || durability.run_log_thread(None, true));
+        let log_thread = scope.spawn(move || durability.run_log_thread(None, true, &|_| ()));
         for round in 1..=300u64 {
             let (called, key) = (Arc::clone(&called), round.to_be_bytes());
             let callback = move |outcome: Result<()>| {
@@ -211,7 +211,7 @@ fn an_asynchronous_write_is_told_of_a_failed_sync_and_of_the_end() {
     faulty.plan().arm(Fault { selection, nth: 0, failure: Failure::BROKEN, lasting: false });
     write(b"b");
     durability.stop();
-    durability.run_log_thread(None, true);
+    durability.run_log_thread(None, true, &|_| ());
     assert_eq!(errors.lock().len(), 1);
     assert_eq!(errors.lock()[0].subcode(), Subcode::SyncUnknown);
     assert_eq!(durability.visible(), 2, "it was readable at once and stays so");
@@ -374,4 +374,49 @@ fn a_helper_makes_what_many_writers_need() {
     let state = committer.lock();
     assert!(state.wals.iter().map(|wal| wal.number).is_sorted());
     assert!(state.wals.back().unwrap().number > 50, "it went on from file to file");
+}
+
+/// Log data counts no record, yet a sync and those behind it go by sequence numbers.
+#[test]
+fn a_synced_batch_of_log_data_holds_nobody_back() {
+    let committer = committer(simulated(7));
+    commit(&committer, b"a", true).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put_log_data(b"blob").unwrap();
+    let options = CommitOptions { sync: true, disable_wal: false };
+    committer.commit(&prepared(&batch), options, &Engine(AtomicU64::new(1))).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        commit(&committer, b"b", false).unwrap();
+        sender.send((committer.durability.visible(), committer.durability.durable())).unwrap();
+    });
+    let ends = receiver.recv_timeout(Duration::from_secs(20)).expect("the write ends");
+    assert_eq!(ends, (3, 2));
+}
+
+#[test]
+fn a_write_that_is_in_no_log_is_known_before_it_is_inserted() {
+    let committer = committer(simulated(8));
+    let options = CommitOptions { sync: false, disable_wal: true };
+    let batch = batch(b"a");
+    let logged = committer.log(&prepared(&batch), options, false, &Engine(AtomicU64::new(1))).unwrap();
+    let unlogged = committer.state.lock().families.get(0).unwrap().active.first_unlogged();
+    assert_eq!(unlogged, Some(logged.first));
+    assert!(committer.insert(&prepared(&batch), &logged).unwrap());
+}
+
+/// After a group stayed half inserted nothing is logged any more, and nobody waits for it.
+#[test]
+fn after_a_group_was_given_up_writes_are_refused() {
+    let committer = committer(simulated(9));
+    let batch = batch(b"a");
+    let logged = committer
+        .log(&prepared(&batch), CommitOptions::default(), false, &Engine(AtomicU64::new(1)))
+        .unwrap();
+    drop(GiveUpUnlessWhole(&committer.durability));
+    assert!(committer.durability.is_broken());
+    for sync in [false, true] {
+        assert_eq!(commit(&committer, b"b", sync).unwrap_err().subcode(), Subcode::Panic);
+    }
+    assert_eq!((committer.lock().last_sequence, committer.durability.visible()), (logged.last, 0));
 }
