@@ -30,7 +30,8 @@ pub struct WalConfig {
     pub async_writes: bool,
     /// When the log is synced by itself. Default `EveryWrite`.
     pub sync_policy: SyncPolicy,
-    /// Bytes of the log prepared (populated or buffered) at once. Default 64 KiB. Range 4 KiB to 1 GiB.
+    /// Bytes of the mapped log made ready at once; a helper stays 1 to 128 of them ahead of the writer.
+    /// Default 64 KiB. Range 4 KiB to 1 GiB.
     pub buffer_size: u64,
 }
 

@@ -4,7 +4,7 @@
 //! `run_inline` runs everything due in the thread that caused it.
 
 use super::family::Family;
-use super::state::{BackgroundState, Engine};
+use super::state::{BackgroundState, Engine, LogHelper};
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
@@ -93,6 +93,33 @@ impl Engine {
         let body = Box::new(move || durability.run_log_thread(interval, pipelined, &failed));
         *running = Some(self.env.spawn("auradb-log", body)?);
         Ok(())
+    }
+
+    /// Whether the log's helper runs, after starting it; false where there are no threads. After the close has
+    /// begun there is nothing more for it to do.
+    pub(super) fn start_log_helper(&self) -> bool {
+        if self.env.runs_inline() {
+            return false;
+        }
+        let mut helper = self.log_helper.lock();
+        if matches!(*helper, LogHelper::NotStarted) {
+            let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return false };
+            let body = Box::new(move || engine.committer.help_log(&*engine));
+            match self.env.spawn("auradb-ahead", body) {
+                Ok(thread) => *helper = LogHelper::Running(thread),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends the log's helper.
+    pub(super) fn stop_log_helper(&self) {
+        self.committer.stop_log_helper();
+        let helper = std::mem::replace(&mut *self.log_helper.lock(), LogHelper::Ended);
+        if let LogHelper::Running(thread) = helper {
+            thread.join();
+        }
     }
 
     fn next_flush(&self, state: &mut BackgroundState) -> Option<Job> {

@@ -233,6 +233,7 @@ impl Engine {
         self.throttle.release();
         self.memtables.manager().wake();
         self.stop_workers();
+        self.stop_log_helper();
         let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
         self.detach_memtables();
         self.durability.stop();

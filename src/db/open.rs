@@ -431,6 +431,7 @@ fn build_engine(
         work: Condvar::new(),
         done: Condvar::new(),
         log_thread: Mutex::new(None),
+        log_helper: Mutex::default(),
         cancel: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),

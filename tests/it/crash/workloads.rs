@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-const WORKLOADS: [Workload; 37] = [
+pub const WORKLOADS: [Workload; 40] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -87,6 +87,23 @@ const WORKLOADS: [Workload; 37] = [
     workload("families", manual, |run, _| families(run)),
     workload("families with synced writes", plain, |run, _| families(run)),
     workload("log rotation", small_logs, |run, _| some_synced_many(run, 60, 300)),
+    workload("log rotation, little of it synced", small_logs, |run, _| rotations(run)),
+    workload(
+        "log rotation, not mapped",
+        |config| {
+            small_logs(config);
+            config.performance.memory_mapped = false;
+        },
+        |run, _| rotations(run),
+    ),
+    workload(
+        "log rotation with synced writes",
+        |config| {
+            small_logs(config);
+            config.wal.sync_policy = SyncPolicy::EveryWrite;
+        },
+        |run, _| rotations(run),
+    ),
     workload("segment roll-over", small_logs, |run, _| some_synced_many(run, 20, 900)),
     workload("close and reopen", manual, |run, _| reopens(run)),
     workload("power loss, then on", manual, |run, seed| crash_then_on(run, ImageKind::RandomSectors, seed)),
@@ -159,6 +176,26 @@ fn some_synced(run: Recorder, len: usize) -> Recorder {
 fn some_synced_many(mut run: Recorder, count: usize, len: usize) -> Recorder {
     for index in 0..count {
         run.put(&format!("k{}", index % 7), if index % 3 == 0 { 8 } else { len }, index % 4 == 2);
+    }
+    run
+}
+
+/// Logs of which some are taken into use and left without a sync, one is too small for a batch, and one is left when
+/// a flush has retired those before it.
+fn rotations(mut run: Recorder) -> Recorder {
+    for index in 0..40 {
+        run.put(&format!("k{}", index % 9), if index % 2 == 0 { 23 } else { 20 }, index % 17 == 16);
+        if index == 20 {
+            let changes: Vec<_> =
+                (0..200).map(|key| ("default", put(&mut run, &format!("large{}", key % 40), 22))).collect();
+            run.write(&changes, false);
+        }
+        for other in 0..6 {
+            run.put(&format!("o{other}"), 22, false);
+        }
+        if index == 30 {
+            run.flush(&["default"]);
+        }
     }
     run
 }
