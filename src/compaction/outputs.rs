@@ -9,8 +9,9 @@ use super::rate_limit::Priority;
 use super::shadowing::Keeper;
 use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
+use crate::base::key::key_trailer;
 use crate::base::range_tombstone::RangeTombstone;
-use crate::base::{InternalComparator, Result};
+use crate::base::{EntryKind, InternalComparator, Result};
 use crate::env::OpenMode;
 use crate::sst::TableBuilder;
 use crate::version::{FileMeta, NewFile};
@@ -94,6 +95,8 @@ pub(crate) struct Outputs<'a> {
     created: Vec<u64>,
     committed: bool,
     keys: u32,
+    /// The pointer to a value that was moved.
+    pointer: Vec<u8>,
 }
 
 impl<'a> Outputs<'a> {
@@ -119,6 +122,7 @@ impl<'a> Outputs<'a> {
             created: Vec::new(),
             committed: false,
             keys: 0,
+            pointer: Vec::new(),
         }
     }
 
@@ -215,6 +219,14 @@ impl Keeper for Outputs<'_> {
     #[inline]
     fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
         let current = self.current.as_mut().expect("begin_key opens a table");
+        if let Some(relocation) = &self.context.relocation
+            && key_trailer(internal_key) as u8 == EntryKind::Pointer as u8
+            && let Some(new) = relocation.moved(value)
+        {
+            self.pointer.clear();
+            new.encode(&mut self.pointer);
+            return current.builder.add(internal_key, &self.pointer);
+        }
         current.builder.add(internal_key, value)
     }
 }

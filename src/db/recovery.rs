@@ -57,7 +57,7 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         .into_iter()
         .map(|family| {
             let flushed = flushed.get(&family.id).copied().unwrap_or(0);
-            let buffer = new_buffer(&family);
+            let buffer = new_buffer(engine, &family);
             (family.id, Replayed { family, flushed, buffer })
         })
         .collect();
@@ -263,8 +263,8 @@ impl Replay<'_> {
         let largest = self.largest_if_too_much().unwrap_or(usize::MAX);
         for replayed in self.families.values_mut() {
             let bytes = replayed.buffer.memory_bytes();
-            if bytes as u64 >= replayed.family.seal_at() || bytes >= largest {
-                let full = std::mem::replace(&mut replayed.buffer, new_buffer(&replayed.family));
+            if replayed.buffer.is_full(replayed.family.seal_at()) || bytes >= largest {
+                let full = std::mem::replace(&mut replayed.buffer, new_buffer(self.engine, &replayed.family));
                 replayed.flushed = full.last_sequence();
                 flush(self.engine, vec![(Arc::clone(&replayed.family), vec![full])])?;
             }
@@ -304,8 +304,8 @@ impl Replay<'_> {
 
 /// A memtable to replay into. No writer has its flush asked for (it is in no view), so that none is to be told to: it
 /// would be another database's, and a small one.
-fn new_buffer(family: &Family) -> Arc<WriteBuffer> {
-    let buffer = family.new_buffer();
+fn new_buffer(engine: &Engine, family: &Family) -> Arc<WriteBuffer> {
+    let buffer = engine.new_buffer(family);
     buffer.leave();
     buffer
 }
