@@ -3,8 +3,10 @@
  * each key, the version it is about to write and the last one that was acknowledged. The parent kills it at a random
  * time, opens the database, and checks: each key has its acknowledged version, or the one that was in flight; every
  * value is right to the last byte; each batch, which spans three column families, is there whole or not at all.
- * Small and large values, deletes, flushes, compactions, synced and unsynced writes, mapped and plain logs; the kill
- * often hits the child while it recovers from the one before.
+ * Small and large values, deletes, flushes, compactions, synced and unsynced writes; every structure of memtables with
+ * mapped and plain logs, synced by the log thread and by writers; families flushed one by one and together. What a
+ * killed process leaves is opened with other settings than it had; the kill often hits the child while it recovers from
+ * the one before.
  *
  * AURADB_KILLS=n changes the number of kills (default 60), AURADB_SEED=n the random choices (printed), AURADB_KEEP=1
  * keeps the database of a failed run.
@@ -34,20 +36,24 @@ typedef struct {
   _Atomic int failed;          /* the child saw an error */
 } ledger_t;
 
-/* One way to run the database; a round picks it by its number. */
+/* One way to run the database. */
+enum { MEMTABLES = 3, PATHS = MEMTABLES * 2 * 2 };
 typedef struct {
-  unsigned char mapped, async, sync;
-  int policy;
+  unsigned char mapped, async, sync, together;
+  int memtable, policy;
   uint64_t threshold;
 } variant_t;
 
 static ledger_t *ledger;
 static const char *const family_names[FAMILIES] = {"default", "one", "two"};
 
-static variant_t variant_of(unsigned long long random) {
+/* The write path, memtable, log and who syncs it, by its number, so that all take turns; the rest by chance. */
+static variant_t variant_of(unsigned path, unsigned long long random) {
+  static const int memtables[MEMTABLES] = {auradb_memtable_skip_list, auradb_memtable_art, auradb_memtable_btree};
   static const uint64_t thresholds[] = {1024, 0, 4096, UINT64_MAX};
   variant_t v;
-  v.mapped = random % 2, v.async = random / 2 % 2, v.sync = random / 4 % 4 == 0;
+  v.mapped = path % 2, v.async = path / 2 % 2, v.memtable = memtables[path / 4 % MEMTABLES];
+  v.sync = random / 4 % 4 == 0, v.together = random / 2 % 2;
   v.policy = random / 16 % 3 == 0 ? auradb_wal_sync_every_n_writes : auradb_wal_sync_manual;
   v.threshold = thresholds[random / 64 % 4];
   return v;
@@ -68,7 +74,9 @@ static int base_open(base_t *base, variant_t v, char **error) {
   auradb_options_set_max_bytes_for_level_base(o, 512 << 10);
   auradb_options_set_value_log_segment_size(o, 2 << 20);
   auradb_options_set_separation_threshold(o, v.threshold);
+  auradb_options_set_memtable_kind(o, v.memtable);
   auradb_options_set_memory_mapped_wal(o, v.mapped);
+  auradb_options_set_atomic_flush(o, v.together);
   auradb_options_set_async_writes(o, v.async);
   auradb_options_set_wal_sync_policy(o, v.policy, 8);
   const auradb_options_t *all[FAMILIES] = {o, o, o};
@@ -317,9 +325,12 @@ static int verify(variant_t v) {
 /* One round: a child writes and is killed, and the parent verifies. */
 static int round_of(int number, unsigned long long *random, int *killed_in_recovery) {
   char title[128];
-  variant_t v = variant_of(next_random(random)), later = variant_of(next_random(random));
-  snprintf(title, sizeof title, "kill %d: mapped %d, async %d, sync %d, policy %d, threshold %lld", number, v.mapped,
-           v.async, v.sync, v.policy, (long long)v.threshold);
+  variant_t v = variant_of((unsigned)number % PATHS, next_random(random));
+  unsigned long long other = next_random(random);
+  variant_t later = variant_of((unsigned)(other / 1024 % PATHS), other);
+  snprintf(title, sizeof title,
+           "kill %d: memtable %d, mapped %d, async %d, sync %d, together %d, policy %d, threshold %lld",
+           number, v.memtable, v.mapped, v.async, v.sync, v.together, v.policy, (long long)v.threshold);
   phase(title);
   atomic_store(&ledger->opened, 0);
   unsigned long long seed = next_random(random);

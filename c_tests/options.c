@@ -89,11 +89,11 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
   CHECK(auradb_options_get_max_space_amp(o) == 1.4);
   ROUND_TRIP(o, options, max_space_amp, 1.05, 3.0);
-  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_skip_list);
-  ROUND_TRIP(o, options, memtable_kind, auradb_memtable_btree, auradb_memtable_art);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
+  ROUND_TRIP(o, options, memtable_kind, auradb_memtable_skip_list, auradb_memtable_btree);
   auradb_options_set_memtable_kind(o, 3);
   auradb_options_set_memtable_kind(o, -1);
-  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_btree);
   auradb_options_increase_parallelism(o, 16);
   CHECK(auradb_options_get_max_background_jobs(o) == 16);
   size_t len = 0;
@@ -174,13 +174,13 @@ static void texts(void) {
       base,
       "create_if_missing=true;write_buffer_size=2M;compression=kLZ4Compression;max_open_files=-1;"
       "block_based_table_factory={block_size=8K;filter_policy=bloomfilter:10:false};auradb.separation_threshold=4096;"
-      "memtable_kind=art",
+      "memtable_kind=btree",
       o, &error);
   CHECK_OK(error);
   CHECK(auradb_options_get_create_if_missing(o) == 1 && auradb_options_get_write_buffer_size(o) == 2 << 20);
   CHECK(auradb_options_get_compression(o) == auradb_lz4_compression && auradb_options_get_num_levels(o) == 4);
   CHECK(auradb_options_get_separation_threshold(o) == 4096);
-  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_btree);
   const char *wrong[] = {"abc", "no_such_option=1", "num_levels=x", "num_levels=3;compression=kNothing"};
   for (int i = 0; i < 4; i++) {
     auradb_get_options_from_string(base, wrong[i], o, &error);
@@ -298,7 +298,7 @@ static void effects(void) {
     auradb_options_set_max_space_amp(s.options, 1.1 + i);
     auradb_options_set_value_log_garbage_collection(s.options, i % 3 != 0);
     auradb_options_set_learned_index(s.options, i % 2);
-    auradb_options_set_memtable_kind(s.options, i % 2 ? auradb_memtable_art : auradb_memtable_skip_list);
+    auradb_options_set_memtable_kind(s.options, i % 3);
     fill_and_check(&s, name);
     fill_and_check(&s, name);
     store_free(&s);

@@ -109,9 +109,9 @@ typedef enum {
   // A concurrent skip list.
   auradb_memtable_skip_list = 0,
   // An adaptive radix tree: faster, and smaller. For byte order only: a column family with a comparator of its own
-  // gets a skip list.
+  // gets a B+tree.
   auradb_memtable_art = 1,
-  // A B-tree. Not available in this version.
+  // A B+tree, for any order.
   auradb_memtable_btree = 2,
 } auradb_memtable_kind_t;
 
@@ -505,14 +505,15 @@ void auradb_merge_cf(const auradb_t *db,
 // is reported here, and nothing is written.
 void auradb_write(const auradb_t *db, const auradb_writeoptions_t *options, auradb_writebatch_t *batch, char **errptr);
 
-// Applies `batch` atomically without waiting for the device: readable when this returns, durable later. Then
-// `callback(argument, NULL)` is called, or `callback(argument, message)` if it will never be known to be durable (a
-// failed sync, or a close before it). One sync serves all writes that wait, so many may be on their way. Borrows db,
-// options and batch for the call only; `argument` must stay good until the callback, `message` is lent for the
-// callback. Callbacks come one after another, in the order of the writes, in a thread of the database (or in the
-// caller's): they should be short, may read and write, and must not close the database. An empty batch asks about
-// everything written before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing
-// was applied and `callback` is never called.
+// Applies `batch` atomically without waiting for the device: readable when this returns (unless an earlier write with
+// `sync` is still on its way to the device, then together with that), durable later. Then `callback(argument, NULL)`
+// is called, or `callback(argument, message)` if it will never be known to be durable (a failed sync, or a close
+// before it). One sync serves all writes that wait, so many may be on their way. Borrows db, options and batch for
+// the call only; `argument` must stay good until the callback, `message` is lent for the callback. Callbacks come one
+// after another, those of one thread's writes in their order, in a thread of the database (or in the caller's): they
+// should be short, may read and write, and must not close the database. An empty batch asks about everything written
+// before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing was applied and
+// `callback` is never called.
 void auradb_write_async(const auradb_t *db,
                         const auradb_writeoptions_t *options,
                         auradb_writebatch_t *batch,
@@ -1270,7 +1271,7 @@ uint64_t auradb_approximate_memory_usage_get_mem_table_readers_total(const aurad
 uint64_t auradb_approximate_memory_usage_get_cache_total(const auradb_memory_usage_t *memory_usage);
 
 // Gives options with RocksDB's defaults, for `auradb_options_destroy`. What RocksDB does not have starts as AuraDB
-// has it: values of at least 1 KiB go to the value log, tables have a learned index.
+// has it: values of at least 1 KiB go to the value log, tables have a learned index, memtables are radix trees.
 auradb_options_t *auradb_options_create(void);
 
 // Gives a copy of options, for `auradb_options_destroy`. Comparators, merge operators, filters, caches and loggers
@@ -1366,8 +1367,8 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
 
 // The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
-// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
-// Default skip list (0).
+// and noted (`auradb_last_error`). Default `auradb_memtable_art`, the fastest; a family with a comparator of its own
+// gets `auradb_memtable_btree` for it.
 void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
 
 // What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
@@ -2130,8 +2131,8 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
 
 // The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
-// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
-// Default skip list (0).
+// and noted (`auradb_last_error`). Default `auradb_memtable_art`, the fastest; a family with a comparator of its own
+// gets `auradb_memtable_btree` for it.
 void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
 
 // What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.

@@ -69,9 +69,9 @@ pub enum auradb_memtable_kind_t {
     /// A concurrent skip list.
     auradb_memtable_skip_list = 0,
     /// An adaptive radix tree: faster, and smaller. For byte order only: a column family with a comparator of its own
-    /// gets a skip list.
+    /// gets a B+tree.
     auradb_memtable_art = 1,
-    /// A B-tree. Not available in this version.
+    /// A B+tree, for any order.
     auradb_memtable_btree = 2,
 }
 

@@ -178,14 +178,15 @@ pub extern "C" fn auradb_write(
     });
 }
 
-/// Applies `batch` atomically without waiting for the device: readable when this returns, durable later. Then
-/// `callback(argument, NULL)` is called, or `callback(argument, message)` if it will never be known to be durable (a
-/// failed sync, or a close before it). One sync serves all writes that wait, so many may be on their way. Borrows db,
-/// options and batch for the call only; `argument` must stay good until the callback, `message` is lent for the
-/// callback. Callbacks come one after another, in the order of the writes, in a thread of the database (or in the
-/// caller's): they should be short, may read and write, and must not close the database. An empty batch asks about
-/// everything written before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing
-/// was applied and `callback` is never called.
+/// Applies `batch` atomically without waiting for the device: readable when this returns (unless an earlier write with
+/// `sync` is still on its way to the device, then together with that), durable later. Then `callback(argument, NULL)`
+/// is called, or `callback(argument, message)` if it will never be known to be durable (a failed sync, or a close
+/// before it). One sync serves all writes that wait, so many may be on their way. Borrows db, options and batch for
+/// the call only; `argument` must stay good until the callback, `message` is lent for the callback. Callbacks come one
+/// after another, those of one thread's writes in their order, in a thread of the database (or in the caller's): they
+/// should be short, may read and write, and must not close the database. An empty batch asks about everything written
+/// before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing was applied and
+/// `callback` is never called.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_write_async(
     db: Option<&auradb_t>,

@@ -82,10 +82,12 @@ pub(crate) struct Outputs<'a> {
     level: u32,
     priority: Priority,
     cuts: Cuts,
-    /// In order of their starts; those that overlap have equal bounds.
+    /// In order of their starts.
     tombstones: Vec<RangeTombstone>,
-    /// Tombstones before this one end before the current table.
+    /// Tombstones from this one on begin behind the finished tables.
     next_tombstone: usize,
+    /// Those before that one that reach behind the finished tables.
+    reaching: Vec<usize>,
     /// Where the current table begins; `None` for the first.
     lower: Option<Vec<u8>>,
     current: Option<Current>,
@@ -98,7 +100,7 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Outputs into `level` with `tombstones` (fragments in key order, as `TombstoneList` has them).
+    /// Outputs into `level` with `tombstones`, in order of their starts.
     pub(crate) fn new(
         context: &'a MergeContext,
         level: usize,
@@ -113,6 +115,7 @@ impl<'a> Outputs<'a> {
             cuts,
             tombstones,
             next_tombstone: 0,
+            reaching: Vec::new(),
             lower: None,
             current: None,
             finished: Vec::new(),
@@ -160,24 +163,28 @@ impl<'a> Outputs<'a> {
 
     fn add_tombstones(&mut self, builder: &mut TableBuilder, upper: Option<&[u8]>) -> Result<()> {
         let order = &self.context.order;
-        for tombstone in &self.tombstones[self.next_tombstone..] {
-            if upper.is_some_and(|upper| order.compare_user(&tombstone.start, upper).is_ge()) {
-                break;
-            }
-            let mut clipped = tombstone.clone();
+        let rest = &self.tombstones[self.next_tombstone..];
+        let begins_before = |upper| rest.partition_point(|t| order.compare_user(&t.start, upper).is_lt());
+        let begun = self.next_tombstone + upper.map_or(rest.len(), begins_before);
+        self.reaching.extend(self.next_tombstone..begun);
+        self.next_tombstone = begun;
+        for &index in &self.reaching {
+            let mut clipped = self.tombstones[index].clone();
             if let Some(lower) =
                 self.lower.as_ref().filter(|lower| order.compare_user(lower, &clipped.start).is_gt())
             {
                 clipped.start.clone_from(lower);
             }
-            match upper.filter(|upper| order.compare_user(&clipped.end, upper).is_gt()) {
-                Some(upper) => clipped.end = upper.to_vec(),
-                None => self.next_tombstone += 1,
+            if let Some(upper) = upper.filter(|upper| order.compare_user(&clipped.end, upper).is_gt()) {
+                clipped.end = upper.to_vec();
             }
-            if order.compare_user(&clipped.start, &clipped.end).is_lt() {
-                builder.add_range_tombstone(&clipped)?;
-            }
+            builder.add_range_tombstone(&clipped)?;
         }
+        let tombstones = &self.tombstones;
+        let reaches = |index: &usize| {
+            upper.is_some_and(|upper| order.compare_user(&tombstones[*index].end, upper).is_gt())
+        };
+        self.reaching.retain(reaches);
         Ok(())
     }
 

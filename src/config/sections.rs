@@ -30,7 +30,8 @@ pub struct WalConfig {
     pub async_writes: bool,
     /// When the log is synced by itself. Default `EveryWrite`.
     pub sync_policy: SyncPolicy,
-    /// Bytes of the log prepared (populated or buffered) at once. Default 64 KiB. Range 4 KiB to 1 GiB.
+    /// Bytes of the mapped log made ready at once; a helper stays 1 to 128 of them ahead of the writer.
+    /// Default 64 KiB. Range 4 KiB to 1 GiB.
     pub buffer_size: u64,
 }
 
@@ -67,9 +68,9 @@ pub struct ValueLogConfig {
 pub enum MemtableImplementation {
     /// Concurrent skip list.
     SkipList,
-    /// Adaptive radix tree.
+    /// Adaptive radix tree, for byte order; a family with a comparator of its own gets a B+tree.
     Art,
-    /// B-tree.
+    /// B+tree, for any order.
     BTree,
 }
 

@@ -5,7 +5,7 @@
 
 use super::family::Family;
 use super::garbage::CopyWork;
-use super::state::{BackgroundState, Engine};
+use super::state::{BackgroundState, Engine, LogHelper};
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
@@ -107,7 +107,8 @@ impl Engine {
     /// Starts the log thread, if it does not run yet.
     pub(super) fn start_log_thread(&self) -> Result<()> {
         let mut running = self.log_thread.lock();
-        if running.is_some() || self.env.runs_inline() {
+        // After close nobody would join it.
+        if running.is_some() || self.env.runs_inline() || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         let interval = match self.committer.settings().policy {
@@ -116,9 +117,42 @@ impl Engine {
         };
         let pipelined = self.options.config.wal.async_writes;
         let durability = Arc::clone(&self.durability);
-        let body = Box::new(move || durability.run_log_thread(interval, pipelined));
+        let engine = self.myself.get().cloned().unwrap_or_default();
+        let failed = move |failure: &Error| {
+            if let Some(engine) = engine.upgrade() {
+                engine.fail(failure);
+            }
+        };
+        let body = Box::new(move || durability.run_log_thread(interval, pipelined, &failed));
         *running = Some(self.env.spawn("auradb-log", body)?);
         Ok(())
+    }
+
+    /// Whether the log's helper runs, after starting it; false where there are no threads. After the close has
+    /// begun there is nothing more for it to do.
+    pub(super) fn start_log_helper(&self) -> bool {
+        if self.env.runs_inline() {
+            return false;
+        }
+        let mut helper = self.log_helper.lock();
+        if matches!(*helper, LogHelper::NotStarted) {
+            let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return false };
+            let body = Box::new(move || engine.committer.help_log(&*engine));
+            match self.env.spawn("auradb-ahead", body) {
+                Ok(thread) => *helper = LogHelper::Running(thread),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends the log's helper.
+    pub(super) fn stop_log_helper(&self) {
+        self.committer.stop_log_helper();
+        let helper = std::mem::replace(&mut *self.log_helper.lock(), LogHelper::Ended);
+        if let LogHelper::Running(thread) = helper {
+            thread.join();
+        }
     }
 
     fn next_flush(&self, state: &mut BackgroundState) -> Option<Job> {
@@ -215,7 +249,8 @@ impl Engine {
 
     /// Lets a worker look for jobs, starting one if all are busy.
     pub(super) fn wake_workers(&self, state: &mut BackgroundState) {
-        if self.env.runs_inline() || state.shutdown || self.read_only {
+        // Not while recovery flushes: a worker would keep an engine whose open fails.
+        if self.env.runs_inline() || !state.started || state.shutdown || self.read_only {
             return;
         }
         // One for flushes and one for garbage collection, which compactions must not keep waiting.

@@ -30,10 +30,10 @@ pub(super) struct HealthState {
 }
 
 impl HealthState {
-    /// Records a failure; a hard one is never replaced by a soft one.
+    /// Records a failure. The first hard one stays, but for a panic, which nothing but opening anew repairs.
     pub(super) fn fail(&self, error: &Error) {
         let mut failure = self.failure.lock();
-        let keep = failure.as_ref().is_some_and(|held| !is_soft(held));
+        let keep = error.subcode() != Subcode::Panic && failure.as_ref().is_some_and(|held| !is_soft(held));
         if !keep {
             *failure = Some(error.clone());
         }

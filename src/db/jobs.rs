@@ -310,6 +310,9 @@ impl Engine {
                 self.log(LogLevel::Warn, format_args!("a log file no longer needed stays for now: {error}"));
             }
         }
+        if let Some(last) = numbers.iter().max() {
+            self.committer.close_logs_below(last + 1);
+        }
     }
 
     /// Removes tables, segments and manifests that nothing refers to any more.

@@ -174,7 +174,8 @@ impl Engine {
         let Some(failure) = self.health.failure().or_else(|| self.durability.failure()) else {
             return Ok(None);
         };
-        if failure.subcode() == Subcode::Panic || failure.is_corruption() {
+        let broken = failure.subcode() == Subcode::Panic || self.durability.is_broken();
+        if broken || failure.is_corruption() {
             return Err(failure.context("resume cannot repair this; reopen the database"));
         }
         self.write_everything_anew()?;
@@ -239,10 +240,15 @@ impl Engine {
         self.throttle.release();
         self.memtables.manager().wake();
         self.stop_workers();
+        self.stop_log_helper();
         let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
         self.detach_memtables();
         self.durability.stop();
-        if let Some(thread) = self.log_thread.lock().take() {
+        // Not joined under its lock, which a callback may take; nor by itself, where the last user was a callback.
+        let log_thread = self.log_thread.lock().take();
+        if let Some(thread) = log_thread
+            && !self.durability.is_calling()
+        {
             thread.join();
         }
         // After a failure nothing was synced above: who still waits for it is told.

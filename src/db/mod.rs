@@ -39,6 +39,8 @@ mod resume_tests;
 mod set_options;
 mod snapshots;
 mod state;
+#[cfg(test)]
+mod write_path_tests;
 mod writes;
 
 pub use crate::memtable::budget::WriteBufferManager;

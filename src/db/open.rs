@@ -432,6 +432,7 @@ fn build_engine(
         work: Condvar::new(),
         done: Condvar::new(),
         log_thread: Mutex::new(None),
+        log_helper: Mutex::default(),
         cancel: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
@@ -513,6 +514,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
         engine.log(LogLevel::Warn, format_args!("recovery: {report}"));
     }
     engine.health.set_report(report);
+    // The first thread, and nothing fails after it: an open that fails leaves none behind that holds the lock.
     if engine.committer.settings().log_thread {
         engine.start_log_thread()?;
     }

@@ -243,7 +243,7 @@ impl Copy<'_> {
             Some(writer) => writer,
             empty => {
                 let (database, number) = (self.repair.database, self.next);
-                let header = WalHeader { database, number, previous: self.previous };
+                let header = WalHeader { database, number, previous: self.previous.into() };
                 let options = WalWriterOptions { mapped: false, capacity: 0, buffer_size: 0 };
                 empty.insert(WalWriter::create(&**self.repair.env, self.repair.dir, &header, options)?)
             }

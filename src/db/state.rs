@@ -77,6 +77,16 @@ pub(super) struct BackgroundState {
     pub(super) retry_at: Option<Duration>,
 }
 
+/// The thread that makes ready what the log needs next.
+#[derive(Default)]
+pub(super) enum LogHelper {
+    /// Started when the log first asks for something.
+    #[default]
+    NotStarted,
+    Running(Box<dyn Joinable>),
+    Ended,
+}
+
 /// Column families by id and by name.
 #[derive(Default)]
 pub(super) struct Families {
@@ -117,6 +127,7 @@ pub(super) struct Engine {
     /// Signalled when a job has ended.
     pub(super) done: Condvar,
     pub(super) log_thread: Mutex<Option<Box<dyn Joinable>>>,
+    pub(super) log_helper: Mutex<LogHelper>,
     pub(super) cancel: Arc<AtomicBool>,
     pub(super) closed: AtomicBool,
     pub(super) stats: Arc<CompactionStats>,
@@ -184,12 +195,17 @@ impl Engine {
 
     /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
     pub(super) fn fail(&self, error: &Error) -> Error {
-        self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.health.fail(error);
+        self.tell_of_failure(error);
+        error.clone()
+    }
+
+    /// Says that writes are refused from now on, to the log and to who waits.
+    pub(super) fn tell_of_failure(&self, error: &Error) {
+        self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.throttle.release();
         self.memtables.manager().wake();
         self.done.notify_all();
-        error.clone()
     }
 }
 
@@ -222,6 +238,10 @@ impl Owner for Engine {
     fn log_started(&self, number: u64) -> Result<()> {
         let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
         self.versions.apply(vec![edit], &self.value_log)
+    }
+
+    fn has_log_helper(&self) -> bool {
+        self.start_log_helper()
     }
 
     fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()> {

@@ -49,10 +49,10 @@ impl Db {
     }
 
     /// Applies a batch atomically without waiting for the device. It is readable when this returns (unless an earlier
-    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of
-    /// writes, when it is durable or that it will not be; an empty batch asks about everything before it. After an
-    /// error from here nothing was applied and `callback` is not called. `callback` may use the database but not
-    /// close it. In an environment without threads it is durable, and called back, before this returns.
+    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of one
+    /// thread's writes, when it is durable or that it will not be; an empty batch asks about everything before it.
+    /// After an error from here nothing was applied and `callback` is not called. `callback` may use the database but
+    /// not close it. In an environment without threads it is durable, and called back, before this returns.
     pub fn write_async(&self, batch: &WriteBatch, options: &WriteOptions, callback: Callback) -> Result<()> {
         let engine = self.engine();
         engine.check_writes()?;
@@ -75,7 +75,9 @@ impl Db {
             })?;
         }
         if engine.env.runs_inline() {
-            engine.durability.sync_and_call_back();
+            if let Err(failure) = engine.durability.sync_and_call_back() {
+                engine.fail(&failure);
+            }
             engine.run_inline();
         }
         Ok(())
@@ -259,10 +261,16 @@ impl Engine {
     fn guard(&self, commit: impl FnOnce() -> Result<SequenceNumber>) -> Result<()> {
         let committed = catch_unwind(AssertUnwindSafe(commit));
         let outcome = committed.unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic)))).map(|_| ());
-        if outcome.is_err()
-            && let Some(failure) = self.durability.failure()
-        {
-            self.fail(&failure);
+        if outcome.is_err() {
+            // Under its lock: not a failure that resume has ended meanwhile.
+            let mut failure = None;
+            self.durability.with_failure(|error| {
+                self.health.fail(error);
+                failure = Some(error.clone());
+            });
+            if let Some(failure) = failure {
+                self.tell_of_failure(&failure);
+            }
         }
         outcome
     }

@@ -4,6 +4,7 @@
 //!    until it is dropped. A database has a manager of its own unless it is given one to share.
 //! 2. A memtable is *mutable* while it takes writes and nobody has asked for its flush; *unflushed* until its table is
 //!    installed; *held* until its last reader lets it go. `memory_usage` is what is held.
+//!    Those of a database that is opening are never mutable: nobody can ask for their flush, and recovery sees to it.
 //! 3. When mutable memtables have more than 7/8 of the cap, or all that is held reaches the cap and mutable memtables
 //!    have at least half of it (RocksDB's rule: below, flushes under way will free enough), the largest mutable
 //!    memtable of all attached databases is to be flushed (`pick`). RocksDB flushes one of the database whose writer
@@ -161,12 +162,15 @@ impl WriteBufferManager {
     /// Whether a memtable is to be flushed for the cap's sake.
     #[inline]
     pub fn should_flush(&self) -> bool {
+        self.is_too_much(self.mutable.load(Ordering::Relaxed))
+    }
+
+    /// Whether one of some memtables with `bytes` in all is to be flushed for the cap's sake. For memtables that are
+    /// not mutable, because whoever fills them has them flushed.
+    #[inline]
+    pub fn is_too_much(&self, bytes: u64) -> bool {
         let cap = self.cap.load(Ordering::Relaxed);
-        if cap == 0 {
-            return false;
-        }
-        let mutable = self.mutable.load(Ordering::Relaxed);
-        mutable > cap - cap / 8 || (mutable >= cap / 2 && self.held.load(Ordering::Relaxed) >= cap)
+        cap > 0 && (bytes > cap - cap / 8 || (bytes >= cap / 2 && self.held.load(Ordering::Relaxed) >= cap))
     }
 
     /// The memtable to flush, if `should_flush`: the largest of all attached databases that was not picked before.

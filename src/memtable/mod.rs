@@ -1,8 +1,8 @@
 //! Where fresh writes live until they are flushed. One trait, several structures.
 //!
 //! `skiplist` is the reference structure, `art` the adaptive radix tree, `btree` the B+tree; entries live in an
-//! `arena`. Range tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable
-//! beside it.
+//! `arena`. The radix tree knows byte order only: a family with another order that asks for it gets the B+tree. Range
+//! tombstones do not go into the map of point entries: `RangeDeletions` holds those of one memtable beside it.
 
 use crate::base::InternalComparator;
 use crate::base::key::{EntryKind, SequenceNumber};
@@ -18,6 +18,8 @@ mod budget_tests;
 mod range_deletions;
 pub mod skiplist;
 mod sync;
+#[cfg(test)]
+mod systematic;
 #[cfg(test)]
 mod tests;
 pub mod write_buffer;
@@ -36,7 +38,8 @@ pub trait MemTable: Send + Sync {
         snapshot: SequenceNumber,
         visit: &mut dyn FnMut(SequenceNumber, EntryKind, &[u8]) -> bool,
     );
-    /// An iterator over all entries, also those inserted after it was made; keeps the memtable alive.
+    /// An iterator over all entries, also those inserted after it was made; those inserted after it was positioned may
+    /// be seen, or only when it is positioned again. Keeps the memtable alive.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
     /// Bytes of memory in use: what entries and nodes take. Grows evenly, so that memtables are sealed by it.
     fn memory_bytes(&self) -> usize;
@@ -58,7 +61,7 @@ pub trait MemTable: Send + Sync {
 pub enum Structure {
     /// A concurrent skip list.
     SkipList,
-    /// An adaptive radix tree; for orders other than byte order it is a skip list instead.
+    /// An adaptive radix tree; for orders other than byte order it is a B+tree instead.
     Art,
     /// A B+tree.
     BTree,
@@ -68,8 +71,8 @@ pub enum Structure {
 pub fn create(structure: Structure, order: &InternalComparator) -> Arc<dyn MemTable> {
     match structure {
         Structure::Art if order.is_bytewise() => art::create(),
-        Structure::BTree => btree::create(order),
-        Structure::SkipList | Structure::Art => skiplist::create(order),
+        Structure::Art | Structure::BTree => btree::create(order),
+        Structure::SkipList => skiplist::create(order),
     }
 }
 

@@ -149,6 +149,47 @@ fn iterators_move_as_over_a_sorted_list() {
     }
 }
 
+/// What comes after an iterator was positioned may be met; the radix tree's looks only at what it passes by.
+#[test]
+fn an_iterator_at_an_end_goes_on_to_what_comes_later() {
+    for (structure, order) in kinds().into_iter().filter(|(structure, _)| *structure != Structure::Art) {
+        let memtable = create(structure, &order);
+        let insert = |key: u8| memtable.insert(1, EntryKind::Put, &[key], b"");
+        insert(100);
+        let mut iterator = memtable.clone().iter();
+        iterator.seek_to_first();
+        // As many as split nodes, in both directions from where it stands.
+        for distance in 1..=100 {
+            insert(100 + distance);
+            insert(100 - distance);
+            let upwards = order.compare_user(&[1], &[2]).is_lt();
+            if upwards {
+                iterator.next()
+            } else {
+                iterator.prev()
+            }
+            assert!(
+                iterator.valid() && iterator.key()[0] == 100 + distance,
+                "{structure:?} up by {distance}"
+            );
+            for _ in 0..2 * distance {
+                if upwards { iterator.prev() } else { iterator.next() }
+            }
+            assert!(
+                iterator.valid() && iterator.key()[0] == 100 - distance,
+                "{structure:?} down by {distance}"
+            );
+            for _ in 0..2 * distance {
+                if upwards { iterator.next() } else { iterator.prev() }
+            }
+            assert!(
+                iterator.valid() && iterator.key()[0] == 100 + distance,
+                "{structure:?} back by {distance}"
+            );
+        }
+    }
+}
+
 fn random_walk(
     iterator: &mut dyn InternalIterator,
     model: &Model,
@@ -190,6 +231,26 @@ fn random_walk(
     }
 }
 
+/// Bytes that a thousand entries take, which no two structures agree about.
+fn footprint(structure: Structure, order: &InternalComparator) -> usize {
+    let memtable = create(structure, order);
+    fill(&*memtable, &mut Random(1), 1, 1000);
+    memtable.memory_bytes()
+}
+
+#[test]
+fn each_order_gets_the_structure_that_knows_it() {
+    for order in orders() {
+        let [skip_list, art, btree] = STRUCTURES.map(|structure| footprint(structure, &order));
+        assert_ne!(skip_list, btree);
+        if order.is_bytewise() {
+            assert!(art != btree && art != skip_list, "a radix tree");
+        } else {
+            assert_eq!(art, btree, "the radix tree knows byte order only: a B+tree stands in");
+        }
+    }
+}
+
 #[test]
 fn memory_grows_with_the_entries_without_jumps() {
     for structure in STRUCTURES {
@@ -226,6 +287,119 @@ fn entries_may_be_large() {
                 true
             });
             assert!(seen == Some(vec![sequence as u8; len]));
+        }
+    }
+}
+
+/// How the keys of a writer of four follow each other.
+type Arrival = (&'static str, fn(u64, u64) -> Vec<u8>);
+
+const ARRIVALS: [Arrival; 5] = [
+    ("each writer upwards", |writer, insert| [&[writer as u8][..], &insert.to_be_bytes()].concat()),
+    ("all upwards together", |writer, insert| (insert * 4 + writer).to_be_bytes().to_vec()),
+    ("all downwards together", |writer, insert| (u64::MAX - insert * 4 - writer).to_be_bytes().to_vec()),
+    ("versions of a few keys", |writer, insert| vec![b'v', (insert % 3) as u8, writer as u8 / 2]),
+    ("long shared starts", |writer, insert| {
+        let mixed = insert.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        format!("https://www.example.com/section-{}/item-{mixed:08}/{writer}/{insert}", mixed % 5)
+            .into_bytes()
+    }),
+];
+
+/// Four writers, two that look entries up and one that walks, for each arrival: what was acknowledged before a look is
+/// seen by it.
+#[test]
+fn acknowledged_entries_are_seen_whatever_the_arrival() {
+    const INSERTS: u64 = 1500;
+    for structure in STRUCTURES {
+        for (arrival, (name, key)) in ARRIVALS.into_iter().enumerate() {
+            let memtable = create(structure, &InternalComparator::default());
+            let finished: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+            std::thread::scope(|scope| {
+                for writer in 0..4u64 {
+                    let (memtable, finished) = (&memtable, &finished);
+                    scope.spawn(move || {
+                        for insert in 0..INSERTS {
+                            // No two writers give a key the same sequence number.
+                            let (key, sequence) = (key(writer, insert), 1 + insert * 4 + writer);
+                            memtable.insert(sequence, EntryKind::Put, &key, &sequence.to_le_bytes());
+                            finished[writer as usize].store(insert + 1, MemoryOrdering::Release);
+                        }
+                    });
+                }
+                for seed in 0..3 {
+                    let (memtable, finished) = (&memtable, &finished);
+                    let what = format!("{structure:?}, {name}, seed {}", arrival * 10 + seed);
+                    let random = Random((arrival * 10 + seed) as u64);
+                    scope.spawn(move || {
+                        look_for_acknowledged(memtable, finished, key, INSERTS, random, &what)
+                    });
+                }
+            });
+            assert_eq!(memtable.len() as u64, 4 * INSERTS);
+        }
+    }
+}
+
+fn look_for_acknowledged(
+    memtable: &Arc<dyn MemTable>,
+    finished: &[AtomicU64],
+    key: fn(u64, u64) -> Vec<u8>,
+    inserts: u64,
+    mut random: Random,
+    what: &str,
+) {
+    let order = InternalComparator::default();
+    let mut iterator = memtable.clone().iter();
+    loop {
+        let done: Vec<u64> = finished.iter().map(|f| f.load(MemoryOrdering::Acquire)).collect();
+        for (writer, &done) in done.iter().enumerate().filter(|done| *done.1 > 0) {
+            let insert = random.below(done as usize) as u64;
+            let (user, sequence) = (key(writer as u64, insert), 1 + insert * 4 + writer as u64);
+            let mut found = None;
+            memtable.get(&user, sequence, &mut |sequence, _, value| {
+                assert_eq!(value, sequence.to_le_bytes(), "{what}");
+                found = Some(sequence);
+                false
+            });
+            assert_eq!(found, Some(sequence), "{what}: get of insert {insert} by {writer}");
+            let target = InternalKey::new(&user, sequence, EntryKind::Put).0;
+            let forward = random.below(2) == 0;
+            if forward {
+                iterator.seek(&target)
+            } else {
+                iterator.seek_for_prev(&target)
+            }
+            assert!(
+                iterator.valid() && iterator.key() == target,
+                "{what}: seek of insert {insert} by {writer}"
+            );
+            let mut last = target;
+            for _ in 0..random.below(300) {
+                if forward {
+                    iterator.next()
+                } else {
+                    iterator.prev()
+                }
+                if !iterator.valid() {
+                    break;
+                }
+                let expected = if forward { Ordering::Less } else { Ordering::Greater };
+                assert_eq!(order.compare(&last, iterator.key()), expected, "{what}");
+                last = iterator.key().to_vec();
+            }
+        }
+        if random.below(20) == 0 || done.iter().all(|&d| d == inserts) {
+            iterator.seek_to_first();
+            let mut seen = 0;
+            while iterator.valid() {
+                seen += 1;
+                iterator.next();
+            }
+            assert!(seen >= done.iter().sum::<u64>(), "{what}: {seen} of {done:?}");
+        }
+        if done.iter().all(|&d| d == inserts) {
+            return;
         }
     }
 }
@@ -307,6 +481,44 @@ fn read_meanwhile(
         assert!(seen >= done.iter().sum::<u64>());
         if done.iter().all(|&d| d == inserts) {
             return;
+        }
+    }
+}
+
+/// Reverse seeks while a writer inserts keys that all lie behind the target, ascending beyond the last key or
+/// descending towards the target: they must end at or before it, and not before what had been inserted by then.
+#[test]
+fn reverse_seeks_stop_at_their_target_while_writers_insert() {
+    const INSERTS: u64 = 300_000;
+    for structure in STRUCTURES {
+        for ascending in [true, false] {
+            let memtable = create(structure, &InternalComparator::default());
+            let key = |number: u64| if ascending { number } else { 2 * INSERTS - number }.to_be_bytes();
+            memtable.insert(1, EntryKind::Put, &0u64.to_be_bytes(), b"");
+            let inserted = AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for number in 1..=INSERTS {
+                        memtable.insert(1 + number, EntryKind::Put, &key(number), b"");
+                        inserted.store(number, MemoryOrdering::Release);
+                    }
+                });
+                let mut iterator = memtable.clone().iter();
+                loop {
+                    let last = inserted.load(MemoryOrdering::Acquire);
+                    let expected = if ascending { last.to_be_bytes() } else { 0u64.to_be_bytes() };
+                    iterator.seek_for_prev(&InternalKey::for_lookup(&expected, 0).0);
+                    assert!(iterator.valid(), "{structure:?}: {last} keys were inserted");
+                    let found = crate::base::key::user_key(iterator.key());
+                    assert_eq!(
+                        found, expected,
+                        "{structure:?}, ascending: {ascending}, after {last} inserts"
+                    );
+                    if last == INSERTS {
+                        break;
+                    }
+                }
+            });
         }
     }
 }

@@ -92,7 +92,12 @@ fn open_values(env: &Arc<dyn Env>, numbers: Arc<AtomicU64>) -> Result<Arc<ValueL
 fn new_wal(env: &Arc<dyn Env>, numbers: &AtomicU64, previous: Option<WalPosition>) -> Result<WalWriter> {
     let number = numbers.fetch_add(1, Ordering::Relaxed);
     let options = WalWriterOptions { mapped: number.is_multiple_of(2), capacity: 4096, buffer_size: 1024 };
-    WalWriter::create(&**env, wal_dir(), &WalHeader { database: DATABASE, number, previous }, options)
+    WalWriter::create(
+        &**env,
+        wal_dir(),
+        &WalHeader { database: DATABASE, number, previous: previous.into() },
+        options,
+    )
 }
 
 /// The writes found, in order, each with the right value.

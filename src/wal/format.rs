@@ -1,15 +1,17 @@
-//! The bytes of a log file: records (see `record`) of three kinds.
+//! The bytes of a log file: records (see `record`) of four kinds.
 //!
-//! file   := header-record frame-record*
+//! file   := header-record continuation-record? frame-record*
 //! header := magic:u64 | version:u32 | database:[16] | number:u64 | has_previous:u8 | log:u64 | offset:u64   (kind 1)
+//! continuation := log:u64 | offset:u64                                                                     (kind 4)
 //! frame  := payload                                                                                        (kind 2)
 //!         | mark payload                                                                                   (kind 3)
 //! mark   := log:varint | offset:varint | count:varint | (segment - the one before:varint | durable:varint)*
 //!
+//! `has_previous` is 0 (no), 1 (`log`, `offset`: where it ended) or 2 (the continuation says it).
 //! The number in the header is the one all records of the file are bound to; it is stored too so that a file that
 //! was renamed is told apart from one that was torn. Kinds and fields are part of the disk format.
 
-use super::{DurableMark, WalHeader, WalPosition};
+use super::{DurableMark, Previous, WalHeader, WalPosition};
 use crate::base::Result;
 use crate::base::coding::{Decoder, put_u32, put_u64, put_varint};
 use crate::base::file_name::{self, FileKind, path_of};
@@ -24,6 +26,8 @@ pub(super) const KIND_HEADER: u8 = 1;
 pub(super) const KIND_FRAME: u8 = 2;
 /// The kind of a frame that begins with a mark.
 pub(super) const KIND_FRAME_WITH_MARK: u8 = 3;
+/// The kind of the record after the header of a file made ahead.
+pub(super) const KIND_CONTINUATION: u8 = 4;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"AURAWAL\n");
 /// Bytes of a header's payload.
@@ -49,8 +53,12 @@ pub(super) fn encode_header(header: &WalHeader) -> Vec<u8> {
     put_u32(&mut out, CURRENT_FORMAT as u32);
     out.extend_from_slice(&header.database);
     put_u64(&mut out, header.number);
-    out.push(header.previous.is_some().into());
-    let previous = header.previous.unwrap_or_default();
+    let (has_previous, previous) = match header.previous {
+        Previous::None => (0, WalPosition::default()),
+        Previous::At(position) => (1, position),
+        Previous::ToldLater => (2, WalPosition::default()),
+    };
+    out.push(has_previous);
     put_u64(&mut out, previous.log);
     put_u64(&mut out, previous.offset);
     debug_assert_eq!(out.len(), HEADER_PAYLOAD_LEN);
@@ -77,11 +85,25 @@ fn decode_fields(mut decoder: Decoder<'_>) -> Option<WalHeader> {
     let has_previous = decoder.u8()?;
     let previous = WalPosition { log: decoder.u64()?, offset: decoder.u64()? };
     let previous = match has_previous {
-        0 => None,
-        1 => Some(previous),
+        0 => Previous::None,
+        1 => Previous::At(previous),
+        2 => Previous::ToldLater,
         _ => return None,
     };
     decoder.is_empty().then_some(WalHeader { database, number, previous })
+}
+
+pub(super) fn encode_continuation(previous: WalPosition) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&previous.log.to_le_bytes());
+    bytes[8..].copy_from_slice(&previous.offset.to_le_bytes());
+    bytes
+}
+
+pub(super) fn decode_continuation(payload: &[u8]) -> Option<WalPosition> {
+    let mut decoder = Decoder::new(payload);
+    let position = WalPosition { log: decoder.u64()?, offset: decoder.u64()? };
+    decoder.is_empty().then_some(position)
 }
 
 /// The number that a file's first bytes claim, whether or not they are whole.
@@ -155,7 +177,8 @@ mod tests {
 
     #[test]
     fn headers_round_trip_and_refuse_every_cut() {
-        for previous in [None, Some(WalPosition { log: 4, offset: 1 << 33 })] {
+        let position = WalPosition { log: 4, offset: 1 << 33 };
+        for previous in [Previous::None, Previous::At(position), Previous::ToldLater] {
             let header = WalHeader { database: *b"0123456789abcdef", number: 9, previous };
             let bytes = encode_header(&header);
             assert_eq!(decode_header(&bytes), DecodedHeader::Known(header));
@@ -163,9 +186,20 @@ mod tests {
                 assert_eq!(decode_header(&bytes[..len]), DecodedHeader::Malformed);
             }
         }
-        let mut newer = encode_header(&WalHeader { database: [0; 16], number: 1, previous: None });
+        let mut newer = encode_header(&WalHeader { database: [0; 16], number: 1, previous: Previous::None });
         newer[8] = 2;
         assert_eq!(decode_header(&newer), DecodedHeader::Newer(2));
+    }
+
+    #[test]
+    fn continuations_round_trip_and_refuse_every_other_length() {
+        let position = WalPosition { log: 4, offset: 1 << 33 };
+        let bytes = encode_continuation(position);
+        assert_eq!(decode_continuation(&bytes), Some(position));
+        for len in 0..bytes.len() {
+            assert_eq!(decode_continuation(&bytes[..len]), None);
+        }
+        assert_eq!(decode_continuation(&[&bytes[..], &[0]].concat()), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The write-ahead log: one file format, a writer, and replay that tells a torn tail from rot.
 //!
-//! 1. `WalWriter::create` makes a file durable with a header that says where the file before it ended (R1).
+//! 1. `WalWriter::create` makes a file durable with a header that says where the file before it ended (R1). A file
+//!    can also be made while the one before it is still written to: then the first record after the header, which
+//!    `continue_from` appends when it is taken into use, says it.
 //! 2. `append` puts frames into it, some with a `DurableMark`: what was durable when they were written (R3).
 //! 3. `replay` reads all files, collects the marks, and shows the frames in order up to where the log ends.
 //!
@@ -12,6 +14,7 @@
 //! - L1 what replay shows is a prefix of each era: no frame is shown after one of its era that is missing.
 //! - L2 a frame below a mark, or below a sealed length, is shown or is a `Corruption`; never silently left out,
 //!   except in mode `SkipCorrupted`.
+//!   Where a file made ahead does not say what it continues, the log ends: no frame of it is shown.
 //! - L3 a log file has a whole header: `create` makes it durable before the file gets its name. Without one the file
 //!   was damaged. Leftovers of `create` are `NNNNNN.tmp`, which the open removes.
 
@@ -24,9 +27,10 @@ mod scan;
 mod tests;
 mod writer;
 
+pub use crate::record::MAX_PAYLOAD_LEN;
 pub use format::database_of;
 pub use replay::replay;
-pub use writer::{WalSyncer, WalWriter, WalWriterOptions};
+pub use writer::{WalPages, WalSyncer, WalWriter, WalWriterOptions};
 
 use std::path::PathBuf;
 
@@ -56,9 +60,26 @@ pub struct WalHeader {
     pub database: [u8; 16],
     /// This file's number.
     pub number: u64,
-    /// Where the log before this one ended when this one was started; `None` for the first after an open, or after
-    /// anything else that made the rest of the log before it unneeded.
-    pub previous: Option<WalPosition>,
+    /// The log before this one.
+    pub previous: Previous,
+}
+
+/// What a header says of the log before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// There is none: the first log after an open, or after anything else that made those before it unneeded.
+    None,
+    /// It had ended here when this one was made.
+    At(WalPosition),
+    /// It was still written to when this one was made: the record after the header says where it ended. Without that
+    /// record, which is lost only if no sync covered it, nothing of this file is shown.
+    ToldLater,
+}
+
+impl From<Option<WalPosition>> for Previous {
+    fn from(previous: Option<WalPosition>) -> Previous {
+        previous.map_or(Previous::None, Previous::At)
+    }
 }
 
 /// What to do at a bad frame. The numbers are RocksDB's `WALRecoveryMode`.

@@ -1,7 +1,7 @@
 //! A random log under power loss and rot.
 
 use super::format::FIRST_FRAME;
-use super::tests::{DATABASE, all, change, create, files, path, payload, point_in_time};
+use super::tests::{DATABASE, all, change, create, create_ahead, files, path, payload, point_in_time};
 use super::*;
 use crate::record::HEADER_LEN;
 use crate::record::test_env::{Random, TestEnv};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[test]
 fn power_loss_leaves_a_prefix_with_everything_that_was_synced() {
     let (mut corruptions, mut tears) = (0, 0);
-    for seed in 1..600 {
+    for seed in 1..900 {
         let mut random = Random(seed * 7919);
         let (env, written) = random_log(&mut random);
         let numbers: Vec<u64> = written.durable.iter().map(|&(log, _)| log).collect();
@@ -87,8 +87,14 @@ fn random_log(random: &mut Random) -> (Arc<TestEnv>, Written) {
             2 => {
                 let number = position.log + 1;
                 let old = writer.syncer();
-                let previous =
-                    std::mem::replace(&mut writer, create(&env, number, Some(position))).finish().unwrap();
+                let next = if random.below(2) == 0 {
+                    create(&env, number, Some(position))
+                } else {
+                    let mut next = create_ahead(&env, number);
+                    next.continue_from(position).unwrap();
+                    next
+                };
+                let previous = std::mem::replace(&mut writer, next).finish().unwrap();
                 // Often the old file is synced when it is left, as the engine does before it syncs the next.
                 if random.below(4) > 0 {
                     old.sync().unwrap();

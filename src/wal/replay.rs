@@ -5,9 +5,9 @@
 //!    - what is known durable beyond it (a sealed length, or a mark of the same era) makes it a `Corruption`;
 //!    - else it is the torn tail of its era: nothing later of that era is shown (L1).
 
-use super::format::{self, FIRST_FRAME, KIND_FRAME_WITH_MARK};
-use super::scan::{Header, Scan, is_frame};
-use super::{RecoveryMode, ReplayFrame, ReplayReport, WalFile, WalPosition};
+use super::format::{self, KIND_FRAME_WITH_MARK};
+use super::scan::{Header, Scan, ScannedFile, is_frame};
+use super::{Previous, RecoveryMode, ReplayFrame, ReplayReport, WalFile, WalPosition};
 use crate::base::{Error, Result};
 use crate::env::Env;
 use crate::record::{ReadOutcome, RecordReader};
@@ -33,7 +33,8 @@ pub fn replay(
         if !scan.files[index].takes_part {
             replay.pass_over(&scan, index)?;
         } else if ended_era == Some(scan.files[index].era) {
-            replay.report.dropped_bytes += scan.files[index].data_len.saturating_sub(FIRST_FRAME);
+            let ScannedFile { data_len, first_frame, .. } = scan.files[index];
+            replay.report.dropped_bytes += data_len.saturating_sub(first_frame);
         } else {
             let reader = scan.files[index].reader.take();
             if let Flow::EraEnds = replay.show_file(&scan, index, reader, visit)? {
@@ -88,17 +89,18 @@ struct Replay<'a> {
 impl Replay<'_> {
     /// A file with a header but no frame, which nothing continues. Its bytes matter in one mode only.
     fn pass_over(&mut self, scan: &Scan, index: usize) -> Result<()> {
-        let dropped = scan.files[index].data_len.saturating_sub(FIRST_FRAME);
+        let first_frame = scan.files[index].first_frame;
+        let dropped = scan.files[index].data_len.saturating_sub(first_frame);
         if dropped == 0 {
             return Ok(());
         }
         let reason = "no frame after the header";
         if self.mode == RecoveryMode::AbsoluteConsistency {
             let why = "recovery mode AbsoluteConsistency accepts no bad byte";
-            return Err(self.corruption(index, FIRST_FRAME, reason, why));
+            return Err(self.corruption(index, first_frame, reason, why));
         }
         self.report.dropped_bytes += dropped;
-        self.end_early(index, FIRST_FRAME, reason.to_string());
+        self.end_early(index, first_frame, reason.to_string());
         Ok(())
     }
 
@@ -116,8 +118,9 @@ impl Replay<'_> {
         };
         match &scan.files[index].header {
             Header::Valid(_) => {
-                reader.seek(FIRST_FRAME);
-                self.report.end = Some(WalPosition { log: file.number, offset: FIRST_FRAME });
+                let offset = scan.files[index].first_frame;
+                reader.seek(offset);
+                self.report.end = Some(WalPosition { log: file.number, offset });
             }
             Header::Damaged(reason) => {
                 let trouble = Trouble { at: 0, durable_beyond: None, next: None, reason: reason.clone() };
@@ -169,6 +172,15 @@ impl Replay<'_> {
                 let reason =
                     format!("a frame up to {end} crosses the end of the file at {}", must_end.unwrap_or(0));
                 return Ok(Step::Trouble(Trouble::bad_bytes(offset, reason)));
+            }
+            ReadOutcome::Record { offset, end, .. } if is_untold(&scan.files[index], offset) => {
+                let reason = "the first record does not say which log this one continues".to_string();
+                return Ok(Step::Trouble(Trouble {
+                    at: offset,
+                    durable_beyond: None,
+                    next: Some(end),
+                    reason,
+                }));
             }
             ReadOutcome::Record { offset, end, kind, payload } => {
                 let position = WalPosition { log: file.number, offset };
@@ -274,6 +286,12 @@ impl Replay<'_> {
             format!("{reason}; {why}: restore from a backup, or open with recovery mode SkipCorrupted"),
         )
     }
+}
+
+/// Whether the record at `offset` should have said what the file continues, and did not.
+fn is_untold(file: &ScannedFile, offset: u64) -> bool {
+    offset == file.first_frame
+        && matches!(&file.header, Header::Valid(header) if header.previous == Previous::ToldLater)
 }
 
 /// The caller's part of a frame; `None` if the record is no frame.

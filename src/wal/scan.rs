@@ -4,8 +4,10 @@
 //! 2. From the last file to the first, find which files are part of the log, and where each must end.
 //! 3. Group the files into eras, and the marks by era.
 
-use super::format::{self, DecodedHeader, FIRST_FRAME, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER};
-use super::{DurableMark, WalFile, WalHeader, WalPosition};
+use super::format::{
+    self, DecodedHeader, FIRST_FRAME, KIND_CONTINUATION, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER,
+};
+use super::{DurableMark, Previous, WalFile, WalHeader, WalPosition};
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Error, Result};
 use crate::env::Env;
@@ -17,6 +19,7 @@ const KEPT_BYTES: usize = 128 << 20;
 
 /// What stands at the start of a file.
 pub(super) enum Header {
+    /// With what the continuation says, if there is one.
     Valid(WalHeader),
     /// It was there and changed (L3).
     Damaged(String),
@@ -25,6 +28,8 @@ pub(super) enum Header {
 /// A file after the first pass.
 pub(super) struct ScannedFile {
     pub header: Header,
+    /// Where frames begin: after the header, and after the continuation if it is there.
+    pub first_frame: u64,
     /// Bytes up to the last that is not zero.
     pub data_len: u64,
     pub reader: Option<RecordReader>,
@@ -55,6 +60,7 @@ impl Scan {
             }
             scanned.push(one);
         }
+        note_marked(files, &mut scanned);
         chain(files, &mut scanned, skip_corrupted)?;
         let eras = assign_eras(&mut scanned);
         let segments: Vec<(u64, u64)> = segments.into_iter().collect();
@@ -80,7 +86,8 @@ fn scan_file(
     segments: &mut BTreeMap<u64, u64>,
 ) -> Result<ScannedFile> {
     let mut reader = RecordReader::open(env, &file.path, file.number, 0, None)?;
-    let header = read_header(&mut reader, file, database)?;
+    let mut header = read_header(&mut reader, file, database)?;
+    let first_frame = read_continuation(&mut reader, &mut header);
     let mut takes_part = file.sealed_len.is_some() || matches!(header, Header::Damaged(_));
     let mut marks = WalPosition::default();
     loop {
@@ -109,6 +116,7 @@ fn scan_file(
     }
     Ok(ScannedFile {
         header,
+        first_frame,
         data_len: reader.non_zero_bytes_after(0),
         reader: Some(reader),
         takes_part,
@@ -142,6 +150,21 @@ fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -
         return Err(misnamed(file, claimed));
     }
     Ok(Header::Damaged(reason))
+}
+
+/// Reads what a file made ahead continues; gives where frames begin, and leaves the reader there.
+fn read_continuation(reader: &mut RecordReader, header: &mut Header) -> u64 {
+    let Header::Valid(header) = header else { return FIRST_FRAME };
+    if header.previous == Previous::ToldLater {
+        if let ReadOutcome::Record { kind: KIND_CONTINUATION, payload, end, .. } = reader.next()
+            && let Some(position) = format::decode_continuation(payload)
+        {
+            header.previous = Previous::At(position);
+            return end;
+        }
+        reader.seek(FIRST_FRAME);
+    }
+    FIRST_FRAME
 }
 
 /// The number in a header that is valid under that number.
@@ -184,10 +207,20 @@ fn check_header(decoded: DecodedHeader, file: &WalFile, database: &[u8; 16]) -> 
     }
 }
 
+/// A file of which more than the header was durable takes part, even if nothing of it is left.
+fn note_marked(files: &[WalFile], scanned: &mut [ScannedFile]) {
+    let marks: Vec<WalPosition> = scanned.iter().map(|file| file.marks).collect();
+    for mark in marks {
+        if let Ok(index) = files.binary_search_by_key(&mark.log, |file| file.number) {
+            scanned[index].takes_part |= mark.offset > scanned[index].first_frame;
+        }
+    }
+}
+
 /// Finds the files that take part and where each ends, by what its successor says (R1).
 fn chain(files: &[WalFile], scanned: &mut [ScannedFile], skip_corrupted: bool) -> Result<()> {
     for index in (1..files.len()).rev() {
-        let Header::Valid(WalHeader { previous: Some(previous), .. }) = scanned[index].header else {
+        let Header::Valid(WalHeader { previous: Previous::At(previous), .. }) = scanned[index].header else {
             continue;
         };
         if !scanned[index].takes_part {
@@ -246,7 +279,7 @@ fn assign_eras(scanned: &mut [ScannedFile]) -> usize {
     let mut era = 0;
     let mut began = false;
     for file in scanned {
-        let starts = matches!(&file.header, Header::Valid(header) if header.previous.is_none());
+        let starts = matches!(&file.header, Header::Valid(header) if header.previous == Previous::None);
         if file.takes_part && starts && began {
             era += 1;
         }

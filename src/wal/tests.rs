@@ -1,4 +1,4 @@
-use super::format::FIRST_FRAME;
+use super::format::{FIRST_FRAME, KIND_CONTINUATION, KIND_FRAME};
 use super::*;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -21,7 +21,14 @@ pub(super) fn path(log: u64) -> PathBuf {
 
 pub(super) fn create(env: &TestEnv, number: u64, previous: Option<WalPosition>) -> WalWriter {
     let options = WalWriterOptions { mapped: number.is_multiple_of(2), capacity: 8192, buffer_size: 1024 };
-    let header = WalHeader { database: DATABASE, number, previous };
+    let header = WalHeader { database: DATABASE, number, previous: previous.into() };
+    WalWriter::create(env, dir(), &header, options).unwrap()
+}
+
+/// A file made while the one before it is still written to.
+pub(super) fn create_ahead(env: &TestEnv, number: u64) -> WalWriter {
+    let options = WalWriterOptions { mapped: number.is_multiple_of(2), capacity: 8192, buffer_size: 1024 };
+    let header = WalHeader { database: DATABASE, number, previous: Previous::ToldLater };
     WalWriter::create(env, dir(), &header, options).unwrap()
 }
 
@@ -426,7 +433,8 @@ fn a_visitor_that_finds_a_torn_value_ends_the_log_there() {
 fn a_newer_format_and_read_errors_are_told() {
     let env = TestEnv::new();
     create(&env, 3, None);
-    let mut payload = format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: None });
+    let mut payload =
+        format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: Previous::None });
     payload[8] = 9;
     let file = crate::env::Env::open(&*env, &path(3), crate::env::OpenMode::Create).unwrap();
     crate::record::RecordWriter::new(file, 3, 0).append(format::KIND_HEADER, &[&payload]).unwrap();
@@ -457,7 +465,7 @@ fn a_mapped_file_says_when_it_is_full() {
 
     let capacity = WalWriterOptions::capacity_for(100_000);
     let options = WalWriterOptions { mapped: true, capacity, buffer_size: 1024 };
-    let header = WalHeader { database: DATABASE, number: 5, previous: Some(writer.position()) };
+    let header = WalHeader { database: DATABASE, number: 5, previous: Previous::At(writer.position()) };
     let mut larger = WalWriter::create(&*env, dir(), &header, options).unwrap();
     assert!(larger.has_room(100_000) && !larger.has_room(100_001));
     larger.append(&[&vec![1; 100_000]], Some(&mark(4, 1))).unwrap();
@@ -471,7 +479,7 @@ fn a_file_is_durable_before_its_first_append() {
     assert_eq!(env.faults.syncs.load(Ordering::SeqCst), 1);
     assert_eq!(env.faults.dir_syncs.load(Ordering::SeqCst), 1);
     assert_eq!(writer.syncer().durable(), WalPosition { log: 3, offset: FIRST_FRAME });
-    let header = WalHeader { database: DATABASE, number: 4, previous: None };
+    let header = WalHeader { database: DATABASE, number: 4, previous: Previous::None };
     let options = WalWriterOptions { mapped: false, capacity: 0, buffer_size: 0 };
     env.faults.fail_next_dir_sync.store(true, Ordering::SeqCst);
     assert!(WalWriter::create(&*env, dir(), &header, options).is_err());
@@ -500,7 +508,7 @@ fn a_failed_sync_is_final_for_every_syncer_and_for_appends() {
 fn syncs_and_appends_go_on_together() {
     let env = TestEnv::new();
     let options = WalWriterOptions { mapped: true, capacity: 1 << 20, buffer_size: 4096 };
-    let header = WalHeader { database: DATABASE, number: 3, previous: None };
+    let header = WalHeader { database: DATABASE, number: 3, previous: Previous::None };
     let mut writer = WalWriter::create(&*env, dir(), &header, options).unwrap();
     let appended = Arc::new(parking_lot::Mutex::new(WalPosition::default()));
     std::thread::scope(|scope| {
@@ -520,4 +528,123 @@ fn syncs_and_appends_go_on_together() {
         }
     });
     assert_eq!(point_in_time(&env, &[3]).unwrap().0, all(2000));
+}
+
+/// Logs 3, 4, 5 with five frames each, of which 4 and 5 were made ahead; where frames start, by log.
+fn three_logs_made_ahead(env: &TestEnv) -> [Vec<u64>; 3] {
+    let mut writers = vec![create_ahead(env, 5), create_ahead(env, 4), create(env, 3, None)];
+    let mut previous = None;
+    [0, 5, 10].map(|first| {
+        let mut writer = writers.pop().unwrap();
+        previous.into_iter().for_each(|end| writer.continue_from(end).unwrap());
+        let places = append(&mut writer, first, first + 5);
+        previous = Some(writer.finish().unwrap());
+        places
+    })
+}
+
+#[test]
+fn files_made_ahead_continue_each_other() {
+    let env = TestEnv::new();
+    let places = three_logs_made_ahead(&env);
+    // The next one is there already, unused, in any number.
+    create_ahead(&env, 6);
+    create_ahead(&env, 7);
+    for mode in [RecoveryMode::AbsoluteConsistency, RecoveryMode::TolerateCorruptedTail] {
+        let (shown, report) = replay_files(&env, &files(&[3, 4, 5, 6, 7]), mode).unwrap();
+        assert_eq!((shown, report.dropped_bytes, report.ended_early), (all(15), 0, None));
+        assert_eq!(report.end, Some(WalPosition { log: 5, offset: places[2][5] }));
+    }
+    let mut sealed = files(&[3, 4, 5, 6]);
+    sealed[2].sealed_len = Some(places[2][5]);
+    assert_eq!(replay_files(&env, &sealed, RecoveryMode::AbsoluteConsistency).unwrap().0, all(15));
+    // Taken into use, and nothing more: the log before it ends where it ends.
+    create_ahead(&env, 6).continue_from(WalPosition { log: 5, offset: places[2][5] }).unwrap();
+    let (shown, report) =
+        replay_files(&env, &files(&[3, 4, 5, 6]), RecoveryMode::AbsoluteConsistency).unwrap();
+    assert_eq!((shown, report.ended_early), (all(15), None));
+    env.remove(&path(4));
+    let missing = corruption(point_in_time(&env, &[3, 5]), 5, 0);
+    assert_eq!(missing.subcode(), Subcode::MissingFile);
+}
+
+/// Without the record that says what a file continues, nothing of it is shown, and nothing that comes after it: the
+/// log before it may have lost its tail.
+#[test]
+fn a_file_made_ahead_that_does_not_say_what_it_continues_ends_the_log() {
+    let env = TestEnv::new();
+    let places = three_logs_made_ahead(&env);
+    let first_frame = places[1][0] as usize;
+    let (three, good) = (env.bytes(&path(3)), env.bytes(&path(4)));
+    for at in FIRST_FRAME as usize..first_frame {
+        change(&env, 4, |bytes| bytes[at] ^= 0x41);
+        let (shown, report) = point_in_time(&env, &[3, 4, 5]).unwrap();
+        assert_eq!(shown, all(5), "byte {at}");
+        assert_eq!(report.ended_early.unwrap().0, WalPosition { log: 4, offset: FIRST_FRAME });
+        env.put(&path(4), good.clone());
+    }
+    // The page never came to the device; log 3 lost its last frame with it.
+    change(&env, 4, |bytes| bytes[FIRST_FRAME as usize..first_frame].fill(0));
+    change(&env, 3, |bytes| bytes.truncate(places[0][4] as usize));
+    let (shown, report) = point_in_time(&env, &[3, 4, 5]).unwrap();
+    assert_eq!(shown, all(4));
+    assert!(report.dropped_bytes > 0);
+    assert!(replay_files(&env, &files(&[3, 4, 5]), RecoveryMode::AbsoluteConsistency).is_err());
+    // Had it been synced, it would be rot: log 3 must have gone on.
+    env.put(&path(3), three);
+    env.put(&path(4), good);
+    let mut writer = create_ahead(&env, 6);
+    writer.continue_from(WalPosition { log: 5, offset: places[2][5] }).unwrap();
+    writer.append(&[b"x"], Some(&mark(4, places[1][1]))).unwrap();
+    change(&env, 4, |bytes| bytes[FIRST_FRAME as usize + 4] ^= 1);
+    corruption(point_in_time(&env, &[3, 4, 5, 6]), 3, places[0][5]);
+    // Also if no frame of it is left, and the next one does not say that it continues it.
+    change(&env, 4, |bytes| bytes[FIRST_FRAME as usize..].fill(0));
+    change(&env, 5, |bytes| bytes[FIRST_FRAME as usize + 4] ^= 1);
+    corruption(point_in_time(&env, &[3, 4, 5, 6]), 3, places[0][5]);
+}
+
+#[test]
+fn a_file_made_ahead_is_continued_only_where_the_one_before_is_whole() {
+    let env = TestEnv::new();
+    let places = three_logs_made_ahead(&env);
+    for lost in 0..5 {
+        change(&env, 4, |bytes| bytes.truncate(places[1][4 - lost] as usize));
+        let (shown, report) = point_in_time(&env, &[3, 4, 5]).unwrap();
+        assert_eq!(shown, all(9 - lost));
+        assert_eq!(report.end, Some(WalPosition { log: 4, offset: places[1][4 - lost] }));
+    }
+}
+
+#[test]
+fn other_records_in_place_of_a_continuation_are_no_crash() {
+    let cases: [(u8, &[u8]); 3] = [(KIND_FRAME, b"a frame"), (KIND_CONTINUATION, b"short"), (9, &[0; 16])];
+    for (kind, bytes) in cases {
+        let env = TestEnv::new();
+        let end = three_logs(&env)[2][5];
+        create_ahead(&env, 6);
+        let file = crate::env::Env::open(&*env, &path(6), crate::env::OpenMode::ReadWrite).unwrap();
+        let mut records = crate::record::RecordWriter::new(file, 6, FIRST_FRAME);
+        records.append(kind, &[bytes]).unwrap();
+        corruption(point_in_time(&env, &[3, 4, 5, 6]), 6, FIRST_FRAME);
+        let (skipped, _) = replay_files(&env, &files(&[3, 4, 5, 6]), RecoveryMode::SkipCorrupted).unwrap();
+        assert_eq!(skipped, all(15));
+        assert!(end > FIRST_FRAME);
+    }
+}
+
+#[test]
+fn pages_are_populated_in_whole_pieces_up_to_the_end() {
+    let env = TestEnv::new();
+    assert!(create(&env, 3, None).pages().is_none(), "not mapped");
+    let pages = create(&env, 4, None).pages().unwrap();
+    assert_eq!((pages.populated(), pages.capacity(), pages.piece()), (0, 8192, 1024));
+    pages.populate(1);
+    assert_eq!(pages.populated(), 1024);
+    pages.populate(2049);
+    assert_eq!(pages.populated(), 3072);
+    pages.populate(100);
+    assert_eq!(pages.populated(), 3072);
+    pages.populate(u64::MAX);
+    assert_eq!(pages.populated(), 8192);
 }

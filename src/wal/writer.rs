@@ -1,6 +1,6 @@
 //! Appends frames to one log file and syncs it.
 
-use super::format::{self, FIRST_FRAME, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER};
+use super::format::{self, FIRST_FRAME, KIND_CONTINUATION, KIND_FRAME, KIND_FRAME_WITH_MARK, KIND_HEADER};
 use super::{DurableMark, WalHeader, WalPosition};
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, Result};
@@ -8,11 +8,10 @@ use crate::env::{Env, OpenMode};
 use crate::record::{DurableFile, HEADER_LEN, RecordWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Room that `has_room` leaves for a mark. A longer one is left out near the end of a mapped file.
 const MARK_ROOM: u64 = 1024;
-/// The next bytes are populated when less than this is left.
-const PAGE: u64 = 4096;
 
 /// How a log file is written.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +21,14 @@ pub struct WalWriterOptions {
     /// Bytes preallocated, and how long the file may grow when mapped. For a frame that does not fit, rotate to a
     /// file of at least `WalWriterOptions::capacity_for`.
     pub capacity: u64,
-    /// Bytes populated ahead when mapped.
+    /// Bytes populated at once when mapped.
     pub buffer_size: u64,
 }
 
 impl WalWriterOptions {
+    /// Where the records after the header begin.
+    pub const START: u64 = FIRST_FRAME;
+
     /// The capacity a new file needs to have room for a frame with a payload of `len` bytes.
     pub fn capacity_for(len: usize) -> u64 {
         FIRST_FRAME + HEADER_LEN as u64 + MARK_ROOM + len as u64
@@ -41,7 +43,7 @@ pub struct WalWriter {
     capacity: Option<u64>,
     buffer_size: u64,
     /// Up to here the mapping was populated.
-    populated: u64,
+    populated: Arc<AtomicU64>,
     /// Reused to encode marks.
     mark: Vec<u8>,
 }
@@ -52,6 +54,15 @@ pub struct WalSyncer {
     file: Arc<DurableFile>,
     path: Arc<PathBuf>,
     number: u64,
+}
+
+/// Makes pages of a mapped log ready from another thread while appends go on. One thread at a time populates.
+#[derive(Clone)]
+pub struct WalPages {
+    file: Arc<DurableFile>,
+    capacity: u64,
+    piece: u64,
+    populated: Arc<AtomicU64>,
 }
 
 impl WalWriter {
@@ -93,9 +104,16 @@ impl WalWriter {
         records.sync()?;
         env.rename(temporary, path)?;
         let (path, buffer_size) = (Arc::new(path.to_path_buf()), options.buffer_size);
-        let mut writer = WalWriter { records, path, capacity, buffer_size, populated: 0, mark: Vec::new() };
-        writer.populate_ahead();
-        Ok(writer)
+        Ok(WalWriter { records, path, capacity, buffer_size, populated: Arc::default(), mark: Vec::new() })
+    }
+
+    /// Takes a file into use that was made with `Previous::ToldLater`: `previous` is where the log before it ended.
+    /// Before any frame. After an error the file is not to be used.
+    pub fn continue_from(&mut self, previous: WalPosition) -> Result<()> {
+        assert!(self.records.offset() == FIRST_FRAME, "a log continues another from its beginning");
+        let payload = format::encode_continuation(previous);
+        self.records.append(KIND_CONTINUATION, &[&payload]).map_err(|error| error.in_file(&self.path))?;
+        Ok(())
     }
 
     /// Appends one frame; the payload is the concatenation of `parts`. Returns the position after it. After a
@@ -107,9 +125,6 @@ impl WalWriter {
             None => self.append_record(KIND_FRAME, parts)?,
             Some(mark) => self.append_with_mark(parts, mark)?,
         };
-        if self.capacity.is_some() && end + PAGE > self.populated {
-            self.populate_ahead();
-        }
         Ok(WalPosition { log: self.records.number(), offset: end })
     }
 
@@ -160,15 +175,14 @@ impl WalWriter {
         ))
     }
 
-    #[cold]
-    fn populate_ahead(&mut self) {
-        let Some(capacity) = self.capacity else { return };
-        let from = self.populated.max(self.records.offset());
-        let to = from.saturating_add(self.buffer_size).min(capacity);
-        if from < to {
-            self.records.file().file().populate(from, to);
-        }
-        self.populated = to;
+    /// What makes its pages ready ahead; `None` if it is not mapped.
+    pub fn pages(&self) -> Option<WalPages> {
+        self.capacity.map(|capacity| WalPages {
+            file: self.records.file().clone(),
+            capacity,
+            piece: self.buffer_size.max(1),
+            populated: self.populated.clone(),
+        })
     }
 
     /// Whether a frame with a payload of `len` bytes still fits (always true when not mapped).
@@ -181,6 +195,12 @@ impl WalWriter {
     #[inline]
     pub fn position(&self) -> WalPosition {
         WalPosition { log: self.records.number(), offset: self.records.offset() }
+    }
+
+    /// Up to where the file is durable.
+    #[inline]
+    pub fn durable_len(&self) -> u64 {
+        self.records.file().durable_len()
     }
 
     /// A handle that syncs.
@@ -215,8 +235,43 @@ impl WalSyncer {
         self.number
     }
 
+    /// Whether nobody else holds the file, so that it is closed and unmapped with this.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.file) == 1
+    }
+
     /// Where the file is durable up to.
     pub fn durable(&self) -> WalPosition {
         WalPosition { log: self.number, offset: self.file.durable_len() }
+    }
+}
+
+impl WalPages {
+    /// Populates up to `to`, in whole pieces.
+    pub fn populate(&self, to: u64) {
+        let to = to.min(self.capacity).next_multiple_of(self.piece).min(self.capacity);
+        let mut from = self.populated();
+        while from < to {
+            // From the end of a piece to that of the next.
+            let end = (from / self.piece + 1).saturating_mul(self.piece).min(to);
+            self.file.file().populate(from, end);
+            self.populated.store(end, Ordering::Relaxed);
+            from = end;
+        }
+    }
+
+    /// Up to where it was populated.
+    pub fn populated(&self) -> u64 {
+        self.populated.load(Ordering::Relaxed)
+    }
+
+    /// How long the file may grow.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes populated at once.
+    pub fn piece(&self) -> u64 {
+        self.piece
     }
 }

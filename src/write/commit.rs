@@ -4,6 +4,8 @@
 //! 2. Outside it: into the memtables, beside other writers.
 //! 3. `publish` makes batches visible in the order of their tickets; `durability` syncs for all who asked.
 //!
+//! What the log needs made ready ahead, and what is left to do for one that is full, `log_ahead` does.
+//!
 //! No allocation, no system call beyond the log's own, and without contention no futex. Whoever needs all of it at
 //! rest (sealing a memtable, a new family, close) takes the lock by `Committer::lock`, which waits until nothing is
 //! half inserted. Lock order: commit lock, then the engine's state lock.
@@ -13,13 +15,14 @@
 
 use super::durability::{Callback, Durability};
 use super::families::{Families, Targets};
+use super::log_ahead::LogAhead;
 use super::publish::Ticket;
 use super::separate::{Prepared, unknown_family};
 use crate::base::error::Subcode;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::config::SyncPolicy;
 use crate::env::Env;
-use crate::wal::{WalHeader, WalPosition, WalWriter, WalWriterOptions};
+use crate::wal::{MAX_PAYLOAD_LEN, Previous, WalHeader, WalPosition, WalWriter, WalWriterOptions};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -47,6 +50,12 @@ pub struct CommitState {
     wal: Option<WalWriter>,
     /// Where the log before the next one ended.
     previous: Option<WalPosition>,
+    /// The offset in the log at which `LogAhead` is asked again.
+    ask_at: u64,
+    /// The file after this log was asked for.
+    asked_for_next: bool,
+    /// Bytes of earlier logs that were in no sync when they were left.
+    unsynced_before: u64,
     /// Logs not retired, oldest first; the last is the active one.
     pub wals: VecDeque<LiveWal>,
     /// Column families by id.
@@ -88,6 +97,8 @@ pub trait Owner {
     fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
+    /// Whether a helper runs the committer's `help_log`; if not, writers do what it would do.
+    fn has_log_helper(&self) -> bool;
     /// Has a memtable flushed if all together take too much memory. Called under the commit lock.
     fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()>;
     /// Refuses when the engine takes no writes.
@@ -122,6 +133,8 @@ struct Logged {
     targets: Targets,
     /// Not to be acknowledged before it is durable.
     sync: bool,
+    /// There is something to do for the log.
+    wants_help: bool,
 }
 
 /// Commits batches.
@@ -129,6 +142,7 @@ pub struct Committer {
     state: Mutex<CommitState>,
     durability: Arc<Durability>,
     settings: WalSettings,
+    ahead: LogAhead,
     /// Counts.
     pub stats: CommitStats,
 }
@@ -144,6 +158,9 @@ impl Committer {
             state: Mutex::new(CommitState {
                 wal: None,
                 previous: None,
+                ask_at: 0,
+                asked_for_next: false,
+                unsynced_before: 0,
                 wals: VecDeque::new(),
                 families: Families::default(),
                 last_sequence,
@@ -153,6 +170,7 @@ impl Committer {
             }),
             durability,
             settings,
+            ahead: LogAhead::default(),
             stats: CommitStats::default(),
         }
     }
@@ -177,7 +195,10 @@ impl Committer {
         owner: &dyn Owner,
     ) -> Result<SequenceNumber> {
         let logged = self.log(prepared, options, false, owner)?;
-        let visible = self.insert(prepared, options, &logged)?;
+        let visible = self.insert(prepared, &logged)?;
+        if logged.wants_help {
+            self.have_log_helped(owner);
+        }
         if logged.sync {
             self.durability.sync_until(logged.last)?;
         }
@@ -196,7 +217,14 @@ impl Committer {
         callback: Callback,
     ) -> Result<SequenceNumber> {
         let logged = self.log(prepared, CommitOptions::default(), true, owner)?;
-        self.insert(prepared, CommitOptions::default(), &logged)?;
+        let visible = self.insert(prepared, &logged)?;
+        if logged.wants_help {
+            self.have_log_helped(owner);
+        }
+        if !visible {
+            // Behind others who are not done yet. Behind a synced write it becomes visible with that.
+            self.durability.wait_until_inserted(logged.last);
+        }
         self.durability.call_when_durable(logged.last, callback);
         Ok(logged.last)
     }
@@ -212,14 +240,26 @@ impl Committer {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         owner.check_writable()?;
+        self.durability.check()?;
+        if !options.disable_wal {
+            check_length(prepared)?;
+        }
         self.durability.check_segments(prepared.holds.iter().map(|(segment, _)| *segment))?;
         self.make_room(state, prepared, owner)?;
         let first = state.last_sequence + 1;
-        if !options.disable_wal {
+        let wants_help = if options.disable_wal {
+            false
+        } else {
             self.append(state, first, prepared.bytes, owner)?;
-        }
+            state.wal.as_ref().is_some_and(|wal| wal.position().offset >= state.ask_at)
+                && self.ask_ahead(state)
+        };
         let targets = state.families.targets(&prepared.families)?;
-        let last = state.last_sequence + u64::from(prepared.count);
+        if options.disable_wal {
+            targets.note_unlogged(first);
+        }
+        // One at least, for log data alone too: a sync, and who waits for it, goes by sequence numbers.
+        let last = state.last_sequence + u64::from(prepared.count.max(1));
         state.last_sequence = last;
         if let Some(live) = state.wals.back_mut() {
             live.last_sequence = last;
@@ -238,7 +278,7 @@ impl Committer {
         self.stats.batches.fetch_add(1, Ordering::Relaxed);
         self.stats.entries.fetch_add(prepared.count.into(), Ordering::Relaxed);
         self.stats.batch_bytes.fetch_add(prepared.bytes.len() as u64, Ordering::Relaxed);
-        Ok(Logged { first, last, ticket, targets, sync })
+        Ok(Logged { first, last, ticket, targets, sync, wants_help })
     }
 
     /// Seals what is full. Later, nothing that is checked here can fail.
@@ -274,9 +314,9 @@ impl Committer {
     }
 
     /// Puts a logged batch into the memtables, beside other batches. Returns whether it is visible.
-    fn insert(&self, prepared: &Prepared<'_>, options: CommitOptions, logged: &Logged) -> Result<bool> {
+    fn insert(&self, prepared: &Prepared<'_>, logged: &Logged) -> Result<bool> {
         let whole = GiveUpUnlessWhole(&self.durability);
-        logged.targets.hold(prepared, options.disable_wal.then_some(logged.first));
+        logged.targets.hold(prepared);
         logged.targets.insert(prepared.bytes, logged.first)?;
         std::mem::forget(whole);
         Ok(self.durability.inserted(logged.ticket))
@@ -324,27 +364,102 @@ impl Committer {
         self.durability.drain();
         self.seal_holders_of_oldest_log(state, owner)?;
         if let Some(wal) = state.wal.take() {
-            state.previous = Some(wal.position());
-            wal.finish()?;
+            let position = wal.position();
+            let durable = wal.durable_len();
+            let unsynced = if durable > WalWriterOptions::START { 0 } else { state.unsynced_before };
+            state.unsynced_before = unsynced.saturating_add(position.offset - durable);
+            state.previous = Some(position);
+            self.ahead.finished(wal);
         }
-        let header = WalHeader {
-            database: self.settings.database,
-            number: owner.next_log_number()?,
-            previous: state.previous,
+        let wal = match self.made_ahead(state, room)? {
+            Some(wal) => wal,
+            None => self.create_log(state.previous.into(), room, owner)?,
         };
-        let options = WalWriterOptions {
-            mapped: self.settings.mapped,
-            capacity: self.settings.max_file_size.max(room as u64) + FRAME_ROOM as u64,
-            buffer_size: self.settings.buffer_size,
-        };
-        let wal = WalWriter::create(&*self.settings.env, &self.settings.dir, &header, options)?;
-        owner.log_started(header.number)?;
+        state.ask_at = 0;
+        state.asked_for_next = false;
         self.durability.add_log(wal.syncer());
         let position = wal.position();
         let last_sequence = state.last_sequence;
         state.wals.push_back(LiveWal { number: position.log, last_sequence, len: position.offset });
         state.wal = Some(wal);
         Ok(())
+    }
+
+    /// The file that was made ahead, taken into use: a few bytes to write and nothing else.
+    fn made_ahead(&self, state: &CommitState, room: usize) -> Result<Option<WalWriter>> {
+        let Some(mut wal) = self.ahead.take() else { return Ok(None) };
+        let number = wal.position().log;
+        let fits = wal.has_room(room);
+        let Some(previous) = state.previous.filter(|_| fits) else {
+            self.ahead.not_used(number);
+            return Ok(None);
+        };
+        if let Err(error) = wal.continue_from(previous) {
+            self.ahead.not_used(number);
+            return Err(
+                error.context("write-ahead log: the write was not applied; a new log file is tried next")
+            );
+        }
+        Ok(Some(wal))
+    }
+
+    /// Makes a log file: durable, and noted in the manifest.
+    fn create_log(&self, previous: Previous, room: usize, owner: &dyn Owner) -> Result<WalWriter> {
+        let header =
+            WalHeader { database: self.settings.database, number: owner.next_log_number()?, previous };
+        let options = WalWriterOptions {
+            mapped: self.settings.mapped,
+            capacity: self.settings.max_file_size.max(room as u64) + FRAME_ROOM as u64,
+            buffer_size: self.settings.buffer_size,
+        };
+        let wal = WalWriter::create(&*self.settings.env, &self.settings.dir, &header, options)?;
+        if let Err(error) = owner.log_started(header.number) {
+            // The manifest may name it or not, so it stays, without what was allocated for it.
+            self.ahead.not_used(header.number);
+            let _ = wal.finish();
+            return Err(error);
+        }
+        Ok(wal)
+    }
+
+    /// Says what should be made ready for the log. Returns true: somebody is to do it, when no lock is held.
+    #[cold]
+    fn ask_ahead(&self, state: &mut CommitState) -> bool {
+        let Some(wal) = &state.wal else { return false };
+        let (end, durable) = (wal.position().offset, wal.durable_len());
+        if durable > WalWriterOptions::START {
+            state.unsynced_before = 0;
+        }
+        let unsynced = (end - durable).saturating_add(state.unsynced_before);
+        let half = Some(self.settings.max_file_size / 2).filter(|_| !state.asked_for_next);
+        state.asked_for_next |= half.is_some_and(|half| end >= half);
+        state.ask_at = self.ahead.ask(wal.pages(), end, unsynced, half);
+        true
+    }
+
+    /// Does what was asked for, or lets the helper do it. Without locks.
+    #[cold]
+    fn have_log_helped(&self, owner: &dyn Owner) {
+        if owner.has_log_helper() {
+            self.ahead.wake();
+        } else {
+            self.ahead.work_now(&|| self.create_log(Previous::ToldLater, 0, owner));
+        }
+    }
+
+    /// The body of the thread that makes ready what the log needs. `stop_log_helper` ends it.
+    pub fn help_log(&self, owner: &dyn Owner) {
+        self.ahead.run(&|| self.create_log(Previous::ToldLater, 0, owner));
+    }
+
+    /// Nothing is made ready any more, and the helper ends.
+    pub fn stop_log_helper(&self) {
+        self.ahead.stop();
+    }
+
+    /// Files of retired logs were removed: they are closed too, which gives their space back.
+    pub fn close_logs_below(&self, number: u64) {
+        self.ahead.retired_below(number);
     }
 
     /// Above the bound on all logs together, seals the memtables that keep the oldest log alive.
@@ -365,22 +480,32 @@ impl Committer {
 
     /// The active log is given up (after a failure): the next write starts a new file.
     pub fn abandon_log(&self, state: &mut CommitState) {
+        if let Some(unused) = self.ahead.take() {
+            self.ahead.not_used(unused.position().log);
+        }
         if let Some(wal) = state.wal.take() {
             state.previous = Some(wal.position());
         }
     }
 
-    /// Gives up all logs, whose entries are in tables: the next one starts a history of its own. Returns their numbers.
+    /// Gives up all logs, whose entries are in tables, after `abandon_log`: the next one starts a history of its own.
+    /// Returns their numbers, and those of files that were made for nothing.
     pub fn forget_logs(&self, state: &mut CommitState) -> Vec<u64> {
         state.wal = None;
         state.previous = None;
-        state.wals.drain(..).map(|wal| wal.number).collect()
+        let mut numbers: Vec<u64> = state.wals.drain(..).map(|wal| wal.number).collect();
+        numbers.extend(self.ahead.take_unused_below(u64::MAX));
+        numbers
     }
 
     /// Cuts the preallocated rest off the active log, for a clean close. Gives the logs still needed.
     pub fn finish_log(&self, state: &mut CommitState) -> Result<Vec<(u64, u64)>> {
         if let Some(wal) = state.wal.take() {
             state.previous = Some(wal.finish()?);
+        }
+        if let Some(unused) = self.ahead.take() {
+            // Its header says that it continues this log; without a frame nobody minds it. What cannot be cut is zeros.
+            let _ = unused.finish();
         }
         Ok(state.wals.iter().map(|wal| (wal.number, wal.len)).collect())
     }
@@ -401,8 +526,21 @@ impl Committer {
         if let Some(last) = retired.last() {
             self.durability.forget_logs_below(last + 1);
         }
+        retired.extend(self.ahead.take_unused_below(first_needed));
         retired
     }
+}
+
+/// Refuses a batch that no record holds, before a log is made for it.
+fn check_length(prepared: &Prepared<'_>) -> Result<()> {
+    let longest = MAX_PAYLOAD_LEN - FRAME_ROOM as u64;
+    if prepared.bytes.len() as u64 <= longest {
+        return Ok(());
+    }
+    Err(Error::invalid_argument(format!(
+        "a batch of {} bytes: the longest that can be logged is {longest}; write smaller batches",
+        prepared.bytes.len()
+    )))
 }
 
 /// Dropped when a batch could not be inserted whole (a defect of ours): no reader may see it or what follows.

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// What an asynchronous write is told when it is durable, or never will be.
@@ -43,6 +44,10 @@ struct State {
     /// Threads that wait for the sync after the one that runs.
     sync_waiters: usize,
     failure: Option<Error>,
+    /// The log thread, while it runs a callback and serves nobody.
+    calling: Option<ThreadId>,
+    /// How often `recovered` has begun anew: what a sync of before ends with is of no interest then.
+    epoch: u64,
     stop: bool,
     /// Nobody syncs any more.
     ended: bool,
@@ -66,6 +71,8 @@ pub struct Durability {
     sleeps_until_write: AtomicBool,
     /// Everything up to here is in the log.
     logged: AtomicU64,
+    /// There is a failure: nothing more is logged.
+    failed: AtomicBool,
     durable: AtomicU64,
     marks: AtomicU64,
     syncs: AtomicU64,
@@ -86,6 +93,7 @@ impl Durability {
             wanted: Condvar::new(),
             sleeps_until_write: AtomicBool::new(false),
             logged: AtomicU64::new(last),
+            failed: AtomicBool::new(false),
             durable: AtomicU64::new(last),
             marks: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -155,6 +163,29 @@ impl Durability {
         self.state.lock().failure.clone()
     }
 
+    /// Refuses what comes after a failure: it could never be durable.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        if self.failed.load(Ordering::Relaxed) { self.failure().map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
+    /// Shows `look` the failure, if there is one that `recovered` has not ended. It must not block.
+    pub fn with_failure(&self, look: impl FnOnce(&Error)) {
+        if let Some(failure) = &self.state.lock().failure {
+            look(failure);
+        }
+    }
+
+    /// A group stays half inserted: only the log has it whole.
+    pub fn is_broken(&self) -> bool {
+        self.publisher.is_broken()
+    }
+
+    /// Whether this thread is the log thread, in a callback.
+    pub fn is_calling(&self) -> bool {
+        self.state.lock().calling == Some(std::thread::current().id())
+    }
+
     /// Everything up to `last` is in the log. Under the commit lock.
     #[inline]
     pub(super) fn logged(&self, last: SequenceNumber) {
@@ -169,6 +200,7 @@ impl Durability {
 
     /// The write `first..=last` is not to be seen before it is durable. Under the commit lock, before its ticket.
     pub(super) fn request(&self, first: SequenceNumber, last: SequenceNumber) {
+        debug_assert!(first <= last, "a request that no sync would answer");
         let mut state = self.state.lock();
         state.requests.push_back((first, last));
         if state.requests.len() == 1 {
@@ -197,9 +229,16 @@ impl Durability {
     pub(super) fn give_up(&self, error: Error) {
         self.publisher.give_up();
         let mut state = self.state.lock();
-        state.failure.get_or_insert(error);
+        self.failed.store(true, Ordering::Relaxed);
+        // A group that is half inserted is worse than a sync that failed: it cannot be repaired.
+        state.failure = Some(error);
         self.moved.notify_all();
         self.wanted.notify_all();
+    }
+
+    /// Waits until everything up to `last`, which has a ticket, is in the memtables.
+    pub(super) fn wait_until_inserted(&self, last: SequenceNumber) {
+        self.publisher.wait_until_inserted(last);
     }
 
     /// Waits until no group is half inserted. Under the commit lock.
@@ -247,7 +286,8 @@ impl Durability {
         self.share_sync(sequence, &self.pipelined)
     }
 
-    /// As `sync_until`; who had to wait does not lead while `leave_to_others` says so.
+    /// As `sync_until`; who had to wait does not lead while `leave_to_others` says so and the log thread is not in a
+    /// callback, which may wait for those who wait here.
     fn share_sync(&self, sequence: SequenceNumber, leave_to_others: &AtomicBool) -> Result<()> {
         let mut state = self.state.lock();
         let mut waited = false;
@@ -259,9 +299,15 @@ impl Durability {
             if let Some(error) = gone(&state) {
                 return Err(error);
             }
-            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed);
+            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed) && state.calling.is_none();
             if !state.syncing && !left_to_others {
-                return self.lead(state);
+                let epoch = state.epoch;
+                let outcome = self.lead(state);
+                state = self.state.lock();
+                if outcome.is_ok() || state.epoch == epoch {
+                    return outcome;
+                }
+                continue;
             }
             waited = true;
             state.sync_waiters += 1;
@@ -273,6 +319,7 @@ impl Durability {
     /// Syncs everything logged by now.
     fn lead(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
         state.syncing = true;
+        let epoch = state.epoch;
         // In this order: a log is added before anything in it is logged.
         let logged = self.logged.load(Ordering::SeqCst);
         let logs = state.logs.clone();
@@ -290,6 +337,8 @@ impl Durability {
                 self.synced(&mut state, logged, logs.last());
                 Ok(())
             }
+            // Of files that are given up: what was in them is in tables.
+            Err(error) if state.epoch != epoch => Err(error),
             Err(error) => Err(self.fail_locked(&mut state, error)),
         }
     }
@@ -333,6 +382,7 @@ impl Durability {
             "sync failed: whether the write is durable is known only after the next open; the database is \
              read-only now",
         );
+        self.failed.store(true, Ordering::Relaxed);
         let first = state.failure.get_or_insert(error).clone();
         self.moved.notify_all();
         self.wanted.notify_all();
@@ -344,6 +394,8 @@ impl Durability {
     pub fn recovered(&self, position: WalPosition) {
         let mut state = self.state.lock();
         state.failure = None;
+        state.epoch += 1;
+        self.failed.store(false, Ordering::Relaxed);
         state.logs.retain(|log| log.number() >= position.log);
         state.durable = self.publisher.inserted();
         state.durable_position = position;
@@ -363,8 +415,9 @@ impl Durability {
     pub(super) fn call_when_durable(&self, last: SequenceNumber, callback: Callback) {
         let mut state = self.state.lock();
         if state.ended {
+            let outcome = if last <= state.durable { Ok(()) } else { Err(closed()) };
             drop(state);
-            return callback(Err(closed()));
+            return call(callback, outcome);
         }
         let after = state.callbacks.iter().rposition(|(other, _)| *other <= last).map_or(0, |at| at + 1);
         state.callbacks.insert(after, (last, callback));
@@ -376,14 +429,14 @@ impl Durability {
         self.call_when_durable(self.logged.load(Ordering::SeqCst), callback);
     }
 
-    /// Does the log thread's work of the moment, where there is none.
-    pub fn sync_and_call_back(&self) {
-        // A failure is kept in the state, where the callbacks find it.
-        let _ = self.sync();
+    /// Does the log thread's work of the moment, where there is none. The callbacks are told of a failure too.
+    pub fn sync_and_call_back(&self) -> Result<()> {
+        let synced = self.sync();
         let mut state = self.state.lock();
         while let Some((callback, outcome)) = next_call(&mut state) {
-            MutexGuard::unlocked(&mut state, || callback(outcome));
+            MutexGuard::unlocked(&mut state, || call(callback, outcome));
         }
+        synced
     }
 
     /// Ends the log thread, after what somebody waits for.
@@ -394,28 +447,32 @@ impl Durability {
 
     /// Nobody syncs any more: what is not visible now stays so, and who waits for it is told.
     pub fn end(&self) {
-        let callbacks = {
+        let (callbacks, durable) = {
             let mut state = self.state.lock();
             state.ended = true;
             self.moved.notify_all();
-            std::mem::take(&mut state.callbacks)
+            (std::mem::take(&mut state.callbacks), state.durable)
         };
-        for (_, callback) in callbacks {
-            callback(Err(closed()));
+        for (last, callback) in callbacks {
+            call(callback, if last <= durable { Ok(()) } else { Err(closed()) });
         }
     }
 
     /// The log thread's body: syncs for asynchronous writes and calls back, and with `interval` also syncs that often
-    /// while there are unsynced writes.
-    pub fn run_log_thread(&self, interval: Option<Duration>, pipelined: bool) {
+    /// while there are unsynced writes. `failed` hears of a sync of its own that failed: nobody else may come by.
+    pub fn run_log_thread(&self, interval: Option<Duration>, pipelined: bool, failed: &dyn Fn(&Error)) {
         self.pipelined.store(pipelined, Ordering::Relaxed);
         let mut last_sync = self.env.now();
         let mut state = self.state.lock();
         loop {
             if let Some((callback, outcome)) = next_call(&mut state) {
-                // A panic in it must not end the thread that others wait for.
-                let call = AssertUnwindSafe(|| callback(outcome));
-                let _ = MutexGuard::unlocked(&mut state, || catch_unwind(call));
+                state.calling = Some(std::thread::current().id());
+                if state.sync_waiters > 0 {
+                    // They were left to this thread: now one of them leads.
+                    self.moved.notify_all();
+                }
+                MutexGuard::unlocked(&mut state, || call(callback, outcome));
+                state.calling = None;
                 continue;
             }
             let wanted = match self.next_sync(&state, interval, last_sync) {
@@ -434,9 +491,11 @@ impl Durability {
                 }
                 None => {
                     let target = self.logged.load(Ordering::SeqCst);
-                    // A failure is kept in the state, where every waiter finds it.
-                    let _ =
-                        MutexGuard::unlocked(&mut state, || self.share_sync(target, &AtomicBool::new(false)));
+                    MutexGuard::unlocked(&mut state, || {
+                        if let Err(error) = self.share_sync(target, &AtomicBool::new(false)) {
+                            failed(&error);
+                        }
+                    });
                     last_sync = self.env.now();
                 }
             }
@@ -490,6 +549,11 @@ fn next_call(state: &mut State) -> Option<(Callback, Result<()>)> {
     let (last, _) = state.callbacks.front()?;
     let outcome = if *last <= state.durable { Ok(()) } else { Err(state.failure.clone()?) };
     state.callbacks.pop_front().map(|(_, callback)| (callback, outcome))
+}
+
+/// Calls back. A panic in a callback must not end the thread, or the close, that others wait for.
+fn call(callback: Callback, outcome: Result<()>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
 }
 
 /// Why what is waited for will not come.

@@ -77,7 +77,7 @@ impl Families {
     }
 }
 
-/// The memtables one batch goes into, by family. They may be sealed meanwhile, but not flushed.
+/// The memtables one batch goes into, by family. They are not sealed before the batch is in (W6).
 pub(super) struct Targets(Few<(u32, Arc<WriteBuffer>)>);
 
 impl Targets {
@@ -87,19 +87,22 @@ impl Targets {
         found.map(|(_, buffer)| &**buffer).ok_or_else(|| unknown_family(family))
     }
 
-    /// Gives the memtables what the batch's entries depend on (B1), and the first sequence number that is in no log.
+    /// Tells the memtables that `first` and what follows is in no log. Under the commit lock, so that nobody takes it
+    /// for durable meanwhile.
+    pub(super) fn note_unlogged(&self, first: SequenceNumber) {
+        self.0.iter().for_each(|(_, buffer)| buffer.note_unlogged(first));
+    }
+
+    /// Gives the memtables what the batch's entries depend on (B1).
     #[inline]
-    pub(super) fn hold(&self, prepared: &Prepared<'_>, unlogged: Option<SequenceNumber>) {
-        if prepared.holds.is_empty() && unlogged.is_none() {
+    pub(super) fn hold(&self, prepared: &Prepared<'_>) {
+        if prepared.holds.is_empty() {
             return;
         }
         for family in prepared.families.iter() {
             let Ok(buffer) = self.get(*family) else { continue };
             for (number, hold) in prepared.holds.iter() {
                 buffer.keep(*number, hold);
-            }
-            if let Some(first) = unlogged {
-                buffer.note_unlogged(first);
             }
         }
     }

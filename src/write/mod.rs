@@ -5,6 +5,7 @@
 //!    pointers (the WAL never stores a value that the value log stores).
 //! 3. `commit`: one thread at a time takes sequence numbers and appends to the WAL; many insert into the memtables
 //!    (`families`) at once.
+//!    `log_ahead` makes ready what the log needs next, in a thread of its own.
 //! 4. `publish`: makes batches visible whole and in the order of their sequence numbers.
 //! 5. `durability`: syncs the value log, then the WAL (W1), once for all who wait; calls back for asynchronous writes.
 //!
@@ -16,6 +17,7 @@ pub mod commit;
 pub mod durability;
 pub mod families;
 pub mod few;
+mod log_ahead;
 mod publish;
 pub mod separate;
 pub mod throttle;

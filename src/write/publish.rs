@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 const PLACES: usize = 256;
 /// No write waits for durability.
 const NO_BARRIER: u64 = u64::MAX;
+/// The ticket of a group that came after one was given up.
+const NO_PLACE: u64 = u64::MAX;
 /// How often a thread looks again before it lets others run.
 const SPINS: usize = 128;
 
@@ -82,8 +84,11 @@ impl Publisher {
     #[inline]
     pub(super) fn ticket(&self, last: SequenceNumber) -> Ticket {
         let number = self.next.load(SeqCst);
-        if number - self.head.load(SeqCst) >= PLACES as u64 {
-            self.wait_for(|| number - self.head.load(SeqCst) < PLACES as u64);
+        if number - self.head.load(SeqCst) >= PLACES as u64
+            && !self.wait_for(|| number - self.head.load(SeqCst) < PLACES as u64)
+        {
+            // The place is still another group's: this one gets none, and is never seen.
+            return Ticket { number: NO_PLACE, last };
         }
         self.place(number).last.store(last, SeqCst);
         self.next.store(number + 1, SeqCst);
@@ -97,6 +102,9 @@ impl Publisher {
     /// The group is in the memtables. Returns whether it is visible.
     #[inline]
     pub(super) fn done(&self, ticket: Ticket) -> bool {
+        if ticket.number == NO_PLACE {
+            return false;
+        }
         self.place(ticket.number).done.store(ticket.number + 1, SeqCst);
         loop {
             let head = self.head.load(SeqCst);
@@ -123,11 +131,30 @@ impl Publisher {
         self.broken.store(true, SeqCst);
     }
 
-    /// Waits until no group is half inserted. Under the commit lock, so that none begins.
+    /// Whether a group was given up.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(SeqCst)
+    }
+
+    /// Waits until no group is half inserted, and `inserted` says so. Under the commit lock, so that none begins.
     pub(super) fn drain(&self) {
         let next = self.next.load(SeqCst);
-        if self.head.load(SeqCst) != next {
-            self.wait_for(|| self.head.load(SeqCst) == next);
+        if self.head.load(SeqCst) != next && !self.wait_for(|| self.head.load(SeqCst) == next) {
+            return;
+        }
+        if next > 0 {
+            // Whoever moved the head may not have come to say so.
+            let last = self.place(next - 1).last.load(SeqCst);
+            if self.inserted.fetch_max(last, SeqCst) < last {
+                self.republish();
+            }
+        }
+    }
+
+    /// Waits until everything up to `last`, which has a ticket, is in the memtables; or a group was given up.
+    pub(super) fn wait_until_inserted(&self, last: SequenceNumber) {
+        if self.inserted() < last {
+            self.wait_for(|| self.inserted() >= last);
         }
     }
 
@@ -139,10 +166,14 @@ impl Publisher {
         })
     }
 
+    /// False if a group was given up and it will not come.
     #[cold]
-    fn wait_for(&self, reached: impl Fn() -> bool) {
+    fn wait_for(&self, reached: impl Fn() -> bool) -> bool {
         let mut looks = 0;
-        while !reached() && !self.broken.load(SeqCst) {
+        while !reached() {
+            if self.is_broken() {
+                return false;
+            }
             looks += 1;
             if looks < SPINS {
                 std::hint::spin_loop();
@@ -151,6 +182,7 @@ impl Publisher {
                 std::thread::yield_now();
             }
         }
+        true
     }
 
     /// Nothing from `first` on becomes visible until the barrier is moved. Before the ticket of that write is done.
@@ -232,5 +264,40 @@ mod tests {
         publisher.drain();
         let last = *commit.lock().unwrap();
         assert_eq!((publisher.inserted(), publisher.visible()), (last, last));
+    }
+
+    /// P1 with a full ring: a group that finds no place after one was given up takes nobody's.
+    #[test]
+    fn nothing_is_published_over_a_group_that_was_given_up() {
+        let publisher = Publisher::new(0);
+        let tickets: Vec<_> = (1..=PLACES as u64).map(|last| publisher.ticket(last)).collect();
+        publisher.give_up();
+        let late = publisher.ticket(1000);
+        assert!(!publisher.done(late));
+        // The second is the one given up.
+        assert!(publisher.done(tickets[0]));
+        assert!(tickets[2..].iter().all(|ticket| !publisher.done(*ticket)));
+        publisher.drain();
+        publisher.wait_until_inserted(1000);
+        assert_eq!((publisher.inserted(), publisher.visible()), (1, 1));
+    }
+
+    #[test]
+    fn whoever_waits_for_the_memtables_waits_for_older_groups_too() {
+        let publisher = &Publisher::new(0);
+        for round in 0..100 {
+            let (older, newer) = (publisher.ticket(2 * round + 1), publisher.ticket(2 * round + 2));
+            let finished = &AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    publisher.done(newer);
+                    publisher.wait_until_inserted(newer.last);
+                    assert!(finished.load(SeqCst) && publisher.visible() >= newer.last);
+                });
+                std::thread::yield_now();
+                finished.store(true, SeqCst);
+                publisher.done(older);
+            });
+        }
     }
 }

@@ -20,12 +20,14 @@ use auradb::env::simulated::ImageKind;
 use oracle::{Images, check_image};
 use recorder::Recording;
 use std::sync::Mutex;
-use workloads::WORKLOADS;
+use workloads::workloads;
 
 fn record_all(seed: u64) -> Result<Vec<Recording>, String> {
     let wanted = std::env::var("AURADB_CRASH_WORKLOAD").unwrap_or_default();
-    let chosen = WORKLOADS.iter().filter(|workload| workload.name.contains(&wanted));
+    let mut chosen = workloads();
+    chosen.retain(|workload| workload.name.contains(&wanted));
     chosen
+        .iter()
         .map(|workload| {
             guarded(|| Ok(workload.record(seed)))
                 .map_err(|what| format!("SEED={seed} workload `{}`, before any image: {what}", workload.name))

@@ -92,21 +92,20 @@ const FAILURES: [(&str, Failure); 4] = [
 ];
 
 /// How many operations of the selection the workload does when nothing fails.
-fn count(workload: &Workload, selection: &Selection, policy: u64) -> u64 {
-    let mut driver = Driver::new(policy);
+fn count(workload: usize, selection: &Selection, policy: usize) -> u64 {
+    let Workload { name, steps } = WORKLOADS[workload];
+    let mut driver = Driver::new(workload, policy);
     driver.plan().count(selection.clone());
-    driver
-        .run(workload.steps)
-        .unwrap_or_else(|what| panic!("workload `{}` without faults: {what}", workload.name));
+    driver.run(steps).unwrap_or_else(|what| panic!("workload `{name}` without faults: {what}"));
     let seen = driver.plan().seen();
-    assert!(seen > 0, "workload `{}` does nothing that could fail", workload.name);
+    assert!(seen > 0, "workload `{name}` does nothing that could fail");
     seen
 }
 
 #[derive(Clone)]
 struct Case {
     workload: usize,
-    policy: u64,
+    policy: usize,
     fault: Fault,
     how: &'static str,
 }
@@ -125,9 +124,9 @@ impl Case {
 fn cases(selection: &Selection, failures: &[(&'static str, Failure)]) -> Vec<Case> {
     let step = setting("AURADB_FAULT_STEP", 1) as usize;
     let mut cases = Vec::new();
-    for (workload, of) in WORKLOADS.iter().enumerate() {
+    for workload in 0..WORKLOADS.len() {
         for policy in 0..Driver::POLICIES {
-            let operations = count(of, selection, policy);
+            let operations = count(workload, selection, policy);
             for nth in (0..operations).step_by(step) {
                 for (how, failure) in failures {
                     for lasting in [false, true] {
@@ -147,7 +146,7 @@ fn run_all(cases: &[Case], check: impl Fn(&Case, &mut Driver) -> Result<(), Stri
     let failures = std::sync::Mutex::new(std::collections::BTreeMap::<usize, (usize, String)>::new());
     on_two_threads(cases, |case| {
         let outcome = guarded(|| {
-            let mut driver = Driver::new(case.policy);
+            let mut driver = Driver::new(case.workload, case.policy);
             driver.plan().arm(case.fault.clone());
             let outcome = driver.run(WORKLOADS[case.workload].steps).and_then(|()| driver.check("at once"));
             fired.fetch_add(usize::from(driver.plan().fired() > 0), Ordering::Relaxed);

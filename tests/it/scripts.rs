@@ -4,6 +4,7 @@
 mod compaction;
 mod knobs;
 mod memory;
+mod memtables;
 mod opening;
 mod pins;
 mod threads;

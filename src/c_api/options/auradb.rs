@@ -185,8 +185,8 @@ pub(super) const MEMTABLES: [MemtableImplementation; 3] =
     [MemtableImplementation::SkipList, MemtableImplementation::Art, MemtableImplementation::BTree];
 
 /// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
-/// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
-/// Default skip list (0).
+/// and noted (`auradb_last_error`). Default `auradb_memtable_art`, the fastest; a family with a comparator of its own
+/// gets `auradb_memtable_btree` for it.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_memtable_kind(options: Option<&mut auradb_options_t>, kind: c_int) {
     quiet(|| {

@@ -145,13 +145,13 @@ impl Default for auradb_options_t {
             max_space_amp: config.value_log.max_space_amp,
             value_log_garbage_collection: config.value_log.garbage_collection,
             learned_index: config.learned_index.enabled,
-            memtable_kind: MemtableImplementation::SkipList,
+            memtable_kind: MemtableImplementation::Art,
         }
     }
 }
 
 /// Gives options with RocksDB's defaults, for `auradb_options_destroy`. What RocksDB does not have starts as AuraDB
-/// has it: values of at least 1 KiB go to the value log, tables have a learned index.
+/// has it: values of at least 1 KiB go to the value log, tables have a learned index, memtables are radix trees.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_create() -> *mut auradb_options_t {
     quiet(|| Ok(give(auradb_options_t::default())))

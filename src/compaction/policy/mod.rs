@@ -4,6 +4,7 @@ pub mod leveled;
 
 use super::LevelOptions;
 use crate::base::InternalComparator;
+use crate::base::key::MAX_SEQUENCE;
 use crate::version::{FileMeta, KeyRange, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -128,9 +129,11 @@ impl<'a> HiddenBytes<'a> {
     /// By a table's range tombstones: all that tables below refer to which lie inside, half where they reach out.
     fn by_ranges(&self, level: usize, file: &FileMeta) -> u64 {
         let mut bytes: u64 = 0;
-        for fragment in file.table.range_tombstones().fragments().iter().take(TOMBSTONES_SEEN) {
-            let range =
-                KeyRange { start: fragment.start.clone(), end: fragment.end.clone(), end_is_exclusive: true };
+        let list = file.table.range_tombstones();
+        let deleted = (0..list.stretches()).filter(|&stretch| list.newest_of(stretch, MAX_SEQUENCE) > 0);
+        for stretch in deleted.take(TOMBSTONES_SEEN) {
+            let (start, end) = (list.edge(stretch).to_vec(), list.edge(stretch + 1).to_vec());
+            let range = KeyRange { start, end, end_is_exclusive: true };
             for below in level + 1..=self.deepest {
                 for met in self.version.meeting(below, &range, self.order) {
                     let inside = self.order.compare_user(&range.start, met.smallest_user()).is_le()

@@ -3,8 +3,8 @@
 use super::recorder::{Recorder, Recording};
 use crate::support::Random;
 use crate::support::reference::Change;
-use crate::support::settings::{NONE, tiny};
-use auradb::config::{Config, MemtableImplementation, SyncPolicy};
+use crate::support::settings::{NONE, WRITE_PATHS, WritePath, tiny};
+use auradb::config::{Config, SyncPolicy};
 use auradb::db::Options;
 use auradb::env::simulated::{ImageKind, SimEnv};
 
@@ -13,12 +13,14 @@ pub struct Workload {
     knobs: fn(&mut Config),
     options: fn(&mut Options, &SimEnv),
     script: fn(Recorder, u64) -> Recorder,
+    path: Option<WritePath>,
 }
 
 impl Workload {
     pub fn record(&self, seed: u64) -> Recording {
         let mut config = tiny();
         (self.knobs)(&mut config);
+        self.path.iter().for_each(|path| path.choose(&mut config));
         let recorder = Recorder::start(seed, &config, self.options);
         (self.script)(recorder, seed).finish(self.name)
     }
@@ -29,7 +31,19 @@ const fn workload(
     knobs: fn(&mut Config),
     script: fn(Recorder, u64) -> Recorder,
 ) -> Workload {
-    Workload { name, knobs, options: |_, _| {}, script }
+    Workload { name, knobs, options: |_, _| {}, script, path: None }
+}
+
+/// All of `WORKLOADS`, and the families together over each write path.
+pub fn workloads() -> Vec<Workload> {
+    let paths = WRITE_PATHS.map(|path| Workload {
+        name: path.name,
+        knobs: manual,
+        options: |options, _| options.atomic_flush = true,
+        script: several_at_once,
+        path: Some(path),
+    });
+    WORKLOADS.into_iter().chain(paths).collect()
 }
 
 fn plain(_: &mut Config) {}
@@ -43,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 42] = [
+pub const WORKLOADS: [Workload; 43] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -73,6 +87,23 @@ pub const WORKLOADS: [Workload; 42] = [
     workload("families", manual, |run, _| families(run)),
     workload("families with synced writes", plain, |run, _| families(run)),
     workload("log rotation", small_logs, |run, _| some_synced_many(run, 60, 300)),
+    workload("log rotation, little of it synced", small_logs, |run, _| rotations(run)),
+    workload(
+        "log rotation, not mapped",
+        |config| {
+            small_logs(config);
+            config.performance.memory_mapped = false;
+        },
+        |run, _| rotations(run),
+    ),
+    workload(
+        "log rotation with synced writes",
+        |config| {
+            small_logs(config);
+            config.wal.sync_policy = SyncPolicy::EveryWrite;
+        },
+        |run, _| rotations(run),
+    ),
     workload("segment roll-over", small_logs, |run, _| some_synced_many(run, 20, 900)),
     workload("close and reopen", manual, |run, _| reopens(run)),
     workload("power loss, then on", manual, |run, seed| crash_then_on(run, ImageKind::RandomSectors, seed)),
@@ -101,20 +132,20 @@ pub const WORKLOADS: [Workload; 42] = [
         knobs: manual,
         options: |_, env| env.refuse_mapping(true),
         script: |run, _| some_synced_many(run, 30, 300),
+        path: None,
     },
     Workload {
         name: "flushed together",
         knobs: manual,
         options: |options, _| options.atomic_flush = true,
         script: |run, _| flush_of_one(run),
+        path: None,
     },
     workload("anything", manual, anything),
     workload("anything, synced", plain, anything),
     workload("anything, all separated", all_separated, anything),
     workload("anything in small logs", small_logs, anything),
     workload("anything, not mapped", not_mapped, anything),
-    workload("flushes of radix trees", radix_trees, |run, _| flushes(run)),
-    workload("anything, radix trees", radix_trees, anything),
 ];
 
 fn all_separated(config: &mut Config) {
@@ -138,11 +169,6 @@ fn small_logs(config: &mut Config) {
     config.memtable.max_size = 64 << 10;
 }
 
-fn radix_trees(config: &mut Config) {
-    manual(config);
-    config.memtable.implementation = MemtableImplementation::Art;
-}
-
 fn not_mapped(config: &mut Config) {
     manual(config);
     config.performance.memory_mapped = false;
@@ -162,6 +188,26 @@ fn some_synced(run: Recorder, len: usize) -> Recorder {
 fn some_synced_many(mut run: Recorder, count: usize, len: usize) -> Recorder {
     for index in 0..count {
         run.put(&format!("k{}", index % 7), if index % 3 == 0 { 8 } else { len }, index % 4 == 2);
+    }
+    run
+}
+
+/// Logs of which some are taken into use and left without a sync, one is too small for a batch, and one is left when
+/// a flush has retired those before it.
+fn rotations(mut run: Recorder) -> Recorder {
+    for index in 0..40 {
+        run.put(&format!("k{}", index % 9), if index % 2 == 0 { 23 } else { 20 }, index % 17 == 16);
+        if index == 20 {
+            let changes: Vec<_> =
+                (0..200).map(|key| ("default", put(&mut run, &format!("large{}", key % 40), 22))).collect();
+            run.write(&changes, false);
+        }
+        for other in 0..6 {
+            run.put(&format!("o{other}"), 22, false);
+        }
+        if index == 30 {
+            run.flush(&["default"]);
+        }
     }
     run
 }
@@ -213,6 +259,33 @@ fn flush_of_one(mut run: Recorder) -> Recorder {
         run.flush(&[name]);
     }
     run.put_in("two", "last", 10, false);
+    run
+}
+
+/// Memtables of three families, with something of every kind in them, and then a flush of all at once.
+fn several_at_once(mut run: Recorder, seed: u64) -> Recorder {
+    let names = ["default", "one", "two"];
+    run.create_family("one");
+    run.create_family("two");
+    let mut random = Random::new(seed);
+    for round in 0..3 {
+        for _ in 0..10 {
+            let key = format!("k{}", random.below(6));
+            let sync = random.one_in(6);
+            match random.below(6) {
+                0 => run.delete(&key, sync),
+                1 => run.merge(&key, sync),
+                2 => run.delete_range(&key, "k9", sync),
+                3 => {
+                    let changes = names.map(|name| (name, put(&mut run, &key, 50)));
+                    run.write(&changes, sync);
+                }
+                _ => run.put_in(random.pick(&names), &key, random.pick(&[4, 40, 400]), sync),
+            }
+        }
+        run.flush(if round == 1 { &["one"] } else { &names });
+    }
+    run.put("last", 10, false);
     run
 }
 

@@ -5,7 +5,7 @@ use crate::support::settings::{family, options, tiny};
 use crate::support::{check, reference::show};
 use auradb::base::{Error, Result};
 use auradb::batch::WriteBatch;
-use auradb::config::{Config, SyncPolicy};
+use auradb::config::{Config, MemtableImplementation, SyncPolicy};
 use auradb::db::{
     ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, ReadOptions, WriteOptions,
 };
@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PATH: &str = "/db";
+
+const MEMTABLES: [MemtableImplementation; 3] =
+    [MemtableImplementation::SkipList, MemtableImplementation::Art, MemtableImplementation::BTree];
 
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
@@ -87,16 +90,18 @@ impl Change {
 type Outcome = std::result::Result<(), String>;
 
 impl Driver {
-    pub const POLICIES: u64 = 2;
+    pub const POLICIES: usize = 3;
 
-    /// An empty machine that cannot map, so that every write can fail. The policy says who syncs, and when.
-    pub fn new(policy: u64) -> Driver {
+    /// An empty machine. The policy says who syncs, and when, and whether the log is mapped: mostly the machine cannot,
+    /// so that every write can fail. The structures of memtables take turns over workloads and policies.
+    pub fn new(workload: usize, policy: usize) -> Driver {
         let machine = SimEnv::new(7);
-        machine.refuse_mapping(true);
+        machine.refuse_mapping(policy < 2);
         let mut config = tiny();
         config.wal.max_file_size = 4 << 10;
-        config.wal.async_writes = policy == 0;
-        config.wal.sync_policy = if policy == 0 { SyncPolicy::EveryWrite } else { SyncPolicy::Manual };
+        config.wal.async_writes = policy != 1;
+        config.wal.sync_policy = if policy == 1 { SyncPolicy::Manual } else { SyncPolicy::EveryWrite };
+        config.memtable.implementation = MEMTABLES[(workload + policy) % MEMTABLES.len()];
         let families = BTreeMap::from([("default".to_string(), Family::default())]);
         let faulty = FaultyEnv::new(machine.clone());
         Driver {

@@ -2,7 +2,7 @@
 
 use super::noise;
 use crate::support::TemporaryDirectory;
-use crate::support::settings::{family, options, tiny};
+use crate::support::settings::{WRITE_PATHS, family, options, tiny};
 use auradb::batch::WriteBatch;
 use auradb::config::SyncPolicy;
 use auradb::db::{ColumnFamily, Db, ReadOptions, WriteOptions};
@@ -68,10 +68,13 @@ fn read(db: &Db, family: &ColumnFamily, acknowledged: &[AtomicU64], stop: &Atomi
 
 #[test]
 fn readers_see_whole_batches_in_order_while_threads_write() {
-    for policy in [SyncPolicy::Manual, SyncPolicy::EveryNWrites(20)] {
+    for (number, path) in WRITE_PATHS.iter().enumerate() {
         let directory = TemporaryDirectory::new("threads");
         let mut config = tiny();
-        config.wal.sync_policy = policy;
+        println!("{}", path.name);
+        path.choose(&mut config);
+        config.wal.sync_policy =
+            [SyncPolicy::Manual, SyncPolicy::EveryNWrites(20)][(number + number / 4) % 2];
         config.memtable.max_size = 32 << 10;
         let db = Db::open(&options(None, &config), &directory.0.join("db"), &family(&config)).unwrap();
         let handle = db.default_column_family();

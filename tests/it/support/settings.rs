@@ -10,7 +10,7 @@ use auradb::config::{
 };
 use auradb::db::{ColumnFamilyOptions, Options, WriteBufferManager};
 use auradb::env::Env;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub const NONE: u64 = u64::MAX;
 
@@ -65,10 +65,53 @@ pub fn special_family(config: &Config, adds: bool, reversed: bool, partial: bool
     options
 }
 
+/// One way from a write to a table: the structure of memtables, how the log is written, and who syncs it.
+#[derive(Clone, Copy)]
+pub struct WritePath {
+    pub name: &'static str,
+    memtable: MemtableImplementation,
+    mapped: bool,
+    async_writes: bool,
+}
+
+impl WritePath {
+    pub fn choose(&self, config: &mut Config) {
+        config.memtable.implementation = self.memtable;
+        config.performance.memory_mapped = self.mapped;
+        config.wal.async_writes = self.async_writes;
+    }
+}
+
+const fn path(
+    name: &'static str,
+    memtable: MemtableImplementation,
+    mapped: bool,
+    async_writes: bool,
+) -> WritePath {
+    WritePath { name, memtable, mapped, async_writes }
+}
+
+/// All of them.
+pub const WRITE_PATHS: [WritePath; 12] = [
+    path("skip list, mapped log, log thread syncs", MemtableImplementation::SkipList, true, true),
+    path("skip list, mapped log, leader syncs", MemtableImplementation::SkipList, true, false),
+    path("skip list, plain log, log thread syncs", MemtableImplementation::SkipList, false, true),
+    path("skip list, plain log, leader syncs", MemtableImplementation::SkipList, false, false),
+    path("radix tree, mapped log, log thread syncs", MemtableImplementation::Art, true, true),
+    path("radix tree, mapped log, leader syncs", MemtableImplementation::Art, true, false),
+    path("radix tree, plain log, log thread syncs", MemtableImplementation::Art, false, true),
+    path("radix tree, plain log, leader syncs", MemtableImplementation::Art, false, false),
+    path("B+tree, mapped log, log thread syncs", MemtableImplementation::BTree, true, true),
+    path("B+tree, mapped log, leader syncs", MemtableImplementation::BTree, true, false),
+    path("B+tree, plain log, log thread syncs", MemtableImplementation::BTree, false, true),
+    path("B+tree, plain log, leader syncs", MemtableImplementation::BTree, false, false),
+];
+
 /// Settings where one thing is chosen and the rest is left to chance.
 pub struct Arm {
     pub name: &'static str,
-    pub fix: fn(&mut Config),
+    fix: fn(&mut Config),
+    path: Option<WritePath>,
 }
 
 impl Arm {
@@ -88,34 +131,38 @@ fn large_memtables(config: &mut Config) {
     config.memtable.max_size = 1 << 20;
 }
 
-pub const ARMS: [Arm; 23] = [
-    Arm { name: "any", fix: |_| {} },
-    Arm { name: "all separated", fix: |config| config.value_log.separation_threshold = 0 },
-    Arm { name: "separated from 24 bytes", fix: |config| config.value_log.separation_threshold = 24 },
-    Arm { name: "separated from 1 KiB", fix: |config| config.value_log.separation_threshold = 1 << 10 },
-    Arm { name: "none separated", fix: |config| config.value_log.separation_threshold = NONE },
-    Arm { name: "values raw", fix: |config| config.value_log.compress_values = false },
-    Arm { name: "values lz4", fix: |config| config.value_log.compression_algorithm = Codec::Lz4 },
-    Arm { name: "values zstd", fix: |config| config.value_log.compression_algorithm = Codec::Zstd },
-    Arm { name: "values snappy", fix: |config| config.value_log.compression_algorithm = Codec::Snappy },
-    Arm { name: "tables raw", fix: |config| config.sst.compression = Codec::None },
-    Arm { name: "tables zstd", fix: |config| config.sst.compression = Codec::Zstd },
-    Arm { name: "tables snappy", fix: |config| config.sst.compression = Codec::Snappy },
-    Arm { name: "no learned index", fix: |config| config.learned_index.enabled = false },
-    Arm { name: "not mapped", fix: |config| config.performance.memory_mapped = false },
-    Arm { name: "two caches", fix: |config| config.cache.unified_cache = false },
-    Arm { name: "tiny caches", fix: |config| config.cache = tiny_caches(config.cache.unified_cache) },
-    Arm { name: "manual sync", fix: |config| config.wal.sync_policy = SyncPolicy::Manual },
-    Arm { name: "sync every 3 writes", fix: |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3) },
-    Arm { name: "leader syncs", fix: |config| config.wal.async_writes = false },
-    Arm {
-        name: "radix tree memtables",
-        fix: |config| config.memtable.implementation = MemtableImplementation::Art,
-    },
-    Arm { name: "memtables capped", fix: large_memtables },
-    Arm { name: "memtables capped, writers wait", fix: large_memtables },
-    Arm { name: "no filters", fix: |config| config.sst.use_bloom_filters = false },
+/// A name, and what is chosen.
+type Choice = (&'static str, fn(&mut Config));
+
+const CHOICES: [Choice; 20] = [
+    ("any", |_| {}),
+    ("all separated", |config| config.value_log.separation_threshold = 0),
+    ("separated from 24 bytes", |config| config.value_log.separation_threshold = 24),
+    ("separated from 1 KiB", |config| config.value_log.separation_threshold = 1 << 10),
+    ("none separated", |config| config.value_log.separation_threshold = NONE),
+    ("values raw", |config| config.value_log.compress_values = false),
+    ("values lz4", |config| config.value_log.compression_algorithm = Codec::Lz4),
+    ("values zstd", |config| config.value_log.compression_algorithm = Codec::Zstd),
+    ("values snappy", |config| config.value_log.compression_algorithm = Codec::Snappy),
+    ("tables raw", |config| config.sst.compression = Codec::None),
+    ("tables zstd", |config| config.sst.compression = Codec::Zstd),
+    ("tables snappy", |config| config.sst.compression = Codec::Snappy),
+    ("no learned index", |config| config.learned_index.enabled = false),
+    ("two caches", |config| config.cache.unified_cache = false),
+    ("tiny caches", |config| config.cache = tiny_caches(config.cache.unified_cache)),
+    ("manual sync", |config| config.wal.sync_policy = SyncPolicy::Manual),
+    ("sync every 3 writes", |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3)),
+    ("memtables capped", large_memtables),
+    ("memtables capped, writers wait", large_memtables),
+    ("no filters", |config| config.sst.use_bloom_filters = false),
 ];
+
+/// Every choice, and every write path.
+pub static ARMS: LazyLock<Vec<Arm>> = LazyLock::new(|| {
+    let choices = CHOICES.map(|(name, fix)| Arm { name, fix, path: None });
+    let paths = WRITE_PATHS.map(|path| Arm { name: path.name, fix: |_| {}, path: Some(path) });
+    choices.into_iter().chain(paths).collect()
+});
 
 fn tiny_caches(unified: bool) -> CacheConfig {
     let sizes = CacheConfig::default().with_block_cache_size(1000u64).with_vlog_cache_size(500u64);
@@ -136,8 +183,11 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     config.sst.block_size = random.pick(&[64, 256, 256, 4096]);
     config.sst.bloom_bits_per_key = random.pick(&[1.5, 10.0]);
     config.memtable.flush_threshold = random.pick(&[0.3, 0.8, 1.0]);
-    config.memtable.implementation =
-        random.pick(&[MemtableImplementation::SkipList, MemtableImplementation::Art]);
+    config.memtable.implementation = random.pick(&[
+        MemtableImplementation::SkipList,
+        MemtableImplementation::Art,
+        MemtableImplementation::BTree,
+    ]);
     config.wal.max_file_size = random.pick(&[4 << 10, 64 << 10]);
     config.wal.async_writes = random.one_in(2);
     config.wal.sync_policy = random.pick(&[
@@ -155,5 +205,6 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
         config.cache = tiny_caches(config.cache.unified_cache);
     }
     (arm.fix)(&mut config);
+    arm.path.iter().for_each(|path| path.choose(&mut config));
     config
 }

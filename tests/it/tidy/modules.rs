@@ -43,34 +43,50 @@ pub fn orphans(top: &Path, dir: &str, start: &str) -> Vec<String> {
     findings
 }
 
-/// `folder` is where the file's own modules are looked for.
+/// `folder` is where the file's own modules are looked for. Tests may compile a file a second time, by its path: that
+/// is no second file.
 fn visit(top: &Path, path: &str, folder: &str, test_only: bool, tree: &mut Tree) {
+    if test_only && tree.files.iter().any(|file| file.path == path) {
+        return;
+    }
     let Ok(text) = std::fs::read_to_string(top.join(path)) else {
         tree.findings.push(format!("{path}:1: cannot be read as text"));
         return;
     };
     tree.files.push(File { path: path.to_string(), test_only });
     for declared in declarations(&text) {
-        if declared.path.is_some() && !declared.test_only {
+        let test_only = test_only || declared.test_only;
+        if declared.path.is_some() && !test_only {
             let line = declared.line;
             tree.findings.push(format!("{path}:{line}: `#[path]` hides where a module is; move the file"));
         }
         let candidates = match &declared.path {
-            Some(sibling) => {
-                vec![format!("{}/{sibling}", path.rsplit_once('/').map_or("", |(folder, _)| folder))]
-            }
+            Some(other) => vec![beside(path, other)],
             None => [".rs", "/mod.rs"].map(|end| format!("{folder}/{}{end}", declared.name)).to_vec(),
         };
         let found = candidates.into_iter().find(|candidate| top.join(candidate).is_file());
         let inner = format!("{folder}/{}", declared.name);
         match found {
-            Some(found) => visit(top, &found, &inner, test_only || declared.test_only, tree),
+            Some(found) => visit(top, &found, &inner, test_only, tree),
             None => {
                 let (line, name) = (declared.line, &declared.name);
                 tree.findings.push(format!("{path}:{line}: `mod {name};` has no file"));
             }
         }
     }
+}
+
+/// What `other` is when it is said in the file at `path`.
+fn beside(path: &str, other: &str) -> String {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    for part in other.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    parts.join("/")
 }
 
 struct Declaration {
@@ -132,11 +148,13 @@ mod tests {
         let top = std::env::temp_dir().join(format!("auradb-tidy-{}", std::process::id()));
         std::fs::create_dir_all(top.join("src/a")).unwrap();
         let write = |path: &str, text: &str| std::fs::write(top.join(path), text).unwrap();
-        write("src/lib.rs", "mod a;\nmod gone;\n");
-        write("src/a/mod.rs", "mod b;\n#[cfg(test)]\nmod tests;\n");
+        write("src/lib.rs", "mod a;\nmod gone;\nmod twice;\n");
+        write("src/twice.rs", "");
+        write("src/a/hidden.rs", "");
+        write("src/a/mod.rs", "mod b;\n#[cfg(test)]\nmod tests;\n#[path = \"hidden.rs\"]\nmod odd;\n");
         write("src/a/b.rs", "#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\n");
         write("src/a/b_tests.rs", "");
-        write("src/a/tests.rs", "");
+        write("src/a/tests.rs", "#[path = \"../twice.rs\"]\nmod twice;\n#[path = \"b.rs\"]\nmod again;\n");
         write("src/a/stray.rs", "");
         let findings = orphans(&top, "src", "src/lib.rs");
         let files: Vec<_> =
@@ -145,6 +163,7 @@ mod tests {
         assert_eq!(
             findings,
             [
+                "src/a/mod.rs:5: `#[path]` hides where a module is; move the file",
                 "src/lib.rs:2: `mod gone;` has no file",
                 "src/a/stray.rs:1: no `mod` declares this file; declare it or delete it"
             ]
@@ -155,6 +174,9 @@ mod tests {
             ("src/a/b.rs", false),
             ("src/a/b_tests.rs", true),
             ("src/a/tests.rs", true),
+            ("src/twice.rs", true),
+            ("src/a/hidden.rs", false),
+            ("src/twice.rs", false),
         ];
         assert_eq!(files, expected.map(|(path, test)| (path.to_string(), test)));
     }
