@@ -1344,11 +1344,10 @@ void auradb_options_set_value_log_segment_size(auradb_options_t *options, uint64
 // What `auradb_options_set_value_log_segment_size` set.
 uint64_t auradb_options_get_value_log_segment_size(const auradb_options_t *options);
 
-// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep is
-// not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs more
-// copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
-void auradb_options_set_max_space_amp(auradb_options_t *options,
-                                      double v);
+// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+void auradb_options_set_max_space_amp(auradb_options_t *options, double v);
 
 // What `auradb_options_set_max_space_amp` set.
 double auradb_options_get_max_space_amp(const auradb_options_t *options);
@@ -2108,11 +2107,10 @@ void auradb_options_set_value_log_segment_size(auradb_options_t *options, uint64
 // What `auradb_options_set_value_log_segment_size` set.
 uint64_t auradb_options_get_value_log_segment_size(const auradb_options_t *options);
 
-// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep is
-// not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs more
-// copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
-void auradb_options_set_max_space_amp(auradb_options_t *options,
-                                      double v);
+// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+void auradb_options_set_max_space_amp(auradb_options_t *options, double v);
 
 // What `auradb_options_set_max_space_amp` set.
 double auradb_options_get_max_space_amp(const auradb_options_t *options);

@@ -136,9 +136,9 @@ pub extern "C" fn auradb_options_get_value_log_segment_size(options: Option<&aur
     look(options, |options| options.value_log_segment_size)
 }
 
-/// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep is
-/// not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs more
-/// copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+/// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+/// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+/// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_max_space_amp(options: Option<&mut auradb_options_t>, v: c_double) {
     change(options, |options| options.max_space_amp = v);

@@ -170,7 +170,10 @@ pub(super) struct Survey {
 impl Garbage {
     pub(super) fn new(config: &ValueLogConfig) -> Garbage {
         let bound = Bound { factor: config.max_space_amp, segment: config.max_segment_size };
-        let limits = bound.limits(&Space::default());
+        let mut limits = bound.limits(&Space::default());
+        if !config.garbage_collection {
+            (limits.hidden, limits.memtable) = (u64::MAX, u64::MAX);
+        }
         Garbage {
             automatic: config.garbage_collection,
             bound,
@@ -311,6 +314,10 @@ impl Engine {
             state.garbage.pinned.entry(*segment).or_insert(seen);
         }
         let mut limits = self.garbage.bound.limits(&survey.space);
+        if !self.garbage.automatic {
+            // Nobody asks for garbage to be known early.
+            (limits.hidden, limits.memtable) = (u64::MAX, u64::MAX);
+        }
         self.garbage.hidden_budget.store(limits.hidden, Ordering::Relaxed);
         self.garbage.memtable_limit.store(limits.memtable, Ordering::Relaxed);
         for (family, view) in &survey.views {
@@ -348,6 +355,8 @@ impl Engine {
 }
 
 fn limit_values(family: &Family, view: &ReadView, buffer: &WriteBuffer, limit: u64) {
+    // Without compactions, flushing early would not tell what is garbage.
+    let limit = if family.options.read().disable_auto_compactions { u64::MAX } else { limit };
     buffer.limit_values(limit, HiddenBytes::new(&view.version, &family.order).mean_value());
 }
 
