@@ -318,35 +318,46 @@ impl Charge {
             state: Mutex::new(Charged { bytes: 0, stage: Stage::Mutable }),
             next: AtomicUsize::new(0),
         };
-        charge.grow(bytes);
+        charge.settle(|| bytes);
         charge
     }
 
-    /// The memtable has `bytes` now.
+    /// The memtable may have grown: `size` tells its bytes now.
     #[inline]
-    pub(super) fn update(&self, bytes: usize) {
-        if bytes >= self.next.load(Ordering::Relaxed) {
-            self.grow(bytes);
+    pub(super) fn update(&self, size: impl Fn() -> usize) {
+        if size() >= self.next.load(Ordering::Relaxed) {
+            self.settle(size);
         }
     }
 
+    /// Charges what `size` says, be it more or less than before.
     #[cold]
-    fn grow(&self, bytes: usize) {
+    pub(super) fn settle(&self, size: impl Fn() -> usize) {
         let mut state = self.state.lock();
-        let more = (bytes as u64).saturating_sub(state.bytes);
-        state.bytes += more;
+        // Asked under the lock: who comes last charges what is true then.
+        let bytes = size();
         self.next.store(bytes + STEP, Ordering::Relaxed);
+        let before = std::mem::replace(&mut state.bytes, bytes as u64);
+        let (more, less) = (state.bytes.saturating_sub(before), before.saturating_sub(state.bytes));
         let manager = &self.manager;
-        // M1: upwards the larger sum first.
-        manager.held.fetch_add(more, Ordering::SeqCst);
-        if state.stage < Stage::Released {
-            manager.unflushed.fetch_add(more, Ordering::SeqCst);
+        let sums = [&manager.held, &manager.unflushed, &manager.mutable];
+        let counted = &sums[..match state.stage {
+            Stage::Mutable => 3,
+            Stage::Leaving => 2,
+            Stage::Released => 1,
+        }];
+        // M1: upwards the larger sum first, downwards the smaller.
+        for sum in counted {
+            sum.fetch_add(more, Ordering::SeqCst);
         }
-        if state.stage == Stage::Mutable {
-            manager.mutable.fetch_add(more, Ordering::SeqCst);
+        for sum in counted.iter().rev() {
+            sum.fetch_sub(less, Ordering::SeqCst);
         }
         drop(state);
         manager.charge_cache();
+        if less > 0 {
+            manager.wake();
+        }
     }
 
     pub(super) fn is_mutable(&self) -> bool {

@@ -106,6 +106,45 @@ fn a_memtable_counts_from_its_first_byte_until_nobody_holds_it() {
     assert_eq!((manager.memory_usage(), database.memtables.held_bytes(None)), (0, 0));
 }
 
+/// Readers make lists of range deletions, of memtables that nobody writes to any more as well, and put small ones
+/// together.
+#[test]
+fn lists_that_readers_make_are_charged() {
+    let cache = Cache::new(64 << 20, EvictionPolicy::Lru, 0);
+    let manager = WriteBufferManager::new(0, Some(cache), false);
+    let database = Database::new(&manager, false);
+    let buffer = database.fill(1, 1000);
+    let check = |stage: &str| {
+        let (bytes, held) = (buffer.allocated_bytes() as u64, manager.memory_usage());
+        assert!(held <= bytes && held + 1024 >= bytes, "{stage}: {held} charged for {bytes}");
+        assert_eq!(manager.charged_to_cache(), held.next_multiple_of(256 << 10));
+    };
+    let mut fell = 0;
+    for number in 2..=2000u64 {
+        let bytes = |number: u64| number.to_be_bytes();
+        buffer.delete_range(number, &bytes(0), &bytes(number));
+        if number.is_multiple_of(3) {
+            let before = manager.memory_usage();
+            assert_eq!(buffer.covering_sequence(&bytes(1), u64::MAX >> 8), number);
+            fell += u32::from(manager.memory_usage() < before);
+            check("while it takes writes");
+        }
+    }
+    assert!(fell > 0, "no list was put together with others");
+    assert_eq!(manager.mutable_memory_usage(), manager.memory_usage());
+    let before = manager.memory_usage();
+    buffer.delete_range(2001, b"a", b"b");
+    buffer.leave();
+    buffer.release();
+    assert!(!buffer.tombstone_lists().is_empty());
+    check("released");
+    assert_ne!(manager.memory_usage(), before);
+    assert_eq!((manager.unflushed_memory_usage(), manager.mutable_memory_usage()), (0, 0));
+    database.buffers.lock().clear();
+    drop(buffer);
+    assert_eq!((manager.memory_usage(), manager.charged_to_cache()), (0, 0));
+}
+
 #[test]
 fn the_largest_of_all_databases_is_picked_once() {
     let manager = WriteBufferManager::new(1 << 20, None, false);
