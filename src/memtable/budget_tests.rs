@@ -7,7 +7,8 @@ use crate::base::{EntryKind, Error, ErrorKind, InternalComparator};
 use crate::cache::{Cache, EvictionPolicy};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Barrier, Weak};
+use std::thread::ThreadId;
 
 /// A database whose flushes are made by hand.
 struct Database {
@@ -81,7 +82,7 @@ impl Flusher for Database {
 }
 
 fn picked(manager: &WriteBufferManager) -> Option<u32> {
-    manager.pick().map(|picked| picked.family)
+    manager.pick(|_, family| family)
 }
 
 #[test]
@@ -272,9 +273,7 @@ fn sums_are_those_of_the_memtables_whatever_threads_do() {
                     let family = 100 * thread + round;
                     let buffer = database.fill(family, 1000 * (round as usize % 40));
                     manager.wait(false, false, &|| Ok(())).unwrap();
-                    if let Some(picked) = manager.pick() {
-                        picked.database.request_flush(picked.family);
-                    }
+                    manager.pick(|database, family| database.request_flush(family));
                     drop(buffer);
                 }
             });
@@ -289,4 +288,61 @@ fn sums_are_those_of_the_memtables_whatever_threads_do() {
     database.buffers.lock().clear();
     drop(left);
     assert_eq!((manager.memory_usage(), manager.mutable_memory_usage()), (0, 0));
+}
+
+/// Who looks at it is kept until nobody else refers to it, or a moment has passed.
+struct Closing {
+    looked_at: Barrier,
+    gone: Arc<AtomicBool>,
+    dropped_by: Arc<Mutex<Option<ThreadId>>>,
+}
+
+impl Flusher for Closing {
+    fn active(&self) -> Vec<(u32, Arc<WriteBuffer>)> {
+        self.looked_at.wait();
+        for _ in 0..20 {
+            if self.gone.load(Ordering::Acquire) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Vec::new()
+    }
+    fn flushable_bytes(&self) -> u64 {
+        0
+    }
+    fn request_flush(&self, _family: u32) {}
+    fn run_inline(&self) {}
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        *self.dropped_by.lock() = Some(std::thread::current().id());
+    }
+}
+
+/// Who detaches a database lets it go, not who looks at it at that moment under another one's commit lock.
+#[test]
+fn a_database_that_detaches_does_not_end_in_the_thread_that_picks() {
+    let manager = WriteBufferManager::new(1, None, false);
+    let full = Database::new(&manager, false);
+    full.fill(1, 1000);
+    let (gone, dropped_by) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+    let closing = Arc::new(Closing {
+        looked_at: Barrier::new(2),
+        gone: Arc::clone(&gone),
+        dropped_by: Arc::clone(&dropped_by),
+    });
+    let weak: Weak<Closing> = Arc::downgrade(&closing);
+    let weak: Weak<dyn Flusher> = weak;
+    manager.attach(weak.clone());
+    std::thread::scope(|scope| {
+        let picks = scope.spawn(|| picked(&manager));
+        closing.looked_at.wait();
+        manager.detach(&weak);
+        drop(closing);
+        gone.store(true, Ordering::Release);
+        assert_eq!(picks.join().unwrap(), Some(1));
+    });
+    assert_eq!(*dropped_by.lock(), Some(std::thread::current().id()));
 }
