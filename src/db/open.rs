@@ -376,6 +376,27 @@ fn open_versions(
     }
 }
 
+fn wal_settings(
+    env: &Arc<dyn Env>,
+    options: &Options,
+    directories: &Directories,
+    database: [u8; 16],
+) -> WalSettings {
+    let config = &options.config;
+    let interval = matches!(config.wal.sync_policy, SyncPolicy::EveryNMs(_));
+    WalSettings {
+        env: Arc::clone(env),
+        dir: directories.wal.clone(),
+        database,
+        max_file_size: config.wal.max_file_size,
+        mapped: config.performance.memory_mapped,
+        buffer_size: config.wal.buffer_size,
+        policy: config.wal.sync_policy,
+        log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
+        max_total_size: AtomicU64::new(options.max_total_wal_size),
+    }
+}
+
 #[allow(clippy::too_many_arguments, reason = "the parts of the engine, put together once")]
 fn build_engine(
     plan: Plan,
@@ -394,20 +415,8 @@ fn build_engine(
         None => Arc::new(FileLogger::open(&env, &directories.db)?),
     };
     let durability = Durability::new(Arc::clone(&env), Arc::clone(&value_log), last_sequence);
-    let config = &options.config;
-    let interval = matches!(config.wal.sync_policy, SyncPolicy::EveryNMs(_));
-    let settings = WalSettings {
-        env: Arc::clone(&env),
-        dir: directories.wal.clone(),
-        database,
-        max_file_size: config.wal.max_file_size,
-        mapped: config.performance.memory_mapped,
-        buffer_size: config.wal.buffer_size,
-        policy: config.wal.sync_policy,
-        log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
-        max_total_size: AtomicU64::new(options.max_total_wal_size),
-    };
-    let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
+    let settings = wal_settings(&env, &options, &directories, database);
+    let rate = options.config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
     let engine = Arc::new(Engine {
         read_only,
         opened_at: env.now(),

@@ -6,7 +6,7 @@
 use super::budget::{Charge, WriteBufferManager};
 use super::{MemTable, RangeDeletions, Structure, create};
 use crate::base::memory::allocation;
-use crate::base::range_tombstone::RangeTombstone;
+use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
 use crate::base::{EntryKind, InternalComparator, SequenceNumber, ValuePointer};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -119,7 +119,7 @@ impl WriteBuffer {
         }
         self.last_sequence.fetch_max(sequence, Ordering::Release);
         if let Some(charge) = self.charge.get() {
-            charge.update(self.allocated_bytes());
+            charge.update(|| self.allocated_bytes());
         }
     }
 
@@ -187,7 +187,24 @@ impl WriteBuffer {
         if self.deletions.is_empty() {
             return 0;
         }
-        self.deletions.covering_sequence(user_key, snapshot, &self.order)
+        self.charging_lists(|deletions| deletions.covering_sequence(user_key, snapshot, &self.order))
+    }
+
+    /// All range deletions, as a few lists.
+    pub fn tombstone_lists(&self) -> Vec<Arc<TombstoneList>> {
+        self.charging_lists(|deletions| deletions.lists(&self.order))
+    }
+
+    /// Reads range deletions, and charges the lists that it is the first to need.
+    fn charging_lists<T>(&self, read: impl FnOnce(&RangeDeletions) -> T) -> T {
+        let before = self.deletions.memory_bytes();
+        let answer = read(&self.deletions);
+        if self.deletions.memory_bytes() != before
+            && let Some(charge) = self.charge.get()
+        {
+            charge.settle(|| self.allocated_bytes());
+        }
+        answer
     }
 
     /// Smallest sequence number inside; `u64::MAX` when empty.
