@@ -11,6 +11,8 @@ use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
 use crate::compaction::{self, CompactionPlan};
 use crate::config::SyncPolicy;
+use crate::memtable::write_buffer::WriteBuffer;
+use crate::read::ReadView;
 use crate::version::Version;
 use crate::write::throttle::Pressure;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +26,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const DEBT_SLOW: f64 = 64.0;
 /// The same for the strongest slowing.
 const DEBT_STOP: f64 = 256.0;
+/// So many small memtables that wait for a flush count as a full one, at most.
+const LEAST_WEIGHT: u64 = 8;
 
 /// One piece of background work.
 pub(super) enum Job {
@@ -53,6 +57,15 @@ enum Ended {
     Copying,
     Repointing,
     Removal,
+}
+
+/// Memtables that wait for a flush, those counting little that were sealed with little in them: by the values behind
+/// them, by hand or for the log.
+fn waiting_memtables(view: &ReadView, seal_at: u64) -> u64 {
+    let of = |buffer: &Arc<WriteBuffer>| {
+        (buffer.memory_bytes() as u64).clamp(seal_at.div_ceil(LEAST_WEIGHT), seal_at)
+    };
+    view.sealed.iter().map(of).sum::<u64>() / seal_at
 }
 
 impl Engine {
@@ -324,8 +337,9 @@ impl Engine {
         }
         for family in self.all_families().iter().filter(|family| !family.is_dropped()) {
             let view = family.view();
+            let waiting = waiting_memtables(&view, family.seal_at());
             let options = family.options.read();
-            if view.sealed.len() >= options.memtable.count.max(2) {
+            if waiting >= options.memtable.count.max(2) as u64 {
                 pressure.stop = true;
                 pressure.reason = "memtables are full: the flush is behind";
             }

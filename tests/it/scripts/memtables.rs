@@ -165,6 +165,8 @@ fn memtables_that_pile_up_are_read_and_flushed_together() {
             write_path.choose(&mut config);
             config.memtable.count = 2 * WAITING;
             config.memtable.max_size = 1 << 20;
+            // Memtables are sealed by what values they refer to as well: a part of a segment.
+            config.value_log.max_segment_size = 256 << 10;
             config.wal.sync_policy =
                 [SyncPolicy::Manual, SyncPolicy::EveryNWrites(5)][(number + number / 4) % 2];
             config.compaction.triggers.level0_files = 10;
