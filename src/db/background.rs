@@ -65,7 +65,7 @@ fn waiting_memtables(view: &ReadView, seal_at: u64) -> u64 {
     let of = |buffer: &Arc<WriteBuffer>| {
         (buffer.memory_bytes() as u64).clamp(seal_at.div_ceil(LEAST_WEIGHT), seal_at)
     };
-    view.sealed.iter().map(of).sum::<u64>() / seal_at.max(1)
+    view.sealed.iter().map(of).sum::<u64>() / seal_at
 }
 
 impl Engine {
