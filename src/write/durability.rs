@@ -18,15 +18,20 @@ use crate::env::Env;
 use crate::value_log::ValueLog;
 use crate::wal::{DurableMark, WalPosition, WalSyncer};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::ThreadId;
 use std::time::Duration;
 
 /// What an asynchronous write is told when it is durable, or never will be.
 pub type Callback = Box<dyn FnOnce(Result<()>) + Send>;
+
+thread_local! {
+    /// Whose log thread this is, while it runs a callback.
+    static CALLING: Cell<usize> = const { Cell::new(0) };
+}
 
 #[derive(Default)]
 struct State {
@@ -44,8 +49,8 @@ struct State {
     /// Threads that wait for the sync after the one that runs.
     sync_waiters: usize,
     failure: Option<Error>,
-    /// The log thread, while it runs a callback and serves nobody.
-    calling: Option<ThreadId>,
+    /// The log thread runs a callback and serves nobody.
+    calling: bool,
     /// How often `recovered` has begun anew: what a sync of before ends with is of no interest then.
     epoch: u64,
     stop: bool,
@@ -183,7 +188,7 @@ impl Durability {
 
     /// Whether this thread is the log thread, in a callback.
     pub fn is_calling(&self) -> bool {
-        self.state.lock().calling == Some(std::thread::current().id())
+        CALLING.get() == std::ptr::from_ref(self).addr()
     }
 
     /// Everything up to `last` is in the log. Under the commit lock.
@@ -299,7 +304,7 @@ impl Durability {
             if let Some(error) = gone(&state) {
                 return Err(error);
             }
-            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed) && state.calling.is_none();
+            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed) && !state.calling;
             if !state.syncing && !left_to_others {
                 let epoch = state.epoch;
                 let outcome = self.lead(state);
@@ -466,13 +471,15 @@ impl Durability {
         let mut state = self.state.lock();
         loop {
             if let Some((callback, outcome)) = next_call(&mut state) {
-                state.calling = Some(std::thread::current().id());
+                state.calling = true;
+                CALLING.set(std::ptr::from_ref(self).addr());
                 if state.sync_waiters > 0 {
                     // They were left to this thread: now one of them leads.
                     self.moved.notify_all();
                 }
                 MutexGuard::unlocked(&mut state, || call(callback, outcome));
-                state.calling = None;
+                CALLING.set(0);
+                state.calling = false;
                 continue;
             }
             let wanted = match self.next_sync(&state, interval, last_sync) {
