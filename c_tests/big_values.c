@@ -125,6 +125,28 @@ static void run(const char *name, uint64_t threshold, int codec, unsigned char m
   store_close(&s);
   store_open(&s, name);
   check_all(&s, 7);
+
+  snprintf(title, sizeof title, "%s: garbage collected and verified", name);
+  phase(title);
+  for (unsigned version = 8; version < 11; version++) write_all(&s, version, 0);
+  char *before = auradb_property_value(s.db, "auradb.value-log-bytes");
+  unsigned long long reclaimed = (unsigned long long)auradb_collect_garbage(s.db, 0.1, &s.error);
+  CHECK_OK(s.error);
+  char *after = auradb_property_value(s.db, "auradb.value-log-bytes");
+  if (threshold != UINT64_MAX) {
+    CHECK(reclaimed > 0 && strtoull(after, NULL, 10) < strtoull(before, NULL, 10));
+  }
+  auradb_free(before);
+  auradb_free(after);
+  check_all(&s, 10);
+  unsigned long long values = (unsigned long long)auradb_verify_value_log(s.db, &s.error);
+  CHECK_OK(s.error);
+  CHECK(threshold == UINT64_MAX ? values == 0 : values >= 4);
+  auradb_collect_garbage(s.db, 2.0, &s.error);
+  CHECK_ERROR(s.error, "Invalid argument: ");
+  store_close(&s);
+  store_open(&s, name);
+  check_all(&s, 10);
   store_free(&s);
 }
 

@@ -36,6 +36,10 @@ static void health(void) {
   auradb_resume(NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   ZERO(auradb_durable_sequence(NULL));
+  ZERO(auradb_collect_garbage(NULL, 0.5, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
+  ZERO(auradb_verify_value_log(NULL, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
 }
 
 static void opening_and_closing(void) {
@@ -84,6 +88,10 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_max_space_amp(NULL, 0);
+  ZERO(auradb_options_get_max_space_amp(NULL));
+  auradb_options_set_value_log_garbage_collection(NULL, 0);
+  ZERO(auradb_options_get_value_log_garbage_collection(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
   auradb_options_set_memtable_kind(NULL, 0);
@@ -221,6 +229,10 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_max_space_amp(NULL, 0);
+  ZERO(auradb_options_get_max_space_amp(NULL));
+  auradb_options_set_value_log_garbage_collection(NULL, 0);
+  ZERO(auradb_options_get_value_log_garbage_collection(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
 }

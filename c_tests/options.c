@@ -63,6 +63,7 @@ static void round_trips(void) {
   BOOLEAN(o, options, async_writes, 1);
   BOOLEAN(o, options, memory_mapped_wal, 1);
   BOOLEAN(o, options, learned_index, 1);
+  BOOLEAN(o, options, value_log_garbage_collection, 1);
   ROUND_TRIP(o, options, info_log_level, 3, 0);
   ROUND_TRIP(o, options, write_buffer_size, (size_t)5 << 32, 100000);
   ROUND_TRIP(o, options, db_write_buffer_size, (size_t)5 << 32, 100000);
@@ -86,6 +87,8 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, value_log_write_queues, 7, 2);
   ROUND_TRIP(o, options, value_log_compression, auradb_no_compression, auradb_zstd_compression);
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
+  CHECK(auradb_options_get_max_space_amp(o) == 1.4);
+  ROUND_TRIP(o, options, max_space_amp, 1.05, 3.0);
   CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
   ROUND_TRIP(o, options, memtable_kind, auradb_memtable_skip_list, auradb_memtable_btree);
   auradb_options_set_memtable_kind(o, 3);
@@ -292,6 +295,8 @@ static void effects(void) {
     auradb_options_set_separation_threshold(s.options, i == 0 ? 0 : i == 1 ? UINT64_MAX : 100);
     auradb_options_set_value_log_write_queues(s.options, 1 + (size_t)i);
     auradb_options_set_value_log_segment_size(s.options, 64 << 10);
+    auradb_options_set_max_space_amp(s.options, 1.1 + i);
+    auradb_options_set_value_log_garbage_collection(s.options, i % 3 != 0);
     auradb_options_set_learned_index(s.options, i % 2);
     auradb_options_set_memtable_kind(s.options, i % 3);
     fill_and_check(&s, name);
@@ -325,6 +330,10 @@ static void effects(void) {
   auradb_options_set_wal_recovery_mode(s.options, 9);
   CHECK(auradb_open(s.options, path_of("never"), &s.error) == NULL);
   CHECK_ERROR(s.error, "Invalid argument: ");
+  auradb_options_set_wal_recovery_mode(s.options, 2);
+  auradb_options_set_max_space_amp(s.options, 1.0);
+  CHECK(auradb_open(s.options, path_of("never"), &s.error) == NULL);
+  CHECK_ERROR(s.error, "Invalid argument: value_log.max_space_amp: ");
   store_free(&s);
 }
 

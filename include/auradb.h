@@ -1165,6 +1165,19 @@ void auradb_compact_range_cf_opt(const auradb_t *db,
                                  const char *limit_key,
                                  size_t limit_key_len);
 
+// Collects garbage of the value log now, and waits for it: flushes and compacts all column families, then copies what
+// is alive out of every segment of which at least the share `least_garbage` (0 to 1; 0.1 is sensible, 0 rewrites all
+// that is not wholly alive) is dead, and removes it. Gives the bytes of segment files removed. The engine collects
+// garbage by itself as `max_space_amp` asks; this is for the least space at a moment of the caller's choice. Segments
+// that iterators or snapshots still need stay until they are destroyed. `Invalid argument` if `least_garbage` is out
+// of range. May be called from any thread; reads and writes go on.
+uint64_t auradb_collect_garbage(const auradb_t *db, double least_garbage, char **errptr);
+
+// Reads every value of the value log that a key, or a snapshot's older version of one, refers to, checks it against
+// its checksum and its key, and gives how many there are. `Corruption` with file and offset of the first that is not
+// whole. Reads the whole value log: it takes as long as that. May be called from any thread.
+uint64_t auradb_verify_value_log(const auradb_t *db, char **errptr);
+
 // Gives a property of the database and its default column family as text, for `auradb_free`; NULL if there is no
 // such property. Names start with "rocksdb." as in RocksDB ("rocksdb.stats", "rocksdb.estimate-num-keys") or
 // with "auradb." ("auradb.summary", "auradb.levels", "auradb.value-log").
@@ -1330,6 +1343,21 @@ void auradb_options_set_value_log_segment_size(auradb_options_t *options, uint64
 
 // What `auradb_options_set_value_log_segment_size` set.
 uint64_t auradb_options_get_value_log_segment_size(const auradb_options_t *options);
+
+// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+void auradb_options_set_max_space_amp(auradb_options_t *options, double v);
+
+// What `auradb_options_set_max_space_amp` set.
+double auradb_options_get_max_space_amp(const auradb_options_t *options);
+
+// 1: garbage collection of the value log starts by itself; 0: only `auradb_collect_garbage` collects, and
+// `max_space_amp` is not held. Default 1.
+void auradb_options_set_value_log_garbage_collection(auradb_options_t *options, unsigned char v);
+
+// What `auradb_options_set_value_log_garbage_collection` set.
+unsigned char auradb_options_get_value_log_garbage_collection(const auradb_options_t *options);
 
 // Whether tables get a learned index. Answers are the same without. Default 1.
 void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v);
@@ -2078,6 +2106,21 @@ void auradb_options_set_value_log_segment_size(auradb_options_t *options, uint64
 
 // What `auradb_options_set_value_log_segment_size` set.
 uint64_t auradb_options_get_value_log_segment_size(const auradb_options_t *options);
+
+// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+void auradb_options_set_max_space_amp(auradb_options_t *options, double v);
+
+// What `auradb_options_set_max_space_amp` set.
+double auradb_options_get_max_space_amp(const auradb_options_t *options);
+
+// 1: garbage collection of the value log starts by itself; 0: only `auradb_collect_garbage` collects, and
+// `max_space_amp` is not held. Default 1.
+void auradb_options_set_value_log_garbage_collection(auradb_options_t *options, unsigned char v);
+
+// What `auradb_options_set_value_log_garbage_collection` set.
+unsigned char auradb_options_get_value_log_garbage_collection(const auradb_options_t *options);
 
 // Whether tables get a learned index. Answers are the same without. Default 1.
 void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v);

@@ -8,7 +8,7 @@
 use auradb::base::{Codec, Comparator, EntryKind, InternalComparator};
 use auradb::cache::{Cache, CacheKey, EntryClass, EvictionPolicy};
 use auradb::config::{Config, MemtableConfig, ValueLogConfig};
-use auradb::db::{ColumnFamilyOptions, Db, Options, WriteOptions};
+use auradb::db::{ColumnFamilyOptions, Db, Options, ReadOptions, Snapshot, WriteOptions};
 use auradb::env::{OpenMode, default_env};
 use auradb::memtable::Structure;
 use auradb::memtable::write_buffer::WriteBuffer;
@@ -16,6 +16,7 @@ use auradb::sst::{Table, TableOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,7 +150,7 @@ fn memtables_show_what_they_take() {
 #[test]
 fn range_deletions_show_what_they_take() {
     let _alone = alone();
-    for (count, overlap) in [(300, 1), (3000, 1), (3000, 50)] {
+    for (count, overlap) in [(300, 1), (3000, 1), (3000, 50), (3000, 6000)] {
         for read_every in [1, 100, usize::MAX] {
             let before = live();
             let buffer = WriteBuffer::new(Structure::SkipList, &InternalComparator::default());
@@ -327,4 +328,114 @@ fn memtables_show_what_is_resident() {
             assert!(child.status.success(), "{text}{}", String::from_utf8_lossy(&child.stderr));
         }
     }
+}
+
+const DELETIONS: u64 = 20_000;
+
+fn key_of(number: u64) -> [u8; 8] {
+    (mixed(number) % (DELETIONS << 8)).to_be_bytes()
+}
+
+type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What is in a database, and what was at snapshots taken meanwhile.
+#[derive(Default)]
+struct Model {
+    now: State,
+    then: Vec<(Snapshot, State)>,
+}
+
+impl Model {
+    /// Deletions that all overlap: of everything before, or from, a key that goes up. Every few, a key is put.
+    fn delete(&mut self, db: &Db, up_to: bool) {
+        let (family, how) = (db.default_column_family(), WriteOptions::default());
+        for number in 1..=DELETIONS {
+            let bound = (number << 8).to_be_bytes();
+            if up_to {
+                db.delete_range(&family, b"", &bound, &how).unwrap();
+                self.now = self.now.split_off(&bound[..]);
+            } else {
+                db.delete_range(&family, &bound, b"\xff", &how).unwrap();
+                self.now.split_off(&bound[..]);
+            }
+            if number % 4 == 0 {
+                let key = key_of(number);
+                db.put(&family, &key, &number.to_be_bytes(), &how).unwrap();
+                self.now.insert(key.to_vec(), number.to_be_bytes().to_vec());
+            }
+            if number % (DELETIONS / 3) == 1 {
+                self.then.push((db.snapshot(), self.now.clone()));
+            }
+        }
+    }
+
+    fn check(&self, db: &Db, what: &str) {
+        let then = self.then.iter().map(|(snapshot, state)| (Some(snapshot.sequence()), state));
+        for (snapshot, state) in then.chain([(None, &self.now)]) {
+            let family = db.default_column_family();
+            let options = ReadOptions { snapshot, ..ReadOptions::default() };
+            for number in (0..DELETIONS).step_by(20) {
+                let key = key_of(number);
+                let seen = db.get(&family, &key, &options).unwrap();
+                assert_eq!(
+                    seen.as_deref(),
+                    state.get(&key[..]).map(|value| &value[..]),
+                    "{what}, {snapshot:?}"
+                );
+            }
+            let mut iterator = db.iterator(&family, &options).unwrap();
+            iterator.seek_to_first();
+            for expected in state {
+                assert!(iterator.valid(), "{what}, at {snapshot:?}: {expected:?} is missing");
+                let seen = (iterator.key().to_vec(), iterator.value().to_vec());
+                assert_eq!((&seen.0, &seen.1), expected, "{what}, at {snapshot:?}");
+                iterator.next();
+            }
+            assert!(!iterator.valid(), "{what}, at {snapshot:?}: a deleted key is shown");
+            iterator.status().unwrap();
+        }
+    }
+}
+
+/// Run by the test below in a fresh process, whose largest size it limits.
+#[test]
+#[ignore = "needs a process of its own"]
+fn overlapping_deletions_child() {
+    for up_to in [true, false] {
+        let directory = TemporaryDirectory::new(&format!("memory-deletions-{up_to}"));
+        let mut model = Model::default();
+        let db = open(&directory);
+        model.delete(&db, up_to);
+        model.check(&db, "memtable");
+        model.then.clear();
+        drop(db);
+        let db = open(&directory);
+        model.check(&db, "after recovery");
+        model.delete(&db, up_to);
+        db.flush(&[&db.default_column_family()], true).unwrap();
+        model.check(&db, "after a flush");
+        db.compact_range(&db.default_column_family(), None, None, &Default::default()).unwrap();
+        model.check(&db, "after a compaction");
+        model.then.clear();
+        let bytes: u64 =
+            db.property_int(&db.default_column_family(), "rocksdb.total-sst-files-size").unwrap();
+        assert!(bytes < 16 << 20, "{bytes} bytes of tables");
+    }
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let largest = text.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let kib: usize = largest.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("at most {kib} KiB were resident");
+    assert!(kib < 300 << 10, "{kib} KiB");
+}
+
+/// Lists of tombstones would take gigabytes if they noted each deletion wherever it covers something.
+#[test]
+fn deletions_that_all_overlap_take_little_memory() {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "overlapping_deletions_child", "--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout);
+    println!("{}", text.lines().find(|line| line.contains("resident")).unwrap_or_default());
+    assert!(child.status.success(), "{text}{}", String::from_utf8_lossy(&child.stderr));
 }

@@ -28,6 +28,12 @@ pub fn bind(crc: u32, file_number: u64, offset: u64) -> u32 {
     crc ^ ((mixed >> 32) as u32) ^ 0xa282_ead8
 }
 
+/// What was bound: `unbind(bind(crc, n, o), n, o)` is `crc`.
+pub fn unbind(bound: u32, file_number: u64, offset: u64) -> u32 {
+    // Binding is an exclusive or with a number of the place.
+    bind(bound, file_number, offset)
+}
+
 /// A 64-bit hash of `bytes` for filters and shards. Stable: it is part of the table format.
 pub fn hash64(bytes: &[u8], seed: u64) -> u64 {
     const K: u64 = 0x9ddf_ea08_eb38_2d69;
@@ -69,6 +75,7 @@ mod tests {
         assert_ne!(bind(crc, 1, 0), bind(crc, 1, 16));
         assert_ne!(bind(crc, 1, 0), bind(crc, 2, 0));
         assert_ne!(bind(0, 0, 0), 0);
+        assert_eq!(unbind(bind(crc, 7, 99), 7, 99), crc);
     }
 
     #[test]

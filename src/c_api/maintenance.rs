@@ -1,4 +1,4 @@
-//! Flush and compaction by hand.
+//! Flush, compaction and garbage collection by hand.
 
 use super::boundary::{array, count, lent, on_db, optional_bytes, present};
 use super::column_family::auradb_column_family_handle_t;
@@ -6,7 +6,7 @@ use super::db::auradb_t;
 use super::options::maintenance::{auradb_compactoptions_t, auradb_flushoptions_t};
 use crate::base::Result;
 use crate::db::CompactRangeOptions;
-use libc::{c_char, c_int, c_uchar};
+use libc::{c_char, c_double, c_int, c_uchar};
 use std::ptr;
 
 /// Writes the memtable of the default column family to a table, and waits for it if `options` say so.
@@ -129,4 +129,27 @@ pub extern "C" fn auradb_compact_range_cf_opt(
     on_db(db, ptr::null_mut(), |db| {
         db.db.compact_range(&present(column_family)?.family, keys.0?, keys.1?, &present(opt)?.options())
     });
+}
+
+/// Collects garbage of the value log now, and waits for it: flushes and compacts all column families, then copies what
+/// is alive out of every segment of which at least the share `least_garbage` (0 to 1; 0.1 is sensible, 0 rewrites all
+/// that is not wholly alive) is dead, and removes it. Gives the bytes of segment files removed. The engine collects
+/// garbage by itself as `max_space_amp` asks; this is for the least space at a moment of the caller's choice. Segments
+/// that iterators or snapshots still need stay until they are destroyed. `Invalid argument` if `least_garbage` is out
+/// of range. May be called from any thread; reads and writes go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_collect_garbage(
+    db: Option<&auradb_t>,
+    least_garbage: c_double,
+    errptr: *mut *mut c_char,
+) -> u64 {
+    on_db(db, errptr, |db| db.db.collect_garbage(least_garbage))
+}
+
+/// Reads every value of the value log that a key, or a snapshot's older version of one, refers to, checks it against
+/// its checksum and its key, and gives how many there are. `Corruption` with file and offset of the first that is not
+/// whole. Reads the whole value log: it takes as long as that. May be called from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_verify_value_log(db: Option<&auradb_t>, errptr: *mut *mut c_char) -> u64 {
+    on_db(db, errptr, |db| db.db.verify_value_log())
 }

@@ -2,7 +2,8 @@
 //!
 //! `policy/` is pure (Observation -> Action); `plan` turns an action into inputs, checks and claims them; `run`
 //! merges them through `shadowing` (what no snapshot can see is dropped) into `outputs` (tables cut at good
-//! places); the caller installs the edit. `rate_limit` paces it all.
+//! places); the caller installs the edit. `rate_limit` paces it all. `rewrite` copies one table as it is, but for
+//! pointers to values that were moved.
 //!
 //! Invariants:
 //! - C1: a version of a key never moves below an older one: inputs hold every older table of the levels down to
@@ -16,7 +17,7 @@ use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOpe
 use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
 use crate::sst::TableOptions;
-use crate::value_log::ValueLog;
+use crate::value_log::{Relocation, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) mod outputs;
 pub mod plan;
 pub mod policy;
 pub mod rate_limit;
+mod rewrite;
 pub(crate) mod run;
 #[cfg(test)]
 mod run_tests;
@@ -37,7 +39,8 @@ mod simulation_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use plan::plan_range;
+pub use plan::{plan_in_place, plan_range};
+pub use rewrite::rewrite_in_place;
 
 /// What a column family's compactions aim at.
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ pub struct LevelOptions {
     pub target_multiplier: u32,
     /// Value-log bytes referred to count this much in a level's score (0 = pointers' own bytes only).
     pub referenced_value_weight: f64,
+    /// Value-log bytes that entries of a level may hide in the levels below before they are compacted.
+    pub hidden_value_budget: u64,
 }
 
 impl LevelOptions {
@@ -137,6 +142,8 @@ pub struct MergeContext {
     pub filter_factory: Option<Arc<dyn CompactionFilterFactory>>,
     /// Where separated values are read when a filter or merge needs them.
     pub value_log: Arc<ValueLog>,
+    /// Values that stand elsewhere now: pointers to them are replaced as they pass.
+    pub relocation: Option<Arc<Relocation>>,
     /// Paces writing; `None` = unlimited.
     pub rate_limiter: Option<Arc<rate_limit::RateLimiter>>,
     /// Set to make the merge stop early with `ShutdownInProgress`.
@@ -182,7 +189,7 @@ pub fn pick(
     options: &LevelOptions,
     order: &InternalComparator,
 ) -> Option<CompactionPlan> {
-    let seen = policy::Observation::of(version, options);
+    let seen = policy::Observation::of(version, options, order);
     let actions = policy::leveled::choose(&seen);
     actions.into_iter().find_map(|action| plan::from_action(column_family, version, action, options, order))
 }
@@ -198,8 +205,8 @@ pub fn run(
 }
 
 /// Bytes that compactions are behind by (for stall control): what is above each level's target.
-pub fn debt_bytes(version: &Version, options: &LevelOptions) -> u64 {
-    policy::leveled::debt_bytes(&policy::Observation::of(version, options))
+pub fn debt_bytes(version: &Version, options: &LevelOptions, order: &InternalComparator) -> u64 {
+    policy::leveled::debt_bytes(&policy::Observation::of(version, options, order))
 }
 
 /// The error of a merge operator that gave no result.

@@ -9,8 +9,9 @@ use super::rate_limit::Priority;
 use super::shadowing::Keeper;
 use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
+use crate::base::key::key_trailer;
 use crate::base::range_tombstone::RangeTombstone;
-use crate::base::{InternalComparator, Result};
+use crate::base::{EntryKind, InternalComparator, Result};
 use crate::env::OpenMode;
 use crate::sst::TableBuilder;
 use crate::version::{FileMeta, NewFile};
@@ -81,10 +82,12 @@ pub(crate) struct Outputs<'a> {
     level: u32,
     priority: Priority,
     cuts: Cuts,
-    /// In order of their starts; those that overlap have equal bounds.
+    /// In order of their starts.
     tombstones: Vec<RangeTombstone>,
-    /// Tombstones before this one end before the current table.
+    /// Tombstones from this one on begin behind the finished tables.
     next_tombstone: usize,
+    /// Those before that one that reach behind the finished tables.
+    reaching: Vec<usize>,
     /// Where the current table begins; `None` for the first.
     lower: Option<Vec<u8>>,
     current: Option<Current>,
@@ -92,10 +95,12 @@ pub(crate) struct Outputs<'a> {
     created: Vec<u64>,
     committed: bool,
     keys: u32,
+    /// The pointer to a value that was moved.
+    pointer: Vec<u8>,
 }
 
 impl<'a> Outputs<'a> {
-    /// Outputs into `level` with `tombstones` (fragments in key order, as `TombstoneList` has them).
+    /// Outputs into `level` with `tombstones`, in order of their starts.
     pub(crate) fn new(
         context: &'a MergeContext,
         level: usize,
@@ -110,12 +115,14 @@ impl<'a> Outputs<'a> {
             cuts,
             tombstones,
             next_tombstone: 0,
+            reaching: Vec::new(),
             lower: None,
             current: None,
             finished: Vec::new(),
             created: Vec::new(),
             committed: false,
             keys: 0,
+            pointer: Vec::new(),
         }
     }
 
@@ -156,24 +163,28 @@ impl<'a> Outputs<'a> {
 
     fn add_tombstones(&mut self, builder: &mut TableBuilder, upper: Option<&[u8]>) -> Result<()> {
         let order = &self.context.order;
-        for tombstone in &self.tombstones[self.next_tombstone..] {
-            if upper.is_some_and(|upper| order.compare_user(&tombstone.start, upper).is_ge()) {
-                break;
-            }
-            let mut clipped = tombstone.clone();
+        let rest = &self.tombstones[self.next_tombstone..];
+        let begins_before = |upper| rest.partition_point(|t| order.compare_user(&t.start, upper).is_lt());
+        let begun = self.next_tombstone + upper.map_or(rest.len(), begins_before);
+        self.reaching.extend(self.next_tombstone..begun);
+        self.next_tombstone = begun;
+        for &index in &self.reaching {
+            let mut clipped = self.tombstones[index].clone();
             if let Some(lower) =
                 self.lower.as_ref().filter(|lower| order.compare_user(lower, &clipped.start).is_gt())
             {
                 clipped.start.clone_from(lower);
             }
-            match upper.filter(|upper| order.compare_user(&clipped.end, upper).is_gt()) {
-                Some(upper) => clipped.end = upper.to_vec(),
-                None => self.next_tombstone += 1,
+            if let Some(upper) = upper.filter(|upper| order.compare_user(&clipped.end, upper).is_gt()) {
+                clipped.end = upper.to_vec();
             }
-            if order.compare_user(&clipped.start, &clipped.end).is_lt() {
-                builder.add_range_tombstone(&clipped)?;
-            }
+            builder.add_range_tombstone(&clipped)?;
         }
+        let tombstones = &self.tombstones;
+        let reaches = |index: &usize| {
+            upper.is_some_and(|upper| order.compare_user(&tombstones[*index].end, upper).is_gt())
+        };
+        self.reaching.retain(reaches);
         Ok(())
     }
 
@@ -208,6 +219,14 @@ impl Keeper for Outputs<'_> {
     #[inline]
     fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
         let current = self.current.as_mut().expect("begin_key opens a table");
+        if let Some(relocation) = &self.context.relocation
+            && key_trailer(internal_key) as u8 == EntryKind::Pointer as u8
+            && let Some(new) = relocation.moved(value)
+        {
+            self.pointer.clear();
+            new.encode(&mut self.pointer);
+            return current.builder.add(internal_key, &self.pointer);
+        }
         current.builder.add(internal_key, value)
     }
 }

@@ -252,6 +252,19 @@ fn can_move(
     burden <= options.max_grandparent_bytes(plan.output_level)
 }
 
+/// A plan that replaces one table by its copy in the same place. `None` if a running compaction is in the way.
+pub fn plan_in_place(
+    column_family: u32,
+    version: &Arc<Version>,
+    level: usize,
+    file: &Arc<FileMeta>,
+    order: &InternalComparator,
+) -> Option<CompactionPlan> {
+    let inputs =
+        Inputs { levels: vec![(level, vec![file.clone()])], range: file.range(), output_level: level };
+    claim(column_family, version, inputs, order, format!("table {:06} in its place", file.number))
+}
+
 /// A plan for the part of `level` that meets `[begin, end]`, into `output_level` (manual compaction), which may be
 /// `level` itself below level 0. `Busy` if a running compaction has some of it.
 pub fn plan_range(

@@ -5,7 +5,7 @@ use super::rate_limit::Priority;
 use super::shadowing::{LoggedValues, OlderVersions, Rules, Shadowing};
 use super::{CompactionPlan, CompactionStats, LevelOptions, MergeContext};
 use crate::base::extension::{CompactionFilter, FilterContext};
-use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
+use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
 use crate::base::{InternalComparator, Result};
 use crate::iterator::InternalIterator;
 use crate::iterator::merging::merge_within;
@@ -64,7 +64,7 @@ fn merge_inputs(
         level: plan.start_level() as u32,
         values: &values,
     };
-    let kept = rules.needed_tombstones(|fragment| older.may_cover(fragment));
+    let kept = rules.needed_tombstones(|tombstone| older.may_cover(tombstone));
     let grandparents = version.meeting(plan.output_level + 1, &range, order).cloned().collect();
     let cuts = Cuts::new(plan.output_level, options, grandparents);
     let outputs = Outputs::new(context, plan.output_level, Priority::Compaction, cuts, kept);
@@ -137,12 +137,12 @@ impl<'a> OlderTables<'a> {
         OlderTables { runs, order }
     }
 
-    fn may_cover(&self, fragment: &Fragment) -> bool {
+    fn may_cover(&self, tombstone: &RangeTombstone) -> bool {
         self.runs.iter().any(|(files, _)| {
-            let at = files.partition_point(|file| file.ends_before(&fragment.start, self.order));
+            let at = files.partition_point(|file| file.ends_before(&tombstone.start, self.order));
             files
                 .get(at)
-                .is_some_and(|file| self.order.compare_user(file.smallest_user(), &fragment.end).is_lt())
+                .is_some_and(|file| self.order.compare_user(file.smallest_user(), &tombstone.end).is_lt())
         })
     }
 }

@@ -17,7 +17,7 @@
 use super::merge_failed;
 use crate::base::extension::{CompactionFilter, FilterDecision, MergeOperator};
 use crate::base::key::{MAX_SEQUENCE, append_internal_key, user_key};
-use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
+use crate::base::range_tombstone::{RangeTombstone, Span, TombstoneList, newest};
 use crate::base::{EntryKind, Error, ErrorKind, InternalComparator, ParsedKey, Result};
 use crate::base::{SequenceNumber, ValuePointer};
 use crate::iterator::InternalIterator;
@@ -91,22 +91,21 @@ impl Rules<'_> {
         self.snapshots.get(stripe).copied().unwrap_or(MAX_SEQUENCE)
     }
 
-    /// Of `tombstones` those that a later read or merge can need: the newest of each stripe; and none that every
-    /// snapshot sees where `older` says that there is nothing below to cover.
-    pub fn needed_tombstones(&self, mut covers_older: impl FnMut(&Fragment) -> bool) -> Vec<RangeTombstone> {
+    /// Of `tombstones` what a later read or merge can need: the newest of each stripe, key by key; and none that every
+    /// snapshot sees where `covers_older` says that there is nothing below to cover. In order of their starts. Those of
+    /// one stripe do not overlap, so there are fewer than twice as many as `tombstones`.
+    pub fn needed_tombstones(
+        &self,
+        mut covers_older: impl FnMut(&RangeTombstone) -> bool,
+    ) -> Vec<RangeTombstone> {
+        let newest_first: Vec<Span<'_>> = self.tombstones.spans().collect();
         let mut needed = Vec::new();
-        for fragment in self.tombstones.fragments() {
-            let covers = covers_older(fragment);
-            let mut last_stripe = None;
-            for &sequence in &fragment.sequences {
-                let stripe = self.stripe(sequence);
-                let same = last_stripe.replace(stripe) == Some(stripe);
-                if !same && (stripe > 0 || covers) {
-                    let (start, end) = (fragment.start.clone(), fragment.end.clone());
-                    needed.push(RangeTombstone { start, end, sequence });
-                }
-            }
+        for spans in newest_first.chunk_by(|a, b| self.stripe(a.sequence) == self.stripe(b.sequence)) {
+            let all_see = self.stripe(spans[0].sequence) == 0;
+            let newest = newest(spans, self.order);
+            needed.extend(newest.into_iter().filter(|tombstone| !all_see || covers_older(tombstone)));
         }
+        needed.sort_by(|a, b| self.order.compare_user(&a.start, &b.start));
         needed
     }
 }
@@ -139,8 +138,8 @@ pub struct Shadowing<'a> {
     kept: Vec<Kept>,
     /// Whether the keeper knows of the current key.
     begun: bool,
-    /// The first tombstone fragment that does not end before the current key.
-    fragment: usize,
+    /// The first stretch of the tombstones that does not end before the current key.
+    stretch: usize,
     /// The newest entry of the key after the current one, where the input stands, once it got there; and that key.
     next_key: Option<Version>,
     next_user_key: Vec<u8>,
@@ -181,7 +180,7 @@ impl<'a> Shadowing<'a> {
             bytes: Vec::new(),
             kept: Vec::new(),
             begun: false,
-            fragment: 0,
+            stretch: 0,
             next_key: None,
             next_user_key: Vec::new(),
             last_trailer: (MAX_SEQUENCE, EntryKind::SEEK),
@@ -225,12 +224,11 @@ impl<'a> Shadowing<'a> {
         self.begun = false;
         self.last_trailer = newest;
         self.read += 1;
-        let fragments = self.rules.tombstones.fragments();
-        while let Some(fragment) = fragments.get(self.fragment) {
-            if self.rules.order.compare_user(&fragment.end, &self.user_key).is_gt() {
-                break;
-            }
-            self.fragment += 1;
+        let tombstones = self.rules.tombstones;
+        while self.stretch < tombstones.stretches()
+            && self.rules.order.compare_user(tombstones.edge(self.stretch + 1), &self.user_key).is_le()
+        {
+            self.stretch += 1;
         }
     }
 
@@ -260,12 +258,13 @@ impl<'a> Shadowing<'a> {
     /// The newest range tombstone that covers the current key at `snapshot`; 0 if none.
     #[inline]
     fn covering(&self, snapshot: SequenceNumber) -> SequenceNumber {
-        let Some(fragment) = self.rules.tombstones.fragments().get(self.fragment) else { return 0 };
-        if self.rules.order.compare_user(&fragment.start, &self.user_key).is_gt() {
+        let tombstones = self.rules.tombstones;
+        if self.stretch >= tombstones.stretches()
+            || self.rules.order.compare_user(tombstones.edge(self.stretch), &self.user_key).is_gt()
+        {
             return 0;
         }
-        let visible = fragment.sequences.partition_point(|&sequence| sequence > snapshot);
-        fragment.sequences.get(visible).copied().unwrap_or(0)
+        tombstones.newest_of(self.stretch, snapshot)
     }
 
     /// Gives what stays of the current key, whose newest entry the input stands on. Leaves the input at the next key.

@@ -120,7 +120,7 @@ fn judge(
         level: 1,
         values: &Computed,
     };
-    let covers = |f: &Fragment| below.iter().any(|key| f.start <= *key && *key < f.end);
+    let covers = |t: &RangeTombstone| below.iter().any(|key| t.start <= *key && *key < t.end);
     let mut history = History { tombstones: rules.needed_tombstones(covers), ..History::default() };
     let entries = ListIterator::new(input.entries.iter().map(Entry::internal).collect(), &order);
     let mut shadowing = Shadowing::new(Box::new(entries), rules, Box::new(Below(below.to_vec())));

@@ -115,6 +115,7 @@ impl World {
             filter: None,
             filter_factory: None,
             value_log: log.clone(),
+            relocation: None,
             rate_limiter: Some(Arc::new(rate_limit::RateLimiter::new(env.clone(), Some(1000)))),
             cancel: Arc::default(),
             stats: Arc::default(),
@@ -127,6 +128,7 @@ impl World {
             target_file_size: 500 + random.below(3000),
             target_multiplier: 1 + random.below(2) as u32,
             referenced_value_weight: if random.one_in(2) { 0.0 } else { 0.5 },
+            hidden_value_budget: if random.one_in(2) { u64::MAX } else { 2000 },
         };
         World {
             seed,
@@ -326,7 +328,11 @@ impl World {
                 entries.next();
             }
         }
-        assert_eq!(self.set.segment_use(), expected.into_values().collect::<Vec<_>>(), "seed {}", self.seed);
+        let bytes_and_values = |uses: Vec<SegmentUse>| -> Vec<_> {
+            uses.iter().map(|u| (u.segment, u.bytes, u.values)).collect()
+        };
+        let expected = bytes_and_values(expected.into_values().collect());
+        assert_eq!(bytes_and_values(self.set.segment_use()), expected, "seed {}", self.seed);
     }
 
     pub(super) fn reopen(&mut self) {

@@ -70,6 +70,7 @@ setters!(ValueLogConfig {
     with_compress_values: compress_values = bool,
     with_compression_algorithm: compression_algorithm = Codec,
     with_max_space_amp: max_space_amp = f64,
+    with_garbage_collection: garbage_collection = bool,
     with_ttl: ttl = Option<u64>,
 });
 

@@ -45,6 +45,7 @@ impl Default for ValueLogConfig {
             compress_values: true,
             compression_algorithm: Codec::Lz4,
             max_space_amp: 1.4,
+            garbage_collection: true,
             ttl: None,
         }
     }

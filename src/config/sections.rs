@@ -55,8 +55,10 @@ pub struct ValueLogConfig {
     pub compress_values: bool,
     /// The codec. Default Lz4.
     pub compression_algorithm: Codec,
-    /// Bound of value-log bytes over live bytes. Default 1.4. Above 1, at most 100.
+    /// Bound of value-log bytes over live bytes, to which four segments come. Default 1.4. Above 1, at most 100.
     pub max_space_amp: f64,
+    /// Whether garbage collection starts by itself. Without it the bound is not held. Default true.
+    pub garbage_collection: bool,
     /// Seconds after which values expire. Default none. At least 1.
     pub ttl: Option<u64>,
 }

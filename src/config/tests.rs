@@ -20,6 +20,7 @@ fn specification() -> BTreeMap<&'static str, Value> {
         ("value_log.compress_values", json!(true)),
         ("value_log.compression_algorithm", json!("Lz4")),
         ("value_log.max_space_amp", json!(1.4)),
+        ("value_log.garbage_collection", json!(true)),
         ("value_log.ttl", Value::Null),
         ("memtable.max_size", json!(64 << 20)),
         ("memtable.flush_threshold", json!(0.8)),
@@ -264,10 +265,6 @@ fn what_comes_later_is_not_implemented_by_name() {
                 |c| c.cache.eviction_policy = EvictionPolicy::TinyLfu,
                 "cache.eviction_policy: TinyLfu comes with a later version; use Lru or Arc",
             ),
-            (
-                |c| c.value_log.max_space_amp = 1.2,
-                "value_log.max_space_amp: 1.2 comes with a later version; use 1.4",
-            ),
             (|c| c.value_log.ttl = Some(60), "value_log.ttl: 60 comes with a later version; leave it out"),
             (
                 |c| c.learned_index.model_type = ModelType::Rmi,
@@ -363,7 +360,8 @@ fn customised() -> Config {
                 .with_cache_size(1)
                 .with_compress_values(false)
                 .with_compression_algorithm(Codec::Zstd)
-                .with_max_space_amp(1.4)
+                .with_max_space_amp(1.1)
+                .with_garbage_collection(false)
                 .with_ttl(None),
         )
         .with_memtable(
@@ -449,6 +447,8 @@ fn builders_set_what_they_name() {
         ("value_log.cache_size", json!(1)),
         ("value_log.compress_values", json!(false)),
         ("value_log.compression_algorithm", json!("Zstd")),
+        ("value_log.max_space_amp", json!(1.1)),
+        ("value_log.garbage_collection", json!(false)),
         ("memtable.max_size", json!(4096)),
         ("memtable.flush_threshold", json!(1.0)),
         ("memtable.implementation", json!("Art")),

@@ -127,9 +127,7 @@ pub(super) fn supported(config: &Config) -> Result<()> {
         &config.cache.eviction_policy,
         &[EvictionPolicy::Lru, EvictionPolicy::Arc],
     )?;
-    let (seen, known) = (&config.value_log, &default.value_log);
-    same("value_log.max_space_amp", &seen.max_space_amp, &known.max_space_amp)?;
-    unset("value_log.ttl", &seen.ttl)?;
+    unset("value_log.ttl", &config.value_log.ttl)?;
     supported_learning(config, &default)?;
     let (seen, known) = (&config.performance, &default.performance);
     same("performance.direct_io", &seen.direct_io, &known.direct_io)?;

@@ -4,12 +4,15 @@
 //! `run_inline` runs everything due in the thread that caused it.
 
 use super::family::Family;
+use super::garbage::CopyWork;
 use super::state::{BackgroundState, Engine, LogHelper};
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
 use crate::compaction::{self, CompactionPlan};
 use crate::config::SyncPolicy;
+use crate::memtable::write_buffer::WriteBuffer;
+use crate::read::ReadView;
 use crate::version::Version;
 use crate::write::throttle::Pressure;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +26,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const DEBT_SLOW: f64 = 64.0;
 /// The same for the strongest slowing.
 const DEBT_STOP: f64 = 256.0;
+/// So many small memtables that wait for a flush count as a full one, at most.
+const LEAST_WEIGHT: u64 = 8;
 
 /// One piece of background work.
 pub(super) enum Job {
@@ -30,6 +35,37 @@ pub(super) enum Job {
     Flush(Vec<Arc<Family>>),
     /// Run a compaction.
     Compact(Arc<Family>, Arc<Version>, CompactionPlan),
+    /// Copy values out of segments that are to be emptied.
+    Copy(CopyWork),
+    /// Rewrite a table that points to values which were copied.
+    Repoint(Arc<Family>, CompactionPlan),
+    /// Only remove what nobody holds any more, as every job does at its end.
+    Remove,
+}
+
+/// A job that is marked as running.
+pub(super) struct Begun {
+    number: u64,
+    job: Job,
+}
+
+/// What kind of job has ended.
+#[derive(Clone, Copy, PartialEq)]
+enum Ended {
+    Flush,
+    Compaction,
+    Copying,
+    Repointing,
+    Removal,
+}
+
+/// Memtables that wait for a flush, those counting little that were sealed with little in them: by the values behind
+/// them, by hand or for the log.
+fn waiting_memtables(view: &ReadView, seal_at: u64) -> u64 {
+    let of = |buffer: &Arc<WriteBuffer>| {
+        (buffer.memory_bytes() as u64).clamp(seal_at.div_ceil(LEAST_WEIGHT), seal_at)
+    };
+    view.sealed.iter().map(of).sum::<u64>() / seal_at
 }
 
 impl Engine {
@@ -43,7 +79,12 @@ impl Engine {
     }
 
     /// The next job that is due. Marks it as running.
-    pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Job> {
+    pub(super) fn next_job(&self, state: &mut BackgroundState) -> Option<Begun> {
+        let job = self.job_due(state)?;
+        Some(Begun { number: state.garbage.begin_job(), job })
+    }
+
+    fn job_due(&self, state: &mut BackgroundState) -> Option<Job> {
         if !state.started || state.shutdown || self.read_only || !self.health.allows_background() {
             return None;
         }
@@ -53,6 +94,10 @@ impl Engine {
         if let Some(job) = self.next_flush(state) {
             return Some(job);
         }
+        self.next_compaction(state).or_else(|| self.next_garbage_job(state))
+    }
+
+    fn next_compaction(&self, state: &mut BackgroundState) -> Option<Job> {
         if !state.look_for_compactions || state.compactions >= self.compaction_slots() {
             return None;
         }
@@ -61,7 +106,8 @@ impl Engine {
                 continue;
             }
             let version = Arc::clone(&family.view().version);
-            if let Some(plan) = compaction::pick(family.id, &version, &family.level_options(), &family.order)
+            if let Some(plan) =
+                compaction::pick(family.id, &version, &self.level_options(&family), &family.order)
             {
                 state.compactions += 1;
                 return Some(Job::Compact(family, version, plan));
@@ -146,29 +192,56 @@ impl Engine {
     }
 
     /// Runs a job and books its end.
-    pub(super) fn run_job(&self, job: Job) {
+    pub(super) fn run_job(&self, begun: Begun) {
+        let Begun { number, job } = begun;
         let outcome = catch_unwind(AssertUnwindSafe(|| match &job {
             Job::Flush(families) => self.flush_sealed(families),
             Job::Compact(family, version, plan) => self.compact(family, version, plan),
+            Job::Copy(work) => self.copy_values(work),
+            Job::Repoint(family, plan) => self.repoint(family, plan),
+            Job::Remove => Ok(()),
         }))
         .unwrap_or_else(|panic| Err(panic_error(&panic)));
         // The plan's hold on its inputs ends before anybody looks for the next one, and that on their version before
         // obsolete tables are removed.
-        let compacted = matches!(job, Job::Compact(..));
+        let ended = match &job {
+            Job::Flush(_) => Ended::Flush,
+            Job::Compact(..) => Ended::Compaction,
+            Job::Copy(_) => Ended::Copying,
+            Job::Repoint(..) => Ended::Repointing,
+            Job::Remove => Ended::Removal,
+        };
         let flushed = match job {
             Job::Flush(families) => families,
-            compaction @ Job::Compact(..) => {
-                drop(compaction);
+            other => {
+                drop(other);
                 Vec::new()
             }
         };
         let mut state = self.state.lock();
+        state.garbage.end_job(number);
         for family in &flushed {
             state.flushing.remove(&family.id);
         }
-        state.flushes -= usize::from(!compacted);
-        state.compactions -= usize::from(compacted);
-        state.look_for_compactions = true;
+        match ended {
+            Ended::Flush => state.flushes -= 1,
+            Ended::Compaction => state.compactions -= 1,
+            Ended::Copying => state.garbage.copying = false,
+            Ended::Repointing => state.garbage.repointing = false,
+            Ended::Removal => {}
+        }
+        if ended != Ended::Removal {
+            state.look_for_compactions = true;
+            self.book_outcome(&mut state, outcome);
+        }
+        self.update_pressure(&mut state);
+        self.wake_workers(&mut state);
+        drop(state);
+        self.done.notify_all();
+        self.remove_obsolete_files();
+    }
+
+    fn book_outcome(&self, state: &mut BackgroundState, outcome: Result<()>) {
         match outcome {
             Ok(()) => {
                 state.retry_at = None;
@@ -185,11 +258,6 @@ impl Engine {
                 self.fail(&error);
             }
         }
-        self.update_pressure();
-        self.wake_workers(&mut state);
-        drop(state);
-        self.done.notify_all();
-        self.remove_obsolete_files();
     }
 
     /// Lets a worker look for jobs, starting one if all are busy.
@@ -198,7 +266,8 @@ impl Engine {
         if self.env.runs_inline() || !state.started || state.shutdown || self.read_only {
             return;
         }
-        let wanted = self.compaction_slots() + 1;
+        // One for flushes and one for garbage collection, which compactions must not keep waiting.
+        let wanted = self.compaction_slots() + 2;
         if state.idle_threads == 0 && state.threads.len() < wanted {
             let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return };
             match self.env.spawn("auradb-work", Box::new(move || engine.worker())) {
@@ -261,13 +330,18 @@ impl Engine {
 
     /// Sets how much writers are held back, from how far flushes and compactions are behind. Called under the state
     /// lock.
-    pub(super) fn update_pressure(&self) {
-        let mut pressure = Pressure::default();
+    pub(super) fn update_pressure(&self, state: &mut BackgroundState) {
+        let mut pressure = Pressure { values: self.update_space(state).slow, ..Pressure::default() };
+        if pressure.values > 0.0 {
+            pressure.reason = "the value log nears its bound (max_space_amp): garbage collection is behind";
+        }
         for family in self.all_families().iter().filter(|family| !family.is_dropped()) {
             let view = family.view();
+            let waiting = waiting_memtables(&view, family.seal_at());
             let options = family.options.read();
-            if view.sealed.len() >= options.memtable.count.max(2) {
+            if waiting >= options.memtable.count.max(2) as u64 {
                 pressure.stop = true;
+                pressure.reason = "memtables are full: the flush is behind";
             }
             if options.disable_auto_compactions {
                 continue;
@@ -276,6 +350,9 @@ impl Engine {
             // Below the trigger no compaction would ever end the wait.
             let slowdown = options.level0_slowdown.max(options.level0_trigger).max(1);
             let stop = options.level0_stop.max(slowdown);
+            if runs >= slowdown {
+                pressure.reason = "level 0 has many tables: compaction is behind";
+            }
             if runs >= stop {
                 pressure.stop = true;
             } else if runs >= slowdown {
@@ -283,8 +360,12 @@ impl Engine {
             }
             let level1 = options.level1_bytes.max(1) as f64;
             drop(options);
-            let debt = compaction::debt_bytes(&view.version, &family.level_options()) as f64 / level1;
-            pressure.slow = pressure.slow.max((debt - DEBT_SLOW) / (DEBT_STOP - DEBT_SLOW));
+            let debt = compaction::debt_bytes(&view.version, &self.level_options(family), &family.order);
+            let behind = (debt as f64 / level1 - DEBT_SLOW) / (DEBT_STOP - DEBT_SLOW);
+            if behind > 0.0 && pressure.reason.is_empty() {
+                pressure.reason = "levels are above their targets: compaction is behind";
+            }
+            pressure.slow = pressure.slow.max(behind);
         }
         if self.health.failure().is_some() || self.closed.load(Ordering::Acquire) {
             pressure = Pressure::default();

@@ -1,7 +1,7 @@
 //! Making and dropping column families of an open database.
 
 use super::family::{Family, table_options};
-use super::open::{add_family, check_family, update_log_limit};
+use super::open::{add_family, check_family, update_limits};
 use super::options::ColumnFamilyOptions;
 use super::state::Engine;
 use crate::base::{Error, Result};
@@ -57,10 +57,10 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     family.view().buffers().for_each(|buffer| buffer.release());
     drop(one);
     // Under the commit lock, as every change of it: a sum made before another change must not be stored after it.
-    update_log_limit(engine);
+    update_limits(engine);
     drop(commit);
     // Under the lock: what was found before another change must not be set after it.
-    let _state = engine.state.lock();
-    engine.update_pressure();
+    let mut state = engine.state.lock();
+    engine.update_pressure(&mut state);
     Ok(())
 }

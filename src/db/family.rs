@@ -106,7 +106,8 @@ impl Family {
         buffer
     }
 
-    pub(super) fn level_options(&self) -> LevelOptions {
+    /// What its levels aim at, with so many value-log bytes hidden in each of them.
+    pub(super) fn level_options(&self, hidden_value_budget: u64) -> LevelOptions {
         let options = self.options.read();
         LevelOptions {
             levels: options.levels,
@@ -115,7 +116,9 @@ impl Family {
             ratio: options.level_size_ratio,
             target_file_size: options.sst.target_file_size,
             target_multiplier: options.target_file_size_multiplier,
-            referenced_value_weight: 1.0 / 16.0,
+            // What values stand behind a level is for the budget to see to: the tree's shape follows its own bytes.
+            referenced_value_weight: 0.0,
+            hidden_value_budget,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) type FlushWork = [(Arc<Family>, Vec<Arc<WriteBuffer>>)];
 impl Engine {
     /// What a merge into `level` needs.
     pub(super) fn merge_context(&self, family: &Family, level: usize, bottommost: bool) -> MergeContext {
+        // Before the options: who holds the state lock may want them.
+        let relocation = self.state.lock().garbage.relocation.clone();
         // Read once: a second read lock waits for ever behind a change of options that waits for the first.
         let options = family.options.read();
         let how = table_options(&options, level, bottommost, &self.cache, self.cache_owner);
@@ -45,6 +47,7 @@ impl Engine {
             filter: options.compaction_filter.clone(),
             filter_factory: options.compaction_filter_factory.clone(),
             value_log: Arc::clone(&self.value_log),
+            relocation,
             rate_limiter: Some(Arc::clone(&self.rate_limiter)),
             cancel: Arc::clone(&self.cancel),
             stats: Arc::clone(&self.stats),
@@ -196,7 +199,7 @@ impl Engine {
     ) -> Result<()> {
         let started = self.env.now();
         let context = self.merge_context(family, plan.output_level, plan.bottommost);
-        let edit = compaction::run(plan, version, &context, &family.level_options())?;
+        let edit = compaction::run(plan, version, &context, &self.level_options(family))?;
         let (files, bytes) =
             (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
         let outputs: Vec<u64> = edit.added.iter().map(|file| file.number).collect();
@@ -223,7 +226,7 @@ impl Engine {
 
     /// Removes tables that were not installed. Those that live are left: a moved table, and one that the manifest
     /// may name because its last write is in doubt.
-    fn remove_outputs(&self, outputs: &[u64]) {
+    pub(super) fn remove_outputs(&self, outputs: &[u64]) {
         let live = self.versions.live_tables();
         for number in outputs.iter().filter(|number| live.binary_search(number).is_err()) {
             // What stays behind is swept at the next open.
@@ -253,7 +256,7 @@ impl Engine {
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
         }
         state.look_for_compactions = true;
-        self.update_pressure();
+        self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         Ok(())
     }
@@ -336,10 +339,24 @@ impl Engine {
                 _ => {}
             }
         }
-        for number in self.value_log.take_obsolete() {
-            if let Err(error) = self.value_log.remove(number) {
-                self.log(LogLevel::Warn, format_args!("a segment no longer needed stays for now: {error}"));
+        let segments = self.value_log.take_obsolete();
+        for &number in &segments {
+            match self.value_log.remove(number) {
+                Ok(bytes) => {
+                    self.garbage.stats.segments_removed.fetch_add(1, Ordering::Relaxed);
+                    self.garbage.stats.reclaimed.fetch_add(bytes, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    let what = "a segment no longer needed stays for now";
+                    self.log(LogLevel::Warn, format_args!("{what}: {error}"));
+                }
             }
+        }
+        if !segments.is_empty() {
+            // Writers may wait for the space, and garbage collection to use it.
+            let mut state = self.state.lock();
+            self.update_pressure(&mut state);
+            self.wake_for_garbage(&mut state);
         }
     }
 }

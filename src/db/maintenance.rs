@@ -60,7 +60,10 @@ impl Engine {
     /// Waits until nothing is due or running.
     pub(super) fn wait_for_quiet(&self) -> Result<()> {
         self.wait_until(&|state| {
-            let quiet = state.flushes == 0 && state.compactions == 0 && !state.look_for_compactions;
+            let quiet = state.flushes == 0
+                && state.compactions == 0
+                && !state.look_for_compactions
+                && !state.garbage.is_pending();
             quiet && !self.all_families().iter().any(|family| family.is_flush_due())
         })
     }
@@ -112,20 +115,24 @@ impl Engine {
                 let version = Arc::clone(&family.view().version);
                 let plan =
                     compaction::plan_range(family.id, &version, level, output, begin, end, &family.order);
-                if matches!(plan, Ok(Some(_))) {
-                    state.manual += 1;
-                }
-                plan.map(|plan| plan.map(|plan| (version, plan)))
+                plan.map(|plan| {
+                    plan.map(|plan| {
+                        state.manual += 1;
+                        (version, plan, state.garbage.begin_job())
+                    })
+                })
             };
             match planned {
                 Ok(None) => return Ok(()),
-                Ok(Some((version, plan))) => {
+                Ok(Some((version, plan, job))) => {
                     let outcome = catch_unwind(AssertUnwindSafe(|| self.compact(family, &version, &plan)))
                         .unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic))));
                     drop((plan, version));
                     let mut state = self.state.lock();
                     state.manual -= 1;
+                    state.garbage.end_job(job);
                     state.look_for_compactions = true;
+                    self.update_pressure(&mut state);
                     self.wake_workers(&mut state);
                     drop(state);
                     self.done.notify_all();
@@ -157,7 +164,7 @@ impl Engine {
         let mut state = self.state.lock();
         state.retry_at = None;
         state.look_for_compactions = true;
-        self.update_pressure();
+        self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         Ok(())
     }

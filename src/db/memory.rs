@@ -9,7 +9,7 @@ use super::options::Options;
 use super::properties::{table_reader_bytes, unflushed_bytes};
 use super::state::Engine;
 use crate::base::Result;
-use crate::memtable::budget::{Flusher, Memtables, Picked, WriteBufferManager};
+use crate::memtable::budget::{Flusher, Memtables, WriteBufferManager};
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::write::CommitState;
 use crate::write::commit::Owner;
@@ -86,12 +86,14 @@ impl Engine {
 
     /// Has the largest memtable flushed if all together take too much. Called under the commit lock.
     pub(super) fn flush_the_largest_if_due(&self, commit: &mut CommitState) -> Result<()> {
-        let Some(Picked { database, family }) = self.memtables.manager().pick() else { return Ok(()) };
-        if std::ptr::addr_eq(Arc::as_ptr(&database), self) {
-            return self.seal(commit, family);
-        }
-        database.request_flush(family);
-        Ok(())
+        let own = self.memtables.manager().pick(|database, family| {
+            let own = std::ptr::addr_eq(database, self);
+            if !own {
+                database.request_flush(family);
+            }
+            own.then_some(family)
+        });
+        own.flatten().map_or(Ok(()), |family| self.seal(commit, family))
     }
 
     /// Seals those of the families' active memtables that were picked. Called without any lock.

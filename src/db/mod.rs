@@ -13,6 +13,7 @@ mod db_iterator;
 mod family;
 #[cfg(test)]
 mod flush_tests;
+mod garbage;
 mod health;
 mod info_log;
 mod iterator;
@@ -274,6 +275,19 @@ impl Db {
     /// Waits until no flush or compaction is due or running.
     pub fn wait_for_background_work(&self) -> Result<()> {
         self.engine().wait_for_quiet()
+    }
+
+    /// Collects garbage of the value log now: flushes and compacts all families, then empties every segment of which
+    /// at least the share `least_garbage` (0 to 1) is dead. Gives the bytes of the segments removed. What readers,
+    /// iterators and snapshots still need stays until they are done.
+    pub fn collect_garbage(&self, least_garbage: f64) -> Result<u64> {
+        self.engine().in_foreground(|| self.engine().collect_garbage(least_garbage))
+    }
+
+    /// Reads and checks every value of the value log that a table or memtable points to, and gives how many there
+    /// are. The first that is not whole is the error.
+    pub fn verify_value_log(&self) -> Result<u64> {
+        self.engine().in_foreground(|| self.engine().verify_values())
     }
 
     /// The memory it holds now.

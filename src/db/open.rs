@@ -7,6 +7,7 @@
 //! 5. Remove files that nothing refers to; start background work.
 
 use super::family::{Family, structure, table_options};
+use super::garbage::Garbage;
 use super::health::HealthState;
 use super::info_log::{FileLogger, NoLogger};
 use super::options::{ColumnFamilyOptions, Options};
@@ -375,6 +376,27 @@ fn open_versions(
     }
 }
 
+fn wal_settings(
+    env: &Arc<dyn Env>,
+    options: &Options,
+    directories: &Directories,
+    database: [u8; 16],
+) -> WalSettings {
+    let config = &options.config;
+    let interval = matches!(config.wal.sync_policy, SyncPolicy::EveryNMs(_));
+    WalSettings {
+        env: Arc::clone(env),
+        dir: directories.wal.clone(),
+        database,
+        max_file_size: config.wal.max_file_size,
+        mapped: config.performance.memory_mapped,
+        buffer_size: config.wal.buffer_size,
+        policy: config.wal.sync_policy,
+        log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
+        max_total_size: AtomicU64::new(options.max_total_wal_size),
+    }
+}
+
 #[allow(clippy::too_many_arguments, reason = "the parts of the engine, put together once")]
 fn build_engine(
     plan: Plan,
@@ -393,20 +415,8 @@ fn build_engine(
         None => Arc::new(FileLogger::open(&env, &directories.db)?),
     };
     let durability = Durability::new(Arc::clone(&env), Arc::clone(&value_log), last_sequence);
-    let config = &options.config;
-    let interval = matches!(config.wal.sync_policy, SyncPolicy::EveryNMs(_));
-    let settings = WalSettings {
-        env: Arc::clone(&env),
-        dir: directories.wal.clone(),
-        database,
-        max_file_size: config.wal.max_file_size,
-        mapped: config.performance.memory_mapped,
-        buffer_size: config.wal.buffer_size,
-        policy: config.wal.sync_policy,
-        log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
-        max_total_size: AtomicU64::new(options.max_total_wal_size),
-    };
-    let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
+    let settings = wal_settings(&env, &options, &directories, database);
+    let rate = options.config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
     let engine = Arc::new(Engine {
         read_only,
         opened_at: env.now(),
@@ -436,6 +446,7 @@ fn build_engine(
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
         user_bytes: AtomicU64::new(0),
+        garbage: Garbage::new(&options.config.value_log),
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),
         lock: Mutex::new(None),
         myself: OnceLock::new(),
@@ -471,17 +482,20 @@ pub(super) fn add_family(
         families.by_name.insert(name.to_string(), id);
     }
     commit.families.insert(id, target);
-    update_log_limit(engine);
+    update_limits(engine);
     family
 }
 
-/// The bound on all logs together follows the memtables, unless it was set.
-pub(super) fn update_log_limit(engine: &Engine) {
+/// What follows from the options of all families: the bound on all logs together, unless it was set, and from where on
+/// a batch may have values that are separated. Called under the commit lock.
+pub(super) fn update_limits(engine: &Engine) {
+    let families = engine.all_families();
+    let least = families.iter().map(|family| family.threshold.load(Ordering::Relaxed)).min();
+    engine.garbage.least_threshold.store(least.unwrap_or(0), Ordering::Relaxed);
     if engine.options.max_total_wal_size != 0 {
         return;
     }
-    let budget: u64 = engine
-        .all_families()
+    let budget: u64 = families
         .iter()
         .map(|family| {
             let options = family.options.read();
@@ -516,7 +530,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     let mut state = engine.state.lock();
     state.started = true;
     state.look_for_compactions = true;
-    engine.update_pressure();
+    engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);
     engine.attach_memtables();

@@ -321,8 +321,8 @@ impl OverlaidIterator {
 
     /// Passes over keys of the database in a deleted range: one by one at first, then with a seek.
     fn leave_range(&mut self, start: &[u8], end: &[u8], covered: usize) {
-        let seeks_keep_prefix = self.bounds.prefix.is_some() && self.prefix.is_none();
-        if !covered.is_multiple_of(STEPS_BEFORE_SEEK) || seeks_keep_prefix {
+        let target = if self.forward { end } else { start };
+        if !covered.is_multiple_of(STEPS_BEFORE_SEEK) || !self.seek_keeps_prefix(target) {
             self.step_stored();
         } else if self.forward {
             self.stored.seek(end);
@@ -332,6 +332,12 @@ impl OverlaidIterator {
                 self.stored.prev();
             }
         }
+    }
+
+    /// Whether the database's cursor keeps to what it keeps to now if it seeks `target`: a seek makes it keep to the
+    /// prefix of its target, or to none.
+    fn seek_keeps_prefix(&self, target: &[u8]) -> bool {
+        self.bounds.prefix.is_none() || (self.prefix.is_some() && self.in_prefix(target))
     }
 
     /// One step of the batch's cursor beyond `self.key`, where it stands.
@@ -400,16 +406,20 @@ impl OverlaidIterator {
         }
     }
 
-    /// Whether a key of the batch is within the bounds and the prefix.
-    fn admits(&self, key: &[u8]) -> bool {
-        let ScanBounds { lower, upper, prefix } = &self.bounds;
-        let in_prefix = match (prefix, &self.prefix) {
+    /// Whether a key has the prefix that the walk keeps to, if there is one.
+    fn in_prefix(&self, key: &[u8]) -> bool {
+        match (&self.bounds.prefix, &self.prefix) {
             (Some(transform), Some(prefix)) => {
                 transform.in_domain(key) && transform.transform(key) == &prefix[..]
             }
             _ => true,
-        };
-        in_prefix
+        }
+    }
+
+    /// Whether a key of the batch is within the bounds and the prefix.
+    fn admits(&self, key: &[u8]) -> bool {
+        let ScanBounds { lower, upper, .. } = &self.bounds;
+        self.in_prefix(key)
             && lower.as_ref().is_none_or(|lower| self.order.compare_user(key, lower).is_ge())
             && upper.as_ref().is_none_or(|upper| self.order.compare_user(key, upper).is_lt())
     }

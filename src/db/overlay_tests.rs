@@ -446,6 +446,48 @@ fn a_large_deleted_range_is_passed_over_both_ways() {
     assert!(iterator.with_batch(&batch, None).is_err());
 }
 
+/// A deleted range so long that it is left by a seek, which must not lead out of the prefix.
+#[test]
+fn a_deleted_range_does_not_lead_out_of_the_prefix() {
+    let (db, families) = open(simulated(1));
+    let mut batch = WriteBatch::new();
+    for n in 0..40 {
+        batch.put(0, format!("b{n:02}").as_bytes(), b"").unwrap();
+    }
+    for key in ["a8", "c0", "f1"] {
+        batch.put(0, key.as_bytes(), b"").unwrap();
+    }
+    db.write(&batch, &WriteOptions::default()).unwrap();
+    let options = ReadOptions { prefix_same_as_start: true, ..ReadOptions::default() };
+    // (deleted from, to, what remains of the prefix)
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("b00", "c0", &[]),
+        ("a9", "b40", &[]),
+        ("", "f0", &[]),
+        ("a9", "b39", &["b39"]),
+        ("b02", "f0", &["b00", "b01"]),
+    ];
+    for (start, end, expected) in cases {
+        let batch = shared(true);
+        batch.lock().delete_range(0, start.as_bytes(), end.as_bytes()).unwrap();
+        let mut iterator = db.iterator(&families[0], &options).unwrap().with_batch(&batch, None).unwrap();
+        let mut got = Vec::new();
+        iterator.seek(b"b00");
+        while iterator.valid() {
+            got.push(String::from_utf8_lossy(iterator.key()).into_owned());
+            iterator.next();
+        }
+        assert_eq!(got, expected, "{start}..{end}");
+        got.clear();
+        iterator.seek_for_prev(b"b39");
+        while iterator.valid() {
+            got.insert(0, String::from_utf8_lossy(iterator.key()).into_owned());
+            iterator.prev();
+        }
+        assert_eq!(got, expected, "{start}..{end}, backwards");
+    }
+}
+
 /// A failure is not taken for the end: entries of the batch behind it are not shown.
 #[test]
 fn a_failed_read_of_the_database_ends_the_walk() {

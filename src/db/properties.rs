@@ -44,7 +44,10 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
         "num-immutable-mem-table" => Some(view.sealed.len() as u64),
         "num-immutable-mem-table-flushed" => Some(0),
         "mem-table-flush-pending" => flag(!view.sealed.is_empty()),
-        "compaction-pending" => flag(engine.state.lock().look_for_compactions),
+        "compaction-pending" => {
+            let state = engine.state.lock();
+            flag(state.look_for_compactions || state.garbage.is_pending())
+        }
         "background-errors" => flag(engine.health.failure().is_some()),
         "num-entries-active-mem-table" => Some(view.active.entries()),
         "num-entries-imm-mem-tables" => Some(view.sealed.iter().map(|buffer| buffer.entries()).sum()),
@@ -61,19 +64,19 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
         "num-running-flushes" => Some(engine.state.lock().flushes as u64),
         "num-running-compactions" => {
             let state = engine.state.lock();
-            Some((state.compactions + state.manual) as u64)
+            Some((state.compactions + state.manual + usize::from(state.garbage.is_running())) as u64)
         }
         "actual-delayed-write-rate" => Some(engine.throttle.delayed_rate()),
         "is-write-stopped" => flag(engine.throttle.is_stopped() || engine.memtables.manager().is_stalling()),
         "estimate-pending-compaction-bytes" => {
-            Some(crate::compaction::debt_bytes(&view.version, &family.level_options()))
+            Some(crate::compaction::debt_bytes(&view.version, &engine.level_options(family), &family.order))
         }
         "block-cache-capacity" => Some(engine.cache.capacity()),
         "block-cache-usage" => Some(engine.cache.usage()),
         "block-cache-pinned-usage" => Some(engine.cache.pinned_usage()),
         "num-blob-files" => Some(engine.value_log.segments().len() as u64),
-        "total-blob-file-size" => Some(segment_bytes(engine)),
-        "live-blob-file-size" => Some(referenced_bytes(engine)),
+        "total-blob-file-size" => Some(super::garbage::report::segment_bytes(engine)),
+        "live-blob-file-size" => Some(super::garbage::report::referenced_bytes(engine)),
         _ => memory_int(engine, family, &view, name),
     }
 }
@@ -100,18 +103,14 @@ pub(super) fn table_reader_bytes(view: &ReadView) -> u64 {
 }
 
 fn own_int(engine: &Engine, name: &str) -> Option<u64> {
+    if let Some(name) = name.strip_prefix("value-log-") {
+        return super::garbage::report::number(engine, name);
+    }
     let relaxed = |counter: &std::sync::atomic::AtomicU64| Some(counter.load(Ordering::Relaxed));
-    let values = engine.value_log.stats();
     match name {
         "wal-syncs" => Some(engine.durability.syncs()),
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
         "durable-sequence" => Some(engine.durable_sequence()),
-        "value-log-syncs" => Some(values.syncs),
-        "value-log-bytes" => Some(segment_bytes(engine)),
-        "value-log-live-bytes" => Some(referenced_bytes(engine)),
-        "value-log-bytes-written" => Some(values.bytes_written),
-        "value-log-values-written" => Some(values.values_written),
-        "value-log-values-read" => Some(values.values_read),
         "flushes" => relaxed(&engine.stats.flushes),
         "compactions" => relaxed(&engine.stats.compactions),
         "trivial-moves" => relaxed(&engine.stats.trivial_moves),
@@ -135,15 +134,6 @@ fn value_cache_stats(engine: &Engine) -> crate::cache::CacheStats {
     engine.value_cache.as_ref().unwrap_or(&engine.cache).stats()
 }
 
-fn segment_bytes(engine: &Engine) -> u64 {
-    engine.value_log.segments().iter().map(|segment| segment.len).sum()
-}
-
-/// Bytes of the value log that tables refer to; values that only memtables refer to are not among them.
-fn referenced_bytes(engine: &Engine) -> u64 {
-    engine.versions.segment_use().iter().map(|used| used.bytes).sum()
-}
-
 /// The text `name` stands for; numbers are texts too.
 pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<String> {
     match name {
@@ -151,7 +141,9 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
         "rocksdb.dbstats" => return Some(writes_text(engine)),
         "rocksdb.levelstats" | "auradb.levels" => return Some(levels_text(family)),
         "rocksdb.sstables" => return Some(tables_text(family)),
-        "auradb.value-log" => return Some(value_log_text(engine)),
+        "auradb.value-log" => return Some(super::garbage::report::text(engine)),
+        "auradb.value-log-segments" => return Some(super::garbage::report::segments_text(engine)),
+        "auradb.write-pressure" => return Some(engine.throttle.reason().to_string()),
         "auradb.learned-index" => return Some(learned_index_text(engine)),
         "auradb.cache" => return Some(cache_text(engine)),
         "auradb.write-amplification" => return Some(amplification_text(engine)),
@@ -163,7 +155,7 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
                 let _ = writeln!(text, "column family [{}]", family.name);
                 text.push_str(&levels_text(&family));
             }
-            text.push_str(&value_log_text(engine));
+            text.push_str(&super::garbage::report::text(engine));
             text.push_str(&learned_index_text(engine));
             text.push_str(&cache_text(engine));
             text.push_str(&engine.memory_text());
@@ -180,7 +172,7 @@ fn stats(engine: &Engine, family: &Family) -> String {
     text.push_str(&levels_text(family));
     let _ = writeln!(text, "\n** DB Stats **");
     text.push_str(&writes_text(engine));
-    text.push_str(&value_log_text(engine));
+    text.push_str(&super::garbage::report::text(engine));
     text.push_str(&cache_text(engine));
     text.push_str(&amplification_text(engine));
     text
@@ -253,26 +245,6 @@ fn tables_text(family: &Family) -> String {
     text
 }
 
-fn value_log_text(engine: &Engine) -> String {
-    let segments = engine.value_log.segments();
-    let used = engine.versions.segment_use();
-    let stats = engine.value_log.stats();
-    let bytes: u64 = segments.iter().map(|segment| segment.len).sum();
-    let referenced: u64 = used.iter().map(|used| used.bytes).sum();
-    let mut text = format!(
-        "value log: {} segments ({} open), {bytes} bytes; tables refer to {referenced} bytes in {} values\n",
-        segments.len(),
-        segments.iter().filter(|segment| !segment.sealed).count(),
-        used.iter().map(|used| used.values).sum::<u64>(),
-    );
-    let _ = writeln!(
-        text,
-        "value log since open: {} values of {} bytes written as {} bytes, {} syncs, {} values read",
-        stats.values_written, stats.value_bytes, stats.bytes_written, stats.syncs, stats.values_read
-    );
-    text
-}
-
 fn learned_index_text(engine: &Engine) -> String {
     let (mut tables, mut modelled, mut bytes, mut segments, mut fences, mut filters) = (0, 0, 0, 0, 0, 0);
     let (mut error, mut entries, mut hits, mut fallbacks) = (0, 0, 0, 0);
@@ -323,11 +295,14 @@ fn amplification_text(engine: &Engine) -> String {
     let values = engine.value_log.stats().bytes_written;
     let flushed = stats.flush_bytes.load(Ordering::Relaxed);
     let compacted = stats.write_bytes.load(Ordering::Relaxed);
-    let all = wal + values + flushed + compacted;
+    let copied = engine.value_log.stats().copied_bytes;
+    let repointed = engine.garbage.stats.tables.load(Ordering::Relaxed);
+    let all = wal + values + flushed + compacted + copied + repointed;
     let factor = if user == 0 { "none".to_string() } else { format!("{:.2}", all as f64 / user as f64) };
     format!(
         "write amplification since open: {factor} ({user} bytes from the user; log {wal}, value log {values}, {} \
-         flushes {flushed}, {} compactions {compacted} and {} moves)\n",
+         flushes {flushed}, {} compactions {compacted} and {} moves, values copied \
+         {copied}, tables for them {repointed})\n",
         stats.flushes.load(Ordering::Relaxed),
         stats.compactions.load(Ordering::Relaxed),
         stats.trivial_moves.load(Ordering::Relaxed),

@@ -57,7 +57,7 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         .into_iter()
         .map(|family| {
             let flushed = flushed.get(&family.id).copied().unwrap_or(0);
-            let buffer = family.new_buffer();
+            let buffer = new_buffer(engine, &family);
             (family.id, Replayed { family, flushed, buffer })
         })
         .collect();
@@ -263,8 +263,8 @@ impl Replay<'_> {
         let largest = self.largest_if_too_much().unwrap_or(usize::MAX);
         for replayed in self.families.values_mut() {
             let bytes = replayed.buffer.memory_bytes();
-            if bytes as u64 >= replayed.family.seal_at() || bytes >= largest {
-                let full = std::mem::replace(&mut replayed.buffer, replayed.family.new_buffer());
+            if replayed.buffer.is_full(replayed.family.seal_at()) || bytes >= largest {
+                let full = std::mem::replace(&mut replayed.buffer, new_buffer(self.engine, &replayed.family));
                 replayed.flushed = full.last_sequence();
                 flush(self.engine, vec![(Arc::clone(&replayed.family), vec![full])])?;
             }
@@ -276,13 +276,12 @@ impl Replay<'_> {
     /// fill it, small tables of this one would help little.
     fn largest_if_too_much(&self) -> Option<usize> {
         let manager = self.engine.memtables.manager();
-        if !manager.should_flush() {
+        if !manager.enabled() {
             return None;
         }
         let buffers = || self.families.values().map(|replayed| &replayed.buffer);
         let all: u64 = buffers().map(|buffer| buffer.allocated_bytes() as u64).sum();
-        let largest = buffers().map(|buffer| buffer.memory_bytes()).max();
-        largest.filter(|_| all >= manager.buffer_size() / 2)
+        if manager.is_too_much(all) { buffers().map(|buffer| buffer.memory_bytes()).max() } else { None }
     }
 
     /// The rest goes to tables; when reading only, it stays in memory and is shown from there.
@@ -301,6 +300,14 @@ impl Replay<'_> {
         work.sort_by_key(|(family, _)| family.id);
         if work.is_empty() { Ok(()) } else { flush(self.engine, work) }
     }
+}
+
+/// A memtable to replay into. No writer has its flush asked for (it is in no view), so that none is to be told to: it
+/// would be another database's, and a small one.
+fn new_buffer(engine: &Engine, family: &Family) -> Arc<WriteBuffer> {
+    let buffer = engine.new_buffer(family);
+    buffer.leave();
+    buffer
 }
 
 /// Flushes replayed memtables. Their segments were written by an earlier process: they are synced by name (W2).

@@ -5,7 +5,7 @@
 //! before it.
 
 use super::family::Family;
-use super::open::update_log_limit;
+use super::open::update_limits;
 use super::options::ColumnFamilyOptions;
 use super::state::Engine;
 use crate::base::{Codec, Error, Result};
@@ -42,11 +42,11 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     if let Some(target) = commit.families.get_mut(family.id) {
         target.seal_at = family.seal_at();
     }
-    update_log_limit(engine);
+    update_limits(engine);
     drop(commit);
     let mut state = engine.state.lock();
     state.look_for_compactions = true;
-    engine.update_pressure();
+    engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);
     engine.run_inline();

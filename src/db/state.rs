@@ -8,6 +8,7 @@
 //! not at all.
 
 use super::family::Family;
+use super::garbage::{Garbage, GarbageWork};
 use super::health::HealthState;
 use super::options::Options;
 use super::snapshots::SnapshotList;
@@ -70,6 +71,8 @@ pub(super) struct BackgroundState {
     pub(super) shutdown: bool,
     pub(super) threads: Vec<Box<dyn Joinable>>,
     pub(super) idle_threads: usize,
+    /// Garbage collection of the value log.
+    pub(super) garbage: GarbageWork,
     /// Not before this time after a failure that may end by itself.
     pub(super) retry_at: Option<Duration>,
 }
@@ -129,6 +132,7 @@ pub(super) struct Engine {
     pub(super) closed: AtomicBool,
     pub(super) stats: Arc<CompactionStats>,
     pub(super) user_bytes: AtomicU64,
+    pub(super) garbage: Garbage,
     pub(super) rate_limiter: Arc<RateLimiter>,
     pub(super) lock: Mutex<Option<Box<dyn FileLock>>>,
     /// For the threads that the engine starts.
@@ -177,7 +181,7 @@ impl Engine {
         if target.active.is_empty() {
             return false;
         }
-        let fresh = family.new_buffer();
+        let fresh = self.new_buffer(&family);
         target.active = Arc::clone(&fresh);
         target.seal_at = family.seal_at();
         let old = family.view();
@@ -217,7 +221,7 @@ impl Owner for Engine {
             usize::from(self.seal_one(state, family))
         };
         if sealed > 0 {
-            self.update_pressure();
+            self.update_pressure(&mut background);
             self.wake_workers(&mut background);
         }
         Ok(())

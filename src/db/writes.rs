@@ -4,6 +4,7 @@
 //! buffer has grown; a big value goes to the value log straight from the caller's memory.
 
 use super::background::panic_error;
+use super::garbage::Look;
 use super::state::Engine;
 use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
@@ -39,7 +40,7 @@ impl Db {
         if batch.is_empty() {
             return Ok(());
         }
-        engine.admit(batch.data().len(), options)?;
+        engine.admit_batch(batch.data().len(), options)?;
         with_buffer(&REWRITTEN, |buffer| {
             let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
             engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
@@ -66,7 +67,7 @@ impl Db {
         if batch.is_empty() {
             engine.durability.call_when_logged_is_durable(callback);
         } else {
-            engine.admit(batch.data().len(), options)?;
+            engine.admit_batch(batch.data().len(), options)?;
             with_buffer(&REWRITTEN, |buffer| {
                 let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
                 engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
@@ -95,7 +96,7 @@ impl Db {
         if data.is_empty() {
             return Ok(());
         }
-        engine.admit(data.len(), options)?;
+        engine.admit_batch(data.len(), options)?;
         let id_at = |index: usize| Ok(self.own(family_at(index)?)?.id);
         with_buffer(&BATCH, |batch| {
             let operations = PackedOperations::new(data, &id_at);
@@ -114,7 +115,7 @@ impl Db {
                 .write_one(family, key.len() + value.len(), options, |batch| batch.put(id, key, value));
         }
         engine.check_writes()?;
-        engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
+        engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, value.len().max(1), options)?;
         check_lengths(key.len(), value.len())?;
         if family.family.is_dropped() {
             return Err(unknown_family(id));
@@ -183,7 +184,7 @@ impl Db {
     ) -> Result<()> {
         let engine = self.engine();
         engine.check_writes()?;
-        engine.admit(bytes, options)?;
+        engine.admit(bytes, 0, options)?;
         engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.commit_one(family, Few::None, options, build)
     }
@@ -206,12 +207,38 @@ impl Db {
 }
 
 impl Engine {
-    /// Waits or slows down as the throttle says.
-    fn admit(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
-        self.throttle.admit(&*self.env, bytes as u64, options.no_slowdown, &|| self.run_inline(), &|| {
+    /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
+    fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
+        if value_bytes > 0 {
+            let state = match self.garbage.look_after(value_bytes as u64) {
+                Look::Later => None,
+                Look::IfFree => self.state.try_lock(),
+                Look::Now => Some(self.state.lock()),
+            };
+            if let Some(mut state) = state {
+                self.update_pressure(&mut state);
+            }
+        }
+        let work = || self.run_inline();
+        // Who waits looks again each time: nobody waits for work that has ended without telling, or never began.
+        let check = || {
+            self.remove_obsolete_files();
+            let mut state = self.state.lock();
+            self.update_pressure(&mut state);
+            self.wake_for_garbage(&mut state);
+            drop(state);
             self.check_writes()
-        })?;
+        };
+        let throttle = &self.throttle;
+        throttle.admit(&*self.env, bytes as u64, value_bytes as u64, options.no_slowdown, &work, &check)?;
         if self.memtables.manager().is_full() { self.wait_for_memory(options.no_slowdown) } else { Ok(()) }
+    }
+
+    /// The same for a batch of `bytes`, which may have values of any of its families.
+    fn admit_batch(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
+        // A smaller one has no value that is separated.
+        let has_values = bytes as u64 >= self.garbage.least_threshold.load(Ordering::Relaxed);
+        self.admit(bytes, if has_values { bytes } else { 0 }, options)
     }
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {

@@ -4,6 +4,7 @@
 //!    until it is dropped. A database has a manager of its own unless it is given one to share.
 //! 2. A memtable is *mutable* while it takes writes and nobody has asked for its flush; *unflushed* until its table is
 //!    installed; *held* until its last reader lets it go. `memory_usage` is what is held.
+//!    Those of a database that is opening are never mutable: nobody can ask for their flush, and recovery sees to it.
 //! 3. When mutable memtables have more than 7/8 of the cap, or all that is held reaches the cap and mutable memtables
 //!    have at least half of it (RocksDB's rule: below, flushes under way will free enough), the largest mutable
 //!    memtable of all attached databases is to be flushed (`pick`). RocksDB flushes one of the database whose writer
@@ -15,7 +16,10 @@
 //!
 //! Locks: `pick` may be called under the commit lock of a database. It takes view locks of others, and to ask for a
 //! flush their state locks, never a commit lock: the memtable is sealed by its own database's background work. Nobody
-//! calls it under a state lock. The locks in here are taken last, and nothing is called under them but the cache.
+//! calls it under a state lock. All of that happens under the lock of the attached databases, held for reading, so that
+//! `detach`, which is called without any lock, returns when nobody else looks at the database: the last reference to
+//! it, and with it the user's destructors, never ends in another database's thread, under that one's locks. The other
+//! locks in here are taken last, and nothing is called under them but the cache.
 //!
 //! Invariant M1: `mutable <= unflushed <= held`, and each is the sum over the charges, whatever threads do.
 //! Invariant M2: each memtable is picked at most once, and sealed after it was picked unless its database ends.
@@ -23,7 +27,7 @@
 use super::write_buffer::WriteBuffer;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cache::{Cache, Reservation};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -55,7 +59,7 @@ pub struct WriteBufferManager {
     unflushed: AtomicU64,
     mutable: AtomicU64,
     cache: Option<CacheCharge>,
-    databases: Mutex<Vec<Weak<dyn Flusher>>>,
+    databases: RwLock<Vec<Weak<dyn Flusher>>>,
     waiting: AtomicUsize,
     gate: Mutex<()>,
     freed: Condvar,
@@ -65,14 +69,6 @@ pub struct WriteBufferManager {
 struct CacheCharge {
     cache: Arc<Cache>,
     units: Mutex<Vec<Reservation>>,
-}
-
-/// The memtable that is to be flushed.
-pub struct Picked {
-    /// Its database.
-    pub database: Arc<dyn Flusher>,
-    /// Its column family.
-    pub family: u32,
 }
 
 impl WriteBufferManager {
@@ -86,7 +82,7 @@ impl WriteBufferManager {
             unflushed: AtomicU64::new(0),
             mutable: AtomicU64::new(0),
             cache: cache.map(|cache| CacheCharge { cache, units: Mutex::new(Vec::new()) }),
-            databases: Mutex::new(Vec::new()),
+            databases: RwLock::new(Vec::new()),
             waiting: AtomicUsize::new(0),
             gate: Mutex::new(()),
             freed: Condvar::new(),
@@ -147,39 +143,44 @@ impl WriteBufferManager {
 
     /// Lets flushes of `database` be asked for.
     pub fn attach(&self, database: Weak<dyn Flusher>) {
-        let mut databases = self.databases.lock();
+        let mut databases = self.databases.write();
         databases.retain(|held| held.strong_count() > 0);
         databases.push(database);
     }
 
-    /// Forgets a database, which must not be attached again. Its memtables count until they are dropped.
+    /// Forgets a database, which must not be attached again; waits for those who look at it. Called without any lock.
+    /// Its memtables count until they are dropped.
     pub fn detach(&self, database: &Weak<dyn Flusher>) {
-        self.databases.lock().retain(|held| !std::ptr::addr_eq(held.as_ptr(), database.as_ptr()));
+        self.databases.write().retain(|held| !std::ptr::addr_eq(held.as_ptr(), database.as_ptr()));
         self.wake();
     }
 
     /// Whether a memtable is to be flushed for the cap's sake.
     #[inline]
     pub fn should_flush(&self) -> bool {
-        let cap = self.cap.load(Ordering::Relaxed);
-        if cap == 0 {
-            return false;
-        }
-        let mutable = self.mutable.load(Ordering::Relaxed);
-        mutable > cap - cap / 8 || (mutable >= cap / 2 && self.held.load(Ordering::Relaxed) >= cap)
+        self.is_too_much(self.mutable.load(Ordering::Relaxed))
     }
 
-    /// The memtable to flush, if `should_flush`: the largest of all attached databases that was not picked before.
-    /// Whoever gets it has it flushed.
+    /// Whether one of some memtables with `bytes` in all is to be flushed for the cap's sake. For memtables that are
+    /// not mutable, because whoever fills them has them flushed.
     #[inline]
-    pub fn pick(&self) -> Option<Picked> {
-        if self.should_flush() { self.pick_largest() } else { None }
+    pub fn is_too_much(&self, bytes: u64) -> bool {
+        let cap = self.cap.load(Ordering::Relaxed);
+        cap > 0 && (bytes > cap - cap / 8 || (bytes >= cap / 2 && self.held.load(Ordering::Relaxed) >= cap))
+    }
+
+    /// Picks the memtable to flush, if `should_flush`: the largest of all attached databases that was not picked before.
+    /// `then` gets its database and its column family, and has it flushed, or tells the caller to.
+    #[inline]
+    pub fn pick<T>(&self, then: impl FnOnce(&dyn Flusher, u32) -> T) -> Option<T> {
+        if self.should_flush() { self.pick_largest(then) } else { None }
     }
 
     #[cold]
-    fn pick_largest(&self) -> Option<Picked> {
+    fn pick_largest<T>(&self, then: impl FnOnce(&dyn Flusher, u32) -> T) -> Option<T> {
+        let attached = self.databases.read();
         let mut candidates = Vec::new();
-        for database in self.attached() {
+        for database in attached.iter().filter_map(Weak::upgrade) {
             for (family, buffer) in database.active() {
                 if buffer.is_mutable() && !buffer.is_empty() {
                     candidates.push((buffer.allocated_bytes(), Arc::clone(&database), family, buffer));
@@ -189,16 +190,14 @@ impl WriteBufferManager {
         candidates.sort_by_key(|(bytes, ..)| *bytes);
         // Another thread may have picked the largest meanwhile: then its flush is enough for now.
         let (_, database, family, buffer) = candidates.pop()?;
-        buffer.leave().then_some(Picked { database, family })
+        buffer.leave().then(|| then(&*database, family))
     }
 
-    fn attached(&self) -> Vec<Arc<dyn Flusher>> {
-        self.databases.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Where there are no background threads: does what is due in all databases. Called without any lock.
+    /// Where there are no background threads: does what is due in all databases. Called without any lock, and calls
+    /// them without: they take their commit locks.
     pub fn run_inline(&self) {
-        self.attached().iter().for_each(|database| database.run_inline());
+        let attached: Vec<_> = self.databases.read().iter().filter_map(Weak::upgrade).collect();
+        attached.iter().for_each(|database| database.run_inline());
     }
 
     /// Whether a write has to wait for `wait`, or may have to.
@@ -210,7 +209,10 @@ impl WriteBufferManager {
 
     /// Whether flushes will end a wait: what they can free reaches the cap.
     pub fn is_stalling(&self) -> bool {
-        let flushable = || self.attached().iter().map(|database| database.flushable_bytes()).sum::<u64>();
+        let flushable = || {
+            let attached = self.databases.read();
+            attached.iter().filter_map(Weak::upgrade).map(|database| database.flushable_bytes()).sum::<u64>()
+        };
         self.is_full() && flushable() >= self.buffer_size()
     }
 
@@ -228,9 +230,7 @@ impl WriteBufferManager {
                      wait; try later",
                 ));
             }
-            if let Some(Picked { database, family }) = self.pick() {
-                database.request_flush(family);
-            }
+            self.pick(|database, family| database.request_flush(family));
             if inline {
                 let before = self.unflushed_memory_usage();
                 self.run_inline();
@@ -314,35 +314,46 @@ impl Charge {
             state: Mutex::new(Charged { bytes: 0, stage: Stage::Mutable }),
             next: AtomicUsize::new(0),
         };
-        charge.grow(bytes);
+        charge.settle(|| bytes);
         charge
     }
 
-    /// The memtable has `bytes` now.
+    /// The memtable may have grown: `size` tells its bytes now.
     #[inline]
-    pub(super) fn update(&self, bytes: usize) {
-        if bytes >= self.next.load(Ordering::Relaxed) {
-            self.grow(bytes);
+    pub(super) fn update(&self, size: impl Fn() -> usize) {
+        if size() >= self.next.load(Ordering::Relaxed) {
+            self.settle(size);
         }
     }
 
+    /// Charges what `size` says, be it more or less than before.
     #[cold]
-    fn grow(&self, bytes: usize) {
+    pub(super) fn settle(&self, size: impl Fn() -> usize) {
         let mut state = self.state.lock();
-        let more = (bytes as u64).saturating_sub(state.bytes);
-        state.bytes += more;
+        // Asked under the lock: who comes last charges what is true then.
+        let bytes = size();
         self.next.store(bytes + STEP, Ordering::Relaxed);
+        let before = std::mem::replace(&mut state.bytes, bytes as u64);
+        let (more, less) = (state.bytes.saturating_sub(before), before.saturating_sub(state.bytes));
         let manager = &self.manager;
-        // M1: upwards the larger sum first.
-        manager.held.fetch_add(more, Ordering::SeqCst);
-        if state.stage < Stage::Released {
-            manager.unflushed.fetch_add(more, Ordering::SeqCst);
+        let sums = [&manager.held, &manager.unflushed, &manager.mutable];
+        let counted = &sums[..match state.stage {
+            Stage::Mutable => 3,
+            Stage::Leaving => 2,
+            Stage::Released => 1,
+        }];
+        // M1: upwards the larger sum first, downwards the smaller.
+        for sum in counted {
+            sum.fetch_add(more, Ordering::SeqCst);
         }
-        if state.stage == Stage::Mutable {
-            manager.mutable.fetch_add(more, Ordering::SeqCst);
+        for sum in counted.iter().rev() {
+            sum.fetch_sub(less, Ordering::SeqCst);
         }
         drop(state);
         manager.charge_cache();
+        if less > 0 {
+            manager.wake();
+        }
     }
 
     pub(super) fn is_mutable(&self) -> bool {

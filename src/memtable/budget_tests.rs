@@ -7,7 +7,8 @@ use crate::base::{EntryKind, Error, ErrorKind, InternalComparator};
 use crate::cache::{Cache, EvictionPolicy};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Barrier, Weak};
+use std::thread::ThreadId;
 
 /// A database whose flushes are made by hand.
 struct Database {
@@ -81,7 +82,7 @@ impl Flusher for Database {
 }
 
 fn picked(manager: &WriteBufferManager) -> Option<u32> {
-    manager.pick().map(|picked| picked.family)
+    manager.pick(|_, family| family)
 }
 
 #[test]
@@ -104,6 +105,45 @@ fn a_memtable_counts_from_its_first_byte_until_nobody_holds_it() {
     assert_eq!(database.memtables.held_bytes(Some(1)), buffer.allocated_bytes() as u64);
     drop(buffer);
     assert_eq!((manager.memory_usage(), database.memtables.held_bytes(None)), (0, 0));
+}
+
+/// Readers make lists of range deletions, of memtables that nobody writes to any more as well, and put small ones
+/// together.
+#[test]
+fn lists_that_readers_make_are_charged() {
+    let cache = Cache::new(64 << 20, EvictionPolicy::Lru, 0);
+    let manager = WriteBufferManager::new(0, Some(cache), false);
+    let database = Database::new(&manager, false);
+    let buffer = database.fill(1, 1000);
+    let check = |stage: &str| {
+        let (bytes, held) = (buffer.allocated_bytes() as u64, manager.memory_usage());
+        assert!(held <= bytes && held + 1024 >= bytes, "{stage}: {held} charged for {bytes}");
+        assert_eq!(manager.charged_to_cache(), held.next_multiple_of(256 << 10));
+    };
+    let mut fell = 0;
+    for number in 2..=2000u64 {
+        let bytes = |number: u64| number.to_be_bytes();
+        buffer.delete_range(number, &bytes(0), &bytes(number));
+        if number.is_multiple_of(3) {
+            let before = manager.memory_usage();
+            assert_eq!(buffer.covering_sequence(&bytes(1), u64::MAX >> 8), number);
+            fell += u32::from(manager.memory_usage() < before);
+            check("while it takes writes");
+        }
+    }
+    assert!(fell > 0, "no list was put together with others");
+    assert_eq!(manager.mutable_memory_usage(), manager.memory_usage());
+    let before = manager.memory_usage();
+    buffer.delete_range(2001, b"a", b"b");
+    buffer.leave();
+    buffer.release();
+    assert!(!buffer.tombstone_lists().is_empty());
+    check("released");
+    assert_ne!(manager.memory_usage(), before);
+    assert_eq!((manager.unflushed_memory_usage(), manager.mutable_memory_usage()), (0, 0));
+    database.buffers.lock().clear();
+    drop(buffer);
+    assert_eq!((manager.memory_usage(), manager.charged_to_cache()), (0, 0));
 }
 
 #[test]
@@ -233,9 +273,7 @@ fn sums_are_those_of_the_memtables_whatever_threads_do() {
                     let family = 100 * thread + round;
                     let buffer = database.fill(family, 1000 * (round as usize % 40));
                     manager.wait(false, false, &|| Ok(())).unwrap();
-                    if let Some(picked) = manager.pick() {
-                        picked.database.request_flush(picked.family);
-                    }
+                    manager.pick(|database, family| database.request_flush(family));
                     drop(buffer);
                 }
             });
@@ -250,4 +288,61 @@ fn sums_are_those_of_the_memtables_whatever_threads_do() {
     database.buffers.lock().clear();
     drop(left);
     assert_eq!((manager.memory_usage(), manager.mutable_memory_usage()), (0, 0));
+}
+
+/// Who looks at it is kept until nobody else refers to it, or a moment has passed.
+struct Closing {
+    looked_at: Barrier,
+    gone: Arc<AtomicBool>,
+    dropped_by: Arc<Mutex<Option<ThreadId>>>,
+}
+
+impl Flusher for Closing {
+    fn active(&self) -> Vec<(u32, Arc<WriteBuffer>)> {
+        self.looked_at.wait();
+        for _ in 0..20 {
+            if self.gone.load(Ordering::Acquire) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Vec::new()
+    }
+    fn flushable_bytes(&self) -> u64 {
+        0
+    }
+    fn request_flush(&self, _family: u32) {}
+    fn run_inline(&self) {}
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        *self.dropped_by.lock() = Some(std::thread::current().id());
+    }
+}
+
+/// Who detaches a database lets it go, not who looks at it at that moment under another one's commit lock.
+#[test]
+fn a_database_that_detaches_does_not_end_in_the_thread_that_picks() {
+    let manager = WriteBufferManager::new(1, None, false);
+    let full = Database::new(&manager, false);
+    full.fill(1, 1000);
+    let (gone, dropped_by) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+    let closing = Arc::new(Closing {
+        looked_at: Barrier::new(2),
+        gone: Arc::clone(&gone),
+        dropped_by: Arc::clone(&dropped_by),
+    });
+    let weak: Weak<Closing> = Arc::downgrade(&closing);
+    let weak: Weak<dyn Flusher> = weak;
+    manager.attach(weak.clone());
+    std::thread::scope(|scope| {
+        let picks = scope.spawn(|| picked(&manager));
+        closing.looked_at.wait();
+        manager.detach(&weak);
+        drop(closing);
+        gone.store(true, Ordering::Release);
+        assert_eq!(picks.join().unwrap(), Some(1));
+    });
+    assert_eq!(*dropped_by.lock(), Some(std::thread::current().id()));
 }

@@ -484,3 +484,41 @@ fn read_meanwhile(
         }
     }
 }
+
+/// Reverse seeks while a writer inserts keys that all lie behind the target, ascending beyond the last key or
+/// descending towards the target: they must end at or before it, and not before what had been inserted by then.
+#[test]
+fn reverse_seeks_stop_at_their_target_while_writers_insert() {
+    const INSERTS: u64 = 300_000;
+    for structure in STRUCTURES {
+        for ascending in [true, false] {
+            let memtable = create(structure, &InternalComparator::default());
+            let key = |number: u64| if ascending { number } else { 2 * INSERTS - number }.to_be_bytes();
+            memtable.insert(1, EntryKind::Put, &0u64.to_be_bytes(), b"");
+            let inserted = AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for number in 1..=INSERTS {
+                        memtable.insert(1 + number, EntryKind::Put, &key(number), b"");
+                        inserted.store(number, MemoryOrdering::Release);
+                    }
+                });
+                let mut iterator = memtable.clone().iter();
+                loop {
+                    let last = inserted.load(MemoryOrdering::Acquire);
+                    let expected = if ascending { last.to_be_bytes() } else { 0u64.to_be_bytes() };
+                    iterator.seek_for_prev(&InternalKey::for_lookup(&expected, 0).0);
+                    assert!(iterator.valid(), "{structure:?}: {last} keys were inserted");
+                    let found = crate::base::key::user_key(iterator.key());
+                    assert_eq!(
+                        found, expected,
+                        "{structure:?}, ascending: {ascending}, after {last} inserts"
+                    );
+                    if last == INSERTS {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+}

@@ -6,8 +6,8 @@
 use super::budget::{Charge, WriteBufferManager};
 use super::{MemTable, RangeDeletions, Structure, create};
 use crate::base::memory::allocation;
-use crate::base::range_tombstone::RangeTombstone;
-use crate::base::{EntryKind, InternalComparator, SequenceNumber};
+use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
+use crate::base::{EntryKind, InternalComparator, SequenceNumber, ValuePointer};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -30,6 +30,14 @@ pub struct WriteBuffer {
     holds: Mutex<BTreeMap<u64, Hold>>,
     hold_count: AtomicUsize,
     first_unlogged: AtomicU64,
+    /// Value-log bytes that its pointers refer to.
+    value_bytes: AtomicU64,
+    /// Value-log bytes that its deletions may make dead, about.
+    deleted_bytes: AtomicU64,
+    /// Value-log bytes by which it is full.
+    value_limit: AtomicU64,
+    /// Value-log bytes that a deletion is taken to make dead.
+    deletion_weight: AtomicU64,
     charge: OnceLock<Charge>,
 }
 
@@ -45,6 +53,10 @@ impl WriteBuffer {
             holds: Mutex::new(BTreeMap::new()),
             hold_count: AtomicUsize::new(0),
             first_unlogged: AtomicU64::new(u64::MAX),
+            value_bytes: AtomicU64::new(0),
+            deleted_bytes: AtomicU64::new(0),
+            value_limit: AtomicU64::new(u64::MAX),
+            deletion_weight: AtomicU64::new(0),
             charge: OnceLock::new(),
         })
     }
@@ -53,12 +65,52 @@ impl WriteBuffer {
     pub fn insert(&self, sequence: SequenceNumber, kind: EntryKind, user_key: &[u8], value: &[u8]) {
         self.table.insert(sequence, kind, user_key, value);
         self.span(sequence);
+        match kind {
+            EntryKind::Pointer => {
+                let bytes = ValuePointer::decode(value).map_or(0, |pointer| pointer.record_len.into());
+                self.value_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            EntryKind::Delete | EntryKind::SingleDelete => self.note_deletion(),
+            _ => {}
+        }
     }
 
     /// Adds a range deletion.
     pub fn delete_range(&self, sequence: SequenceNumber, start: &[u8], end: &[u8]) {
         self.deletions.add(RangeTombstone { start: start.to_vec(), end: end.to_vec(), sequence });
         self.span(sequence);
+        self.note_deletion();
+    }
+
+    fn note_deletion(&self) {
+        let weight = self.deletion_weight.load(Ordering::Relaxed);
+        if weight > 0 {
+            self.deleted_bytes.fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// What it hides is seen when it is flushed and compacted: it is full, whatever memory it takes, once it refers
+    /// to `limit` bytes of values, each deletion counting as `deletion_weight` of them.
+    pub fn limit_values(&self, limit: u64, deletion_weight: u64) {
+        self.value_limit.store(limit.max(1), Ordering::Relaxed);
+        self.deletion_weight.store(deletion_weight, Ordering::Relaxed);
+    }
+
+    /// Bytes of whole value-log records that its pointers refer to.
+    pub fn value_bytes(&self) -> u64 {
+        self.value_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Value-log bytes that its entries may have made dead, at most: each may replace or delete an older value.
+    pub fn hidden_bytes(&self) -> u64 {
+        self.value_bytes().saturating_add(self.deleted_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is to be sealed before the next write: by `seal_at` bytes of memory or by its limit of values.
+    #[inline]
+    pub fn is_full(&self, seal_at: u64) -> bool {
+        self.memory_bytes() as u64 >= seal_at
+            || self.hidden_bytes() >= self.value_limit.load(Ordering::Relaxed)
     }
 
     fn span(&self, sequence: SequenceNumber) {
@@ -67,7 +119,7 @@ impl WriteBuffer {
         }
         self.last_sequence.fetch_max(sequence, Ordering::Release);
         if let Some(charge) = self.charge.get() {
-            charge.update(self.allocated_bytes());
+            charge.update(|| self.allocated_bytes());
         }
     }
 
@@ -135,7 +187,24 @@ impl WriteBuffer {
         if self.deletions.is_empty() {
             return 0;
         }
-        self.deletions.covering_sequence(user_key, snapshot, &self.order)
+        self.charging_lists(|deletions| deletions.covering_sequence(user_key, snapshot, &self.order))
+    }
+
+    /// All range deletions, as a few lists.
+    pub fn tombstone_lists(&self) -> Vec<Arc<TombstoneList>> {
+        self.charging_lists(|deletions| deletions.lists(&self.order))
+    }
+
+    /// Reads range deletions, and charges the lists that it is the first to need.
+    fn charging_lists<T>(&self, read: impl FnOnce(&RangeDeletions) -> T) -> T {
+        let before = self.deletions.memory_bytes();
+        let answer = read(&self.deletions);
+        if self.deletions.memory_bytes() != before
+            && let Some(charge) = self.charge.get()
+        {
+            charge.settle(|| self.allocated_bytes());
+        }
+        answer
     }
 
     /// Smallest sequence number inside; `u64::MAX` when empty.

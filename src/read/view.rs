@@ -55,7 +55,7 @@ impl ReadView {
     pub fn tombstones(&self, order: &InternalComparator) -> Option<Tombstones> {
         let mut lists: Vec<Arc<TombstoneList>> = Vec::new();
         for buffer in self.buffers().filter(|buffer| !buffer.deletions().is_empty()) {
-            lists.extend(buffer.deletions().lists(order));
+            lists.extend(buffer.tombstone_lists());
         }
         let with_any = self.version.files().filter(|(_, file)| file.properties.range_tombstones > 0);
         let of_tables: Vec<RangeTombstone> =

@@ -5,7 +5,8 @@
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
-//! 4. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 4. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//! 5. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -16,16 +17,22 @@
 //! - V4 there is at most one `SegmentHandle` of a segment, ever: once it is gone, `hold` is `None` for good.
 
 mod compress;
+mod copier;
+#[cfg(test)]
+mod copier_tests;
 #[cfg(test)]
 mod crash_tests;
 mod format;
 mod reader;
+mod relocation;
 mod segments;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 
 use crate::base::{Codec, Result, ValuePointer};
@@ -35,6 +42,7 @@ use segments::Registry;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 use writer::Queues;
 
 /// How the value log works.
@@ -82,6 +90,12 @@ pub struct SegmentInfo {
     pub len: u64,
     /// Whether it is closed for appending.
     pub sealed: bool,
+    /// Whether nobody holds it any more: its file is about to be removed.
+    pub is_leaving: bool,
+    /// Whether it was made for copies, in this open.
+    pub for_copies: bool,
+    /// When it was created or, if it is older than this open, found: time since the environment's start.
+    pub since: Duration,
 }
 
 /// Counts since open.
@@ -97,6 +111,8 @@ pub struct ValueLogStats {
     pub syncs: u64,
     /// Values read from the device or page cache.
     pub values_read: u64,
+    /// Bytes of records copied from one segment to another.
+    pub copied_bytes: u64,
 }
 
 /// The value log of one database. All methods may be called from any thread.
@@ -109,6 +125,7 @@ pub struct ValueLog {
     syncs: AtomicU64,
     values_read: AtomicU64,
     any_abandoned: AtomicBool,
+    copied_bytes: AtomicU64,
 }
 
 impl ValueLog {
@@ -124,7 +141,18 @@ impl ValueLog {
         let codec = AtomicU8::new(options.codec as u8);
         let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
         let any_abandoned = AtomicBool::new(false);
-        Ok(Arc::new(ValueLog { env, options, codec, registry, queues, syncs, values_read, any_abandoned }))
+        let copied_bytes = AtomicU64::new(0);
+        Ok(Arc::new(ValueLog {
+            env,
+            options,
+            codec,
+            registry,
+            queues,
+            syncs,
+            values_read,
+            any_abandoned,
+            copied_bytes,
+        }))
     }
 
     /// Appends one value. The bytes are in the file (page cache) when it returns. Compresses and checksums in the
@@ -138,6 +166,11 @@ impl ValueLog {
     /// `SyncUnknown`. Numbers of segments that are gone are left out: nothing points into them.
     pub fn sync(&self, segments: Option<&[u64]>) -> Result<()> {
         writer::sync(self, segments)
+    }
+
+    /// Closes the segments that are open for append: the next values go to new ones.
+    pub fn seal_open_segments(&self) {
+        self.queues.seal_all();
     }
 
     /// (segment, durable up to) of every segment whose sync failed and whose tail has not been abandoned.
@@ -210,9 +243,14 @@ impl ValueLog {
         self.registry.infos()
     }
 
-    /// Removes a segment's file and closes its descriptor when the reads under way have finished. `Busy` if
-    /// somebody holds the segment.
-    pub fn remove(&self, segment: u64) -> Result<()> {
+    /// Whether `take_obsolete` would give any.
+    pub fn has_obsolete(&self) -> bool {
+        self.registry.has_obsolete()
+    }
+
+    /// Removes a segment's file and closes its descriptor when the reads under way have finished. Gives the bytes it
+    /// had. `Busy` if somebody holds the segment.
+    pub fn remove(&self, segment: u64) -> Result<u64> {
         self.registry.remove(&*self.env, segment)
     }
 
@@ -221,6 +259,7 @@ impl ValueLog {
         let mut stats = self.queues.stats();
         stats.syncs = self.syncs.load(Ordering::Relaxed);
         stats.values_read = self.values_read.load(Ordering::Relaxed);
+        stats.copied_bytes = self.copied_bytes.load(Ordering::Relaxed);
         stats
     }
 

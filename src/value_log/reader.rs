@@ -107,6 +107,32 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
     }
 }
 
+/// Appends the stored record to `out` as it is, verified; on failure says what is wrong, and `out` may have grown.
+pub(super) fn read_raw(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+    out: &mut Vec<u8>,
+) -> std::result::Result<(), String> {
+    let segment = log.registry.get(pointer.segment).ok_or("the segment does not exist")?;
+    let said = |failure| match failure {
+        Failure::Io(error) => Error::to_string(&error),
+        Failure::Mismatch(what) => what,
+    };
+    let start = out.len();
+    check_reach(&segment, pointer).map_err(said)?;
+    out.resize(start + pointer.record_len as usize, 0);
+    let record = &mut out[start..];
+    read_into(&segment, pointer, column_family, key, record)
+        .or_else(|_| {
+            segment.file.file().drop_cache();
+            read_into(&segment, pointer, column_family, key, record)
+        })
+        .map(|_| ())
+        .map_err(said)
+}
+
 #[cold]
 fn corruption(path: &std::path::Path, pointer: &ValuePointer, what: &str) -> Error {
     let len = pointer.record_len;
@@ -141,16 +167,21 @@ fn read_record_twice(
     record: &mut Vec<u8>,
 ) -> std::result::Result<RecordHeader, Failure> {
     // Before anything is allocated.
+    check_reach(segment, pointer)?;
+    read_record(segment, pointer, column_family, key, record).or_else(|_| {
+        segment.file.file().drop_cache();
+        read_record(segment, pointer, column_family, key, record)
+    })
+}
+
+fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result<(), Failure> {
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
         return Err(Failure::Mismatch(format!(
             "the pointer leads out of the segment: to {end} of {len} bytes"
         )));
     }
-    read_record(segment, pointer, column_family, key, record).or_else(|_| {
-        segment.file.file().drop_cache();
-        read_record(segment, pointer, column_family, key, record)
-    })
+    Ok(())
 }
 
 fn read_record(
@@ -161,6 +192,16 @@ fn read_record(
     record: &mut Vec<u8>,
 ) -> std::result::Result<RecordHeader, Failure> {
     record.resize(pointer.record_len as usize, 0);
+    read_into(segment, pointer, column_family, key, record)
+}
+
+fn read_into(
+    segment: &Segment,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+    record: &mut [u8],
+) -> std::result::Result<RecordHeader, Failure> {
     let got = segment.file.file().read_at(pointer.offset, record).map_err(Failure::Io)?;
     if got < record.len() {
         return Err(Failure::Mismatch(format!("the segment ends after {got} bytes of the record")));

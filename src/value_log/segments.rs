@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 type Obsolete = Arc<Mutex<Vec<u64>>>;
 
@@ -53,6 +54,8 @@ enum Hold {
     /// Handed out; once the handle is gone it never comes back (V4).
     Once(Weak<SegmentHandle>),
     Removed,
+    /// Its file could not be removed: the next open tries again.
+    Stuck,
 }
 
 /// A segment's file.
@@ -62,6 +65,9 @@ pub(super) struct Segment {
     sealed: AtomicBool,
     /// Created since open, not found.
     pub created: bool,
+    /// Made for copies: no log points into it.
+    for_copies: bool,
+    since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
 }
@@ -73,6 +79,14 @@ impl Segment {
 
     fn is_held(&self) -> bool {
         matches!(&*self.hold.lock(), Hold::Once(handle) if handle.strong_count() > 0)
+    }
+
+    fn is_leaving(&self) -> bool {
+        match &*self.hold.lock() {
+            Hold::Once(handle) => handle.strong_count() == 0,
+            Hold::Removed => true,
+            Hold::Never | Hold::Stuck => false,
+        }
     }
 }
 
@@ -90,7 +104,7 @@ impl Registry {
         for name in names_in(env, dir)? {
             if let Some(FileKind::Segment(number)) = file_name::parse(&name) {
                 let file = env.open(&dir.join(&name), OpenMode::Read)?;
-                segments.insert(number, Arc::new(found_segment(file, number, database)?));
+                segments.insert(number, Arc::new(found_segment(file, number, database, env.now())?));
             }
         }
         let obsolete = Arc::default();
@@ -108,6 +122,26 @@ impl Registry {
         number: u64,
         database: &[u8; 16],
     ) -> Result<(Arc<Segment>, SegmentRef)> {
+        self.create_one(env, number, database, false)
+    }
+
+    /// The same, for copies: it is synced by whoever writes them, when it names it, and by nobody else.
+    pub fn create_for_copies(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
+        self.create_one(env, number, database, true)
+    }
+
+    fn create_one(
+        &self,
+        env: &dyn Env,
+        number: u64,
+        database: &[u8; 16],
+        for_copies: bool,
+    ) -> Result<(Arc<Segment>, SegmentRef)> {
         let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
         let file = match self.create_file(env, number, database, &temporary, &path) {
             Ok(file) => file,
@@ -124,6 +158,8 @@ impl Registry {
             file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
             sealed: AtomicBool::new(false),
             created: true,
+            for_copies,
+            since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
         });
@@ -161,7 +197,7 @@ impl Registry {
         let mut hold = segment.hold.lock();
         match &*hold {
             Hold::Once(handle) => handle.upgrade(),
-            Hold::Removed => None,
+            Hold::Removed | Hold::Stuck => None,
             Hold::Never => {
                 let handle = Arc::new(SegmentHandle { number, obsolete: self.obsolete.clone() });
                 *hold = Hold::Once(Arc::downgrade(&handle));
@@ -181,7 +217,7 @@ impl Registry {
                 .filter(is_unsynced)
                 .cloned()
                 .collect(),
-            None => segments.values().filter(is_unsynced).cloned().collect(),
+            None => segments.values().filter(|s| !s.for_copies).filter(is_unsynced).cloned().collect(),
         }
     }
 
@@ -195,12 +231,18 @@ impl Registry {
     pub fn durable_marks(&self) -> Vec<(u64, u64)> {
         let segments = self.segments.read();
         let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));
-        let known = marks.filter(|(segment, durable)| segment.created || *durable > 0);
+        // Marks are about what logs point to.
+        let known =
+            marks.filter(|(segment, durable)| (segment.created || *durable > 0) && !segment.for_copies);
         known.map(|(segment, durable)| (segment.number, durable)).collect()
     }
 
     pub fn take_obsolete(&self) -> Vec<u64> {
         std::mem::take(&mut *self.obsolete.lock())
+    }
+
+    pub fn has_obsolete(&self) -> bool {
+        !self.obsolete.lock().is_empty()
     }
 
     pub fn unheld(&self) -> Vec<u64> {
@@ -220,11 +262,14 @@ impl Registry {
             number: segment.number,
             len: segment.file.appended_len(),
             sealed: segment.sealed.load(Ordering::Acquire),
+            is_leaving: segment.is_leaving(),
+            for_copies: segment.for_copies,
+            since: segment.since,
         };
         segments.values().map(info).collect()
     }
 
-    pub fn remove(&self, env: &dyn Env, number: u64) -> Result<()> {
+    pub fn remove(&self, env: &dyn Env, number: u64) -> Result<u64> {
         let path = self.path(number);
         let Some(segment) = self.get(number) else {
             return Err(Error::not_found("no such value-log segment").in_file(&path));
@@ -236,11 +281,14 @@ impl Registry {
         }
         *segment.hold.lock() = Hold::Removed;
         match env.remove_file(&path) {
-            Err(error) if error.subcode() != Subcode::MissingFile => return Err(error),
+            Err(error) if error.subcode() != Subcode::MissingFile => {
+                *segment.hold.lock() = Hold::Stuck;
+                return Err(error);
+            }
             _ => {}
         }
         self.segments.write().remove(&number);
-        Ok(())
+        Ok(segment.file.appended_len())
     }
 }
 
@@ -276,7 +324,7 @@ pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
 }
 
 /// A segment of an earlier open. What of it is durable is not known: the next sync that covers it finds out.
-fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Result<Segment> {
+fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: Duration) -> Result<Segment> {
     let mut len = file.len()?;
     let mut header_damaged = true;
     if len < SEGMENT_HEADER_LEN {
@@ -293,6 +341,8 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16]) -> Resul
         file: DurableFile::new(file, len, 0),
         sealed: AtomicBool::new(true),
         created: false,
+        for_copies: false,
+        since,
         header_damaged,
         hold: Mutex::new(Hold::Never),
     })

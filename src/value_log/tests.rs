@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 const DATABASE: [u8; 16] = *b"a database's id.";
 
-fn dir() -> &'static Path {
+pub(super) fn dir() -> &'static Path {
     Path::new("db/vlog")
 }
 
@@ -17,7 +17,7 @@ fn path(segment: u64) -> PathBuf {
     path_of(dir(), FileKind::Segment(segment))
 }
 
-fn options() -> ValueLogOptions {
+pub(super) fn options() -> ValueLogOptions {
     ValueLogOptions {
         dir: dir().to_path_buf(),
         database: DATABASE,
@@ -33,7 +33,7 @@ fn open_with(env: &Arc<TestEnv>, options: ValueLogOptions, next: u64) -> Result<
     ValueLog::open(env.clone(), options, Arc::new(AtomicU64::new(next)))
 }
 
-fn open(env: &Arc<TestEnv>, next: u64) -> Arc<ValueLog> {
+pub(super) fn open(env: &Arc<TestEnv>, next: u64) -> Arc<ValueLog> {
     open_with(env, options(), next).unwrap()
 }
 
@@ -45,15 +45,15 @@ fn key(n: u64) -> Vec<u8> {
     format!("key{n}").into_bytes()
 }
 
-fn get(log: &ValueLog, pointer: &ValuePointer, n: u64) -> Result<Vec<u8>> {
+pub(super) fn get(log: &ValueLog, pointer: &ValuePointer, n: u64) -> Result<Vec<u8>> {
     Ok(log.read(pointer, 7, &key(n), true, true)?.as_slice().to_vec())
 }
 
-fn append(log: &ValueLog, n: u64) -> (ValuePointer, SegmentRef) {
+pub(super) fn append(log: &ValueLog, n: u64) -> (ValuePointer, SegmentRef) {
     log.append(7, &key(n), &value(n)).unwrap()
 }
 
-fn change(env: &TestEnv, segment: u64, how: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn change(env: &TestEnv, segment: u64, how: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = env.bytes(&path(segment));
     how(&mut bytes);
     env.put(&path(segment), bytes);

@@ -56,6 +56,11 @@ impl Queues {
         Queues { queues, next_file_number }
     }
 
+    /// The number for a new segment.
+    pub fn next_number(&self) -> u64 {
+        self.next_file_number.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn take_one(&self) -> MutexGuard<'_, Queue> {
         let own = thread_number() % self.queues.len();
         let (before, from_own) = self.queues.split_at(own);
@@ -70,6 +75,10 @@ impl Queues {
                 queue.seal();
             }
         }
+    }
+
+    pub fn seal_all(&self) {
+        self.queues.iter().for_each(|queue| queue.0.lock().seal());
     }
 
     pub fn stats(&self) -> ValueLogStats {
@@ -132,7 +141,7 @@ impl Queue {
         let Active { segment, handle } = match &mut self.active {
             Some(active) => active,
             none => {
-                let number = log.queues.next_file_number.fetch_add(1, Ordering::Relaxed);
+                let number = log.queues.next_number();
                 let (segment, handle) = log.registry.create(&*log.env, number, &log.options.database)?;
                 none.insert(Active { segment, handle })
             }

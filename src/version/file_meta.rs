@@ -31,6 +31,7 @@ pub struct FileMeta {
     pub being_compacted: AtomicBool,
     /// Which compaction has it (see `compaction::plan`); 0 = none.
     pub(crate) compaction: AtomicU64,
+    referenced_bytes: u64,
     level: AtomicU32,
     obsolete: AtomicBool,
     registry: Arc<TableRegistry>,
@@ -46,6 +47,7 @@ impl FileMeta {
         registry: &Arc<TableRegistry>,
     ) -> Arc<FileMeta> {
         registry.enter(number);
+        let referenced_bytes = properties.segments.iter().map(|used| used.bytes).sum();
         Arc::new(FileMeta {
             number,
             run,
@@ -54,6 +56,7 @@ impl FileMeta {
             segments,
             being_compacted: AtomicBool::new(false),
             compaction: AtomicU64::new(0),
+            referenced_bytes,
             level: AtomicU32::new(NEVER_INSTALLED),
             obsolete: AtomicBool::new(false),
             registry: registry.clone(),
@@ -85,7 +88,7 @@ impl FileMeta {
 
     /// Bytes of whole value-log records that its pointers refer to.
     pub fn referenced_bytes(&self) -> u64 {
-        self.properties.segments.iter().map(|used| used.bytes).sum()
+        self.referenced_bytes
     }
 }
 

@@ -23,6 +23,7 @@ mod manifest;
 mod open_table;
 mod replay;
 mod run_iterator;
+mod segment_uses;
 pub mod set;
 #[allow(clippy::module_inception)]
 pub mod version;

@@ -13,6 +13,7 @@ use super::format::{Changes, Current, Header, describe};
 use super::manifest::{self, ManifestWriter};
 use super::open_table::{check_segments, open_table, segment_lengths};
 use super::replay::{ManifestState, check_new_family, note_seals, note_wals, unknown_family};
+use super::segment_uses::SegmentUses;
 use super::version::Version;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
@@ -84,6 +85,8 @@ struct Installed {
     min_wal: u64,
     live_wals: Vec<u64>,
     sealed_wals: Vec<(u64, u64)>,
+    /// What the tables of all current versions refer to in the value log, by segment; kept up with every edit.
+    uses: SegmentUses,
 }
 
 enum Writer {
@@ -188,8 +191,11 @@ impl VersionSet {
         }
         let (next_column_family, last_sequence) = (state.next_column_family, state.last_sequence);
         let (min_wal, live_wals, sealed_wals) = (state.min_wal, state.live_wals, state.sealed_wals);
+        let mut uses = SegmentUses::default();
+        let versions = families.values().map(|family: &ColumnFamilyState| &family.current);
+        versions.flat_map(|version| version.files()).for_each(|(_, file)| uses.add(file));
         let installed =
-            Installed { families, next_column_family, last_sequence, min_wal, live_wals, sealed_wals };
+            Installed { families, next_column_family, last_sequence, min_wal, live_wals, sealed_wals, uses };
         let set = VersionSet::assemble(context, state.database, registry, installed);
         set.manifest_number.store(state.manifest_number, Ordering::Release);
         if !read_only {
@@ -357,19 +363,26 @@ impl VersionSet {
         self.manifest_number.load(Ordering::Acquire)
     }
 
-    /// Sum of bytes that live tables refer to, by segment (current versions only).
+    /// What the tables of the current versions refer to in the value log, by segment, ascending: exact, because
+    /// each edit that adds or drops a table says what the table refers to. The rest of a segment is dead, but for
+    /// values that only memtables refer to. (`end` is the furthest that any of them reached.)
     pub fn segment_use(&self) -> Vec<SegmentUse> {
-        let versions: Vec<Arc<Version>> =
-            self.installed.read().families.values().map(|family| family.current.clone()).collect();
-        let mut by_segment: BTreeMap<u64, SegmentUse> = BTreeMap::new();
-        for used in versions.iter().flat_map(|v| v.files()).flat_map(|(_, file)| &file.properties.segments) {
-            let none = SegmentUse { segment: used.segment, bytes: 0, values: 0, end: 0 };
-            let sum = by_segment.entry(used.segment).or_insert(none);
-            sum.bytes += used.bytes;
-            sum.values += used.values;
-            sum.end = sum.end.max(used.end);
+        self.installed.read().uses.0.values().copied().collect()
+    }
+
+    /// The same of `versions`, those of all families in the order of their ids: while an edit is being shown to readers
+    /// they lag behind. Costs a look at every table then, and little else.
+    pub fn segment_use_of(&self, versions: &[&Arc<Version>]) -> Vec<SegmentUse> {
+        let installed = self.installed.read();
+        let current = installed.families.values().map(|family| &family.current);
+        if installed.families.len() == versions.len() && current.zip(versions).all(|(a, b)| Arc::ptr_eq(a, b))
+        {
+            return installed.uses.0.values().copied().collect();
         }
-        by_segment.into_values().collect()
+        drop(installed);
+        let mut uses = SegmentUses::default();
+        versions.iter().flat_map(|version| version.files()).for_each(|(_, file)| uses.add(file));
+        uses.0.into_values().collect()
     }
 
     /// As if the last write of the manifest had failed.
@@ -520,10 +533,14 @@ impl VersionSet {
     }
 
     fn install(&self, pending: Pending) {
+        let mut installed = self.installed.write();
         for (level, file) in &pending.added {
+            if !file.was_installed() {
+                installed.uses.add(file);
+            }
             file.set_level(*level);
         }
-        let mut installed = self.installed.write();
+        pending.gone.iter().for_each(|file| installed.uses.take_away(file));
         // Versions that are replaced are dropped after the lock: the last reference to a table closes its file.
         let mut replaced = Vec::new();
         for (id, family) in pending.families {

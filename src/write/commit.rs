@@ -285,7 +285,7 @@ impl Committer {
     fn make_room(&self, state: &mut CommitState, prepared: &Prepared<'_>, owner: &dyn Owner) -> Result<()> {
         for family in prepared.families.iter() {
             let target = state.families.get(*family).ok_or_else(|| unknown_family(*family))?;
-            if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
+            if target.active.is_full(target.seal_at) && !target.active.is_empty() {
                 owner.seal(state, *family)?;
             }
         }

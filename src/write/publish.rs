@@ -156,6 +156,8 @@ impl Publisher {
         if self.inserted() < last {
             self.wait_for(|| self.inserted() >= last);
         }
+        // Whoever moved `inserted` may not have come to publish it.
+        self.republish();
     }
 
     /// Waits a short while for `last` to become visible; false if it did not.

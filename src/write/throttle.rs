@@ -15,6 +15,9 @@ use std::time::Duration;
 const RATE_MAX: u64 = 128 << 20;
 /// Bytes a second that writers get just before they are stopped.
 const RATE_MIN: u64 = 1 << 20;
+/// Bytes of values a second at the least pressure of the value log, and just before the stop.
+const VALUE_RATE_MAX: u64 = 4 << 30;
+const VALUE_RATE_MIN: u64 = 4 << 20;
 /// A writer sleeps when it owes at least this.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
@@ -25,6 +28,10 @@ pub struct Pressure {
     pub slow: f64,
     /// Writers wait.
     pub stop: bool,
+    /// The same as `slow` for writers of values; at 1 they wait.
+    pub values: f64,
+    /// What holds them back, for people; empty = nothing.
+    pub reason: &'static str,
 }
 
 /// Counts since open.
@@ -43,6 +50,9 @@ pub struct ThrottleStats {
 pub struct Throttle {
     rate: AtomicU64,
     stopped: AtomicBool,
+    value_rate: AtomicU64,
+    values_stopped: AtomicBool,
+    reason: Mutex<&'static str>,
     owed_until: Mutex<Duration>,
     gate: Mutex<()>,
     opened: Condvar,
@@ -60,11 +70,40 @@ impl Throttle {
             RATE_MIN + ((RATE_MAX - RATE_MIN) as f64 * free) as u64
         };
         self.rate.store(rate, Ordering::Relaxed);
+        let value_rate = if pressure.values <= 0.0 {
+            0
+        } else {
+            let fall = VALUE_RATE_MIN as f64 / VALUE_RATE_MAX as f64;
+            (VALUE_RATE_MAX as f64 * fall.powf(pressure.values.min(1.0))) as u64
+        };
+        self.value_rate.store(value_rate, Ordering::Relaxed);
+        *self.reason.lock() = pressure.reason;
         let _gate = self.gate.lock();
         self.stopped.store(pressure.stop, Ordering::Release);
+        self.values_stopped.store(pressure.values >= 1.0, Ordering::Release);
         if !pressure.stop {
             self.opened.notify_all();
         }
+    }
+
+    /// What holds writers back now, for people; empty = nothing.
+    pub fn reason(&self) -> &'static str {
+        *self.reason.lock()
+    }
+
+    /// Whether writers of values are held back.
+    pub fn values_are_held_back(&self) -> bool {
+        self.value_rate.load(Ordering::Relaxed) != 0
+    }
+
+    /// Bytes of values a second that writers are slowed to; 0 = not slowed.
+    pub fn value_rate(&self) -> u64 {
+        self.value_rate.load(Ordering::Relaxed)
+    }
+
+    /// Whether a write with so many bytes of values has to wait.
+    fn stops(&self, value_bytes: u64) -> bool {
+        self.is_stopped() || (value_bytes > 0 && self.values_stopped.load(Ordering::Acquire))
     }
 
     /// Whether writers wait.
@@ -82,17 +121,19 @@ impl Throttle {
         self.set(Pressure::default());
     }
 
-    /// Waits as long as a write of `bytes` has to. `work` is run instead of waiting where there are no background
-    /// threads; `check` tells whether to give up.
+    /// Waits as long as a write of `bytes`, which adds `value_bytes` to the value log, has to. `work` is run instead of
+    /// waiting where there are no background threads; `check` tells whether to give up.
     pub fn admit(
         &self,
         env: &dyn Env,
         bytes: u64,
+        value_bytes: u64,
         no_slowdown: bool,
         work: &dyn Fn(),
         check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        if !self.is_stopped() && self.delayed_rate() == 0 {
+        let value_rate = if value_bytes > 0 { self.value_rate() } else { 0 };
+        if !self.is_stopped() && self.delayed_rate() == 0 && value_rate == 0 {
             return Ok(());
         }
         if no_slowdown {
@@ -102,9 +143,13 @@ impl Throttle {
             ));
         }
         let started = env.now();
-        if self.is_stopped() {
+        if self.stops(value_bytes) {
             self.stats.stops.fetch_add(1, Ordering::Relaxed);
-            self.wait_until_open(env, work, check)?;
+            self.wait_until_open(env, value_bytes, work, check)?;
+        }
+        if let Some(nanos) = value_bytes.saturating_mul(1_000_000_000).checked_div(value_rate) {
+            self.stats.delays.fetch_add(1, Ordering::Relaxed);
+            self.pay(env, Duration::from_nanos(nanos));
         }
         if let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(self.delayed_rate()) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
@@ -114,15 +159,21 @@ impl Throttle {
         Ok(())
     }
 
-    fn wait_until_open(&self, env: &dyn Env, work: &dyn Fn(), check: &dyn Fn() -> Result<()>) -> Result<()> {
-        while self.is_stopped() {
+    fn wait_until_open(
+        &self,
+        env: &dyn Env,
+        value_bytes: u64,
+        work: &dyn Fn(),
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        while self.stops(value_bytes) {
             check()?;
             if env.runs_inline() {
                 work();
                 continue;
             }
             let mut gate = self.gate.lock();
-            if self.is_stopped() {
+            if self.stops(value_bytes) {
                 self.opened.wait_for(&mut gate, Duration::from_millis(100));
             }
         }

@@ -22,11 +22,11 @@ struct Workload {
 }
 
 use Step::{
-    Batch, BigPut, Compact, CreateFamily, Delete, DeleteRange, DropFamily, Flush, Get, Merge, Put, Reopen,
-    SyncLog, SyncedPut,
+    Batch, BigPut, Collect, Compact, CreateFamily, Delete, DeleteRange, DropFamily, Flush, Get, Merge, Put,
+    Reopen, SyncLog, SyncedPut,
 };
 
-const WORKLOADS: [Workload; 9] = [
+const WORKLOADS: [Workload; 10] = [
     Workload { name: "puts", steps: &[Put, SyncedPut, Put, Put, Get, SyncedPut, Delete, Put, SyncLog, Put] },
     Workload {
         name: "big values",
@@ -74,6 +74,13 @@ const WORKLOADS: [Workload; 9] = [
     Workload {
         name: "deletes",
         steps: &[Put, Put, BigPut, DeleteRange, Flush, Put, Delete, DeleteRange, Compact, Put],
+    },
+    Workload {
+        name: "garbage",
+        steps: &[
+            BigPut, BigPut, BigPut, BigPut, BigPut, Flush, BigPut, Delete, BigPut, Collect, BigPut, BigPut,
+            Flush, BigPut, Compact, BigPut, Collect, Get, Put,
+        ],
     },
 ];
 

@@ -8,5 +8,6 @@ mod faults;
 mod header;
 mod model;
 mod scripts;
+mod space;
 mod support;
 mod tidy;

@@ -15,7 +15,7 @@ mod tests;
 pub use index::Position;
 
 use super::{BatchIter, Record, WriteBatch};
-use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
+use crate::base::range_tombstone::{RangeTombstone, Span, TombstoneList, newest};
 use crate::base::{InternalComparator, Result};
 use index::KeyIndex;
 use std::cell::OnceCell;
@@ -42,7 +42,7 @@ pub enum Base<'a> {
     Value(&'a [u8]),
 }
 
-/// A range deletion of the batch, cut where it or another one begins or ends.
+/// A range deletion of the batch, where it is the newest.
 #[derive(Clone, Copy, Debug)]
 pub struct DeletedRange<'a> {
     /// The first key.
@@ -65,7 +65,7 @@ struct FamilyIndex {
     column_family: u32,
     keys: KeyIndex,
     deletions: Vec<RangeTombstone>,
-    /// `deletions`, cut; made by the first reader after a change.
+    /// The newest of `deletions`, key by key; made by the first reader after a change.
     cut: OnceCell<TombstoneList>,
 }
 
@@ -85,7 +85,11 @@ impl FamilyIndex {
         if self.deletions.is_empty() {
             return None;
         }
-        Some(self.cut.get_or_init(|| TombstoneList::build(&self.deletions, self.keys.order())))
+        let order = self.keys.order();
+        Some(self.cut.get_or_init(|| {
+            let spans: Vec<Span<'_>> = self.deletions.iter().map(RangeTombstone::span).collect();
+            TombstoneList::build(&newest(&spans, order), order)
+        }))
     }
 }
 
@@ -277,8 +281,8 @@ impl IndexedBatch {
     /// The range deletion that covers `key` of the database, if there is one.
     pub fn deleted_range(&self, column_family: u32, key: &[u8]) -> Option<DeletedRange<'_>> {
         let family = self.family(column_family)?;
-        let fragment = family.cut()?.covering_fragment(key, family.keys.order())?;
-        Some(DeletedRange { start: &fragment.start, end: &fragment.end })
+        let (start, end) = family.cut()?.covering_stretch(key, family.keys.order())?;
+        Some(DeletedRange { start, end })
     }
 
     /// The key at a position.

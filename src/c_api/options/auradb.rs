@@ -5,7 +5,7 @@ use super::super::constants::auradb_wal_sync_policy_t::*;
 use super::auradb_options_t;
 use crate::base::Error;
 use crate::config::{MemtableImplementation, SyncPolicy};
-use libc::{c_int, c_uchar};
+use libc::{c_double, c_int, c_uchar};
 
 /// Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
 /// memtables, tables and compactions carry a pointer. 0 = all values, UINT64_MAX = none. For each column family.
@@ -134,6 +134,38 @@ pub extern "C" fn auradb_options_set_value_log_segment_size(options: Option<&mut
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_get_value_log_segment_size(options: Option<&auradb_options_t>) -> u64 {
     look(options, |options| options.value_log_segment_size)
+}
+
+/// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
+/// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
+/// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_max_space_amp(options: Option<&mut auradb_options_t>, v: c_double) {
+    change(options, |options| options.max_space_amp = v);
+}
+
+/// What `auradb_options_set_max_space_amp` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_max_space_amp(options: Option<&auradb_options_t>) -> c_double {
+    look(options, |options| options.max_space_amp)
+}
+
+/// 1: garbage collection of the value log starts by itself; 0: only `auradb_collect_garbage` collects, and
+/// `max_space_amp` is not held. Default 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_value_log_garbage_collection(
+    options: Option<&mut auradb_options_t>,
+    v: c_uchar,
+) {
+    change(options, |options| options.value_log_garbage_collection = v != 0);
+}
+
+/// What `auradb_options_set_value_log_garbage_collection` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_value_log_garbage_collection(
+    options: Option<&auradb_options_t>,
+) -> c_uchar {
+    look(options, |options| c_uchar::from(options.value_log_garbage_collection))
 }
 
 /// Whether tables get a learned index. Answers are the same without. Default 1.

@@ -118,6 +118,8 @@ impl auradb_options_t {
         config.value_log.separation_threshold = self.separation_threshold;
         config.value_log.write_queues = self.value_log_write_queues;
         config.value_log.max_segment_size = self.value_log_segment_size;
+        config.value_log.max_space_amp = self.max_space_amp;
+        config.value_log.garbage_collection = self.value_log_garbage_collection;
         config.value_log.compression_algorithm = codec(self.value_log_compression)?;
         config.value_log.compress_values = config.value_log.compression_algorithm != Codec::None;
         config.memtable.max_size = (self.write_buffer_size as u64).max(LEAST_WRITE_BUFFER);

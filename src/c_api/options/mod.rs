@@ -82,6 +82,8 @@ pub struct auradb_options_t {
     value_log_write_queues: usize,
     value_log_compression: c_int,
     value_log_segment_size: u64,
+    max_space_amp: f64,
+    value_log_garbage_collection: bool,
     learned_index: bool,
     memtable_kind: MemtableImplementation,
 }
@@ -140,6 +142,8 @@ impl Default for auradb_options_t {
             value_log_write_queues: config.value_log.write_queues,
             value_log_compression: config.value_log.compression_algorithm as c_int,
             value_log_segment_size: config.value_log.max_segment_size,
+            max_space_amp: config.value_log.max_space_amp,
+            value_log_garbage_collection: config.value_log.garbage_collection,
             learned_index: config.learned_index.enabled,
             memtable_kind: MemtableImplementation::Art,
         }

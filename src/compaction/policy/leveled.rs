@@ -6,7 +6,10 @@
 //! space for stale versions stays near 1 / `ratio`.
 //!
 //! Scores: level 0 by runs (and by bytes, when few large runs come), others by bytes that are not already being
-//! taken away, over the target. The highest score of at least 1 goes first.
+//! taken away, over the target; and every level by the values that it may hide below, over the budget for those: what
+//! is dead in the value log is known only when a compaction has met both the old pointer and the new one, and with
+//! large values the pointers are so few that meeting early costs next to nothing. The highest score of at least 1
+//! goes first.
 
 use super::{Action, Observation};
 
@@ -53,18 +56,24 @@ pub fn choose(seen: &Observation) -> Vec<Action> {
         let by_runs = level0.runs as f64 / seen.level0_trigger as f64;
         let by_bytes = if level0.runs > 1 { level0.bytes as f64 / seen.level1_bytes as f64 } else { 0.0 };
         let output_level = targets.base_level;
-        actions.push(Action { level: 0, output_level, score: by_runs.max(by_bytes) });
+        let score = by_runs.max(by_bytes).max(by_values(seen, 0));
+        actions.push(Action { level: 0, output_level, score });
     }
     for level in 1..seen.levels.len() - 1 {
         if seen.levels[level].files > 0 {
             let target = targets.bytes[level].max(1) as f64;
-            let score = seen.levels[level].idle_bytes as f64 / target;
+            let by_bytes = seen.levels[level].idle_bytes as f64 / target;
+            let score = by_bytes.max(by_values(seen, level));
             actions.push(Action { level, output_level: level + 1, score });
         }
     }
     actions.retain(is_due);
     actions.sort_by(|a, b| b.score.total_cmp(&a.score));
     actions
+}
+
+fn by_values(seen: &Observation, level: usize) -> f64 {
+    seen.levels[level].hidden_bytes as f64 / seen.hidden_value_budget as f64
 }
 
 fn is_due(action: &Action) -> bool {
@@ -96,10 +105,11 @@ mod tests {
             weighted_bytes: bytes,
             idle_bytes: bytes,
             busy: false,
+            hidden_bytes: 0,
         };
         let mut levels = vec![level(level0_runs, level0_runs as u64 * 10)];
         levels.extend(bytes.iter().map(|&bytes| level(usize::from(bytes > 0), bytes)));
-        Observation { levels, level0_trigger: 4, level1_bytes: 1000, ratio: 10.0 }
+        Observation { levels, level0_trigger: 4, level1_bytes: 1000, ratio: 10.0, hidden_value_budget: 500 }
     }
 
     #[test]
@@ -131,6 +141,15 @@ mod tests {
         assert_eq!(due.iter().map(|action| action.level).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(choose(&seen(3, &[1000, 10_000, 100_000])), []);
         assert_eq!(debt_bytes(&seen(3, &[1000, 10_000, 100_000])), 0);
+    }
+
+    #[test]
+    fn what_hides_values_is_due_however_small_it_is() {
+        let mut seen = seen(1, &[0, 40, 900]);
+        assert_eq!(choose(&seen), []);
+        (seen.levels[0].hidden_bytes, seen.levels[2].hidden_bytes) = (600, 1000);
+        let due: Vec<_> = choose(&seen).iter().map(|action| (action.level, action.score)).collect();
+        assert_eq!(due, [(2, 2.0), (0, 1.2)]);
     }
 
     #[test]

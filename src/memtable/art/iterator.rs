@@ -7,6 +7,7 @@
 //!
 //! Invariant R6: nodes on the stack may be replaced meanwhile; they keep all they had, so whatever was inserted before
 //! the last seek is found. Later inserts may be seen or not until the next seek.
+//! Invariant R7: wherever inserts happen meanwhile, a seek ends on the right side of its target.
 
 use super::Art;
 use super::entry::{self, Entry};
@@ -158,6 +159,14 @@ impl ArtIterator {
     }
 }
 
+/// Whether an entry comes after the internal key `target`.
+fn is_behind(entry: Entry<'static>, target: &[u8]) -> bool {
+    match entry.user_key().cmp(user_key(target)) {
+        std::cmp::Ordering::Equal => entry.trailer() < key_trailer(target),
+        order => order.is_gt(),
+    }
+}
+
 impl InternalIterator for ArtIterator {
     fn valid(&self) -> bool {
         self.current.is_some()
@@ -208,10 +217,12 @@ impl InternalIterator for ArtIterator {
 
     fn seek_for_prev(&mut self, target: &[u8]) {
         self.seek(target);
-        match self.current {
-            None => self.seek_to_last(),
-            Some(entry) if entry.internal_key() == target => {}
-            Some(_) => self.prev(),
+        if self.current.is_none() {
+            self.seek_to_last();
+        }
+        // Where the way back leads may have been inserted after the seek, and lie behind the target as well.
+        while self.current.is_some_and(|entry| is_behind(entry, target)) {
+            self.prev();
         }
     }
 

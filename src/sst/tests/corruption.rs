@@ -37,7 +37,7 @@ fn read_all(table: &Arc<Table>, entries: &[Entry]) -> Result<()> {
         return Err(error.clone());
     }
     assert_eq!(expected.next(), None, "the end came early and without an error");
-    assert_eq!(table.range_tombstones().fragments().len(), 1);
+    assert_eq!(table.range_tombstones().len(), 1);
     for entry in entries.iter().step_by(29) {
         assert_eq!(get_all(table, &entry.0)?, std::slice::from_ref(entry));
     }

@@ -130,7 +130,7 @@ fn a_table_of_tombstones_alone() {
     builder.add_range_tombstone(&RangeTombstone { start: vec![1], end: vec![5], sequence: 3 }).unwrap();
     let properties = builder.finish().unwrap();
     let table = open(&file, &options()).unwrap();
-    assert_eq!(table.range_tombstones().fragments().len(), 1);
+    assert_eq!(table.range_tombstones().len(), 1);
     assert!(get_all(&table, &properties.smallest).unwrap().is_empty());
     let mut iterator = table.iter(READ);
     iterator.seek_to_first();

@@ -325,6 +325,11 @@ impl Recorder {
         self.db.compact_range(&self.handles[name], None, None, &how).expect("the compaction succeeds");
     }
 
+    pub fn collect_garbage(&mut self, least: f64) {
+        self.db.collect_garbage(least).expect("the collection succeeds");
+        self.db.verify_value_log().expect("all values are whole");
+    }
+
     pub fn create_family(&mut self, name: &str) {
         let begun = self.env.journal_len();
         let handle = self.db.create_column_family(&self.family, name).expect("the family can be made");

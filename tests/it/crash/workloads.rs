@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 40] = [
+pub const WORKLOADS: [Workload; 43] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -122,6 +122,9 @@ pub const WORKLOADS: [Workload; 40] = [
     workload("log synced by hand", manual, |run, _| synced_by_hand(run)),
     workload("merges", manual, |run, _| merges(run)),
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
+    workload("garbage collected by itself", tight, |run, _| overwrites(run)),
+    workload("garbage collected by hand", manual, |run, _| collections(run)),
+    workload("anything, tight", tight, anything),
     workload("snapshots", manual, |run, _| snapshots(run)),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
     Workload {
@@ -149,6 +152,15 @@ fn all_separated(config: &mut Config) {
     manual(config);
     config.value_log.separation_threshold = 0;
     config.value_log.write_queues = 4;
+}
+
+/// Every value is separated, segments are small, and next to no garbage is allowed.
+fn tight(config: &mut Config) {
+    manual(config);
+    config.value_log.separation_threshold = 0;
+    config.value_log.max_segment_size = 4 << 10;
+    config.value_log.max_space_amp = 1.05;
+    config.value_log.write_queues = 1;
 }
 
 fn small_logs(config: &mut Config) {
@@ -290,6 +302,39 @@ fn compactions(mut run: Recorder) -> Recorder {
     }
     run.compact("default");
     run.put("last", 300, false);
+    run
+}
+
+fn overwrites(mut run: Recorder) -> Recorder {
+    run.create_family("one");
+    for index in 0..90 {
+        let name = if index % 5 == 0 { "one" } else { "default" };
+        run.put_in(name, &format!("k{:02}", (index * 7) % 18), 700, index % 6 == 5);
+        if index == 40 {
+            run.snapshot();
+        }
+        if index % 13 == 12 {
+            run.delete(&format!("k{:02}", index % 18), false);
+        }
+        if index % 10 == 9 {
+            run.flush(&["default", "one"]);
+        }
+    }
+    run
+}
+
+fn collections(mut run: Recorder) -> Recorder {
+    for round in 0..3 {
+        for index in 0..10 {
+            run.put(&format!("k{}", (index * 3 + round) % 12), 400, index == 9);
+        }
+        run.delete_range("k3", "k5", false);
+        if round == 1 {
+            run.snapshot();
+        }
+        run.collect_garbage(0.0);
+        run.put("k4", 300, false);
+    }
     run
 }
 
@@ -439,6 +484,7 @@ fn anything(mut run: Recorder, seed: u64) -> Recorder {
             25 if names.len() < 4 => run.create_family(&format!("f{}", random.below(1000))),
             26 if name != "default" => run.drop_family(&name),
             27 => run.reopen(),
+            28 if run.snapshots.len() % 2 == 1 => run.collect_garbage(0.2),
             28 => run.snapshot(),
             _ => {
                 let changes: Vec<(&str, Change)> =

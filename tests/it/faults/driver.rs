@@ -34,6 +34,8 @@ pub enum Step {
     Batch,
     Flush,
     Compact,
+    /// Garbage of the value log, all of it.
+    Collect,
     SyncLog,
     CreateFamily,
     DropFamily,
@@ -236,6 +238,7 @@ impl Driver {
             Step::Compact => {
                 db.compact_range(&handle, None, None, &CompactRangeOptions { force_bottommost: true })
             }
+            Step::Collect => db.collect_garbage(0.0).map(|_| ()),
             Step::SyncLog => db.flush_wal(true),
             Step::CreateFamily => self.create_family(&db),
             Step::DropFamily => self.drop_family(&db),

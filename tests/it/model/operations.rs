@@ -21,6 +21,7 @@ pub enum Operation {
     DropFamily(usize),
     Reopen { settings: u64, kill: bool },
     SyncLog,
+    CollectGarbage(f64),
     CheckAll,
 }
 
@@ -81,6 +82,7 @@ impl std::fmt::Debug for Operation {
             Operation::DropFamily(which) => write!(f, "drop family {which}"),
             Operation::Reopen { settings, kill } => write!(f, "reopen settings={settings} kill={kill}"),
             Operation::SyncLog => f.write_str("sync log"),
+            Operation::CollectGarbage(least) => write!(f, "collect garbage from {least}"),
             Operation::CheckAll => f.write_str("check all"),
         }
     }
@@ -194,7 +196,8 @@ pub fn generate(random: &mut Random, count: usize) -> Vec<Operation> {
                 92 => Operation::CreateFamily,
                 93 if random.one_in(2) => Operation::DropFamily(random.below(4)),
                 93..=95 => Operation::Reopen { settings: random.next(), kill: random.one_in(2) },
-                96..=97 => Operation::SyncLog,
+                96 => Operation::SyncLog,
+                97 => Operation::CollectGarbage(random.below(4) as f64 / 4.0),
                 _ => Operation::CheckAll,
             }
         })

@@ -173,6 +173,10 @@ impl<'a> Runner<'a> {
             Operation::DropFamily(which) => self.drop_family(*which),
             Operation::Reopen { settings, kill } => self.reopen(*settings, *kill),
             Operation::SyncLog => self.db.flush_wal(true).map_err(failed),
+            Operation::CollectGarbage(least) => {
+                self.db.collect_garbage(*least).map_err(failed)?;
+                self.db.verify_value_log().map(|_| ()).map_err(failed)
+            }
             Operation::CheckAll => self.check_all(),
         }
     }

@@ -3,6 +3,7 @@
 use super::{keys, noise};
 use crate::support::TemporaryDirectory;
 use crate::support::settings::{NONE, family, options, tiny};
+use auradb::base::extension::{LogLevel, Logger};
 use auradb::cache::{Cache, EvictionPolicy};
 use auradb::config::Config;
 use auradb::db::{ColumnFamily, Db, Options, ReadOptions, WriteBufferManager, WriteOptions};
@@ -10,7 +11,7 @@ use auradb::env::Env;
 use auradb::env::simulated::SimEnv;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Memtables of 1 MiB; values are in them.
 fn config() -> Config {
@@ -163,6 +164,45 @@ fn recovery_keeps_to_the_cap_too() {
     assert!(number(&db, &handle, "auradb.flushes") >= 4, "{}", number(&db, &handle, "auradb.flushes"));
     check_filled(&db, &handle, 300);
     assert!(manager.memory_usage() < 4096);
+}
+
+/// Writes to one database while another one, whose log it is, opens.
+struct WritesMeanwhile {
+    to: Db,
+    manager: Arc<WriteBufferManager>,
+    largest: AtomicU64,
+}
+
+impl Logger for WritesMeanwhile {
+    fn level(&self) -> LogLevel {
+        LogLevel::Debug
+    }
+    fn log(&self, _level: LogLevel, _line: std::fmt::Arguments<'_>) {
+        let held = self.manager.memory_usage();
+        self.largest.fetch_max(held, Ordering::Relaxed);
+        let family = self.to.default_column_family();
+        for key in [b"one", b"two"] {
+            self.to.put(&family, key, b"value", &WriteOptions::default()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn databases_do_not_flush_for_one_that_opens() {
+    let env = SimEnv::new(2);
+    let (db, handle) = open(&options(Some(env.clone()), &config()), "/db");
+    fill(&db, &handle, 300);
+    drop((db, handle));
+    let manager = WriteBufferManager::new(200 << 10, None, false);
+    let (small, in_small) = open(&managed(Some(SimEnv::new(3)), &manager), "/small");
+    let logger = WritesMeanwhile { to: small, manager: Arc::clone(&manager), largest: AtomicU64::new(0) };
+    let logger = Arc::new(logger);
+    let (db, handle) = open(&Options { logger: Some(logger.clone()), ..managed(Some(env), &manager) }, "/db");
+    let (held, cap) = (logger.largest.load(Ordering::Relaxed), manager.buffer_size());
+    assert!(held > cap - cap / 8, "while it opened, {held} of {cap} bytes were held");
+    assert_eq!(number(&logger.to, &in_small, "auradb.flushes"), 0);
+    assert!(number(&logger.to, &in_small, "rocksdb.num-entries-active-mem-table") > 1);
+    check_filled(&db, &handle, 300);
 }
 
 #[test]

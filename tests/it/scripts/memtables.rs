@@ -165,9 +165,13 @@ fn memtables_that_pile_up_are_read_and_flushed_together() {
             write_path.choose(&mut config);
             config.memtable.count = 2 * WAITING;
             config.memtable.max_size = 1 << 20;
+            // Memtables are sealed by what values they refer to as well: a part of a segment.
+            config.value_log.max_segment_size = 256 << 10;
             config.wal.sync_policy =
                 [SyncPolicy::Manual, SyncPolicy::EveryNWrites(5)][(number + number / 4) % 2];
             config.compaction.triggers.level0_files = 10;
+            // Its bound on space would hold writers back until the flush at the gate is done.
+            config.value_log.garbage_collection = false;
             pile_up(&config, reversed, &format!("{}, reversed {reversed}", write_path.name));
         }
     }

@@ -177,6 +177,8 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     config.value_log.compression_algorithm = random.pick(&codecs);
     config.value_log.max_segment_size = random.pick(&[4 << 10, 64 << 10]);
     config.value_log.write_queues = random.pick(&[1, 2, 4]);
+    config.value_log.max_space_amp = random.pick(&[1.05, 1.4, 1.4, 3.0]);
+    config.value_log.garbage_collection = !random.one_in(6);
     config.sst.compression = random.pick(&codecs);
     config.sst.block_size = random.pick(&[64, 256, 256, 4096]);
     config.sst.bloom_bits_per_key = random.pick(&[1.5, 10.0]);

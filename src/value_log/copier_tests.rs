@@ -1,0 +1,154 @@
+//! Copies verify, stand apart, and what cannot be copied is told.
+
+use super::tests::{append, change, dir, get, open, options};
+use super::*;
+use crate::base::error::Subcode;
+use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
+use crate::env::simulated::{ImageKind, SimEnv};
+use crate::record::test_env::TestEnv;
+
+fn key(n: u64) -> Vec<u8> {
+    format!("key{n}").into_bytes()
+}
+
+fn moved(copied: Copied) -> ValuePointer {
+    match copied {
+        Copied::To(pointer) => pointer,
+        Copied::Damaged(what) => panic!("{what}"),
+    }
+}
+
+#[test]
+fn copies_read_as_their_originals_also_after_these_are_gone() {
+    let env = TestEnv::new();
+    let log = open(&env, 5);
+    let mut copier = Copier::default();
+    let mut pointers = Vec::new();
+    for (at, codec) in [Codec::None, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().enumerate() {
+        log.set_codec(codec);
+        pointers.extend((at as u64 * 60..(at as u64 + 1) * 60).map(|n| (n, append(&log, n))));
+    }
+    log.seal_open_segments();
+    let mut pairs = Vec::new();
+    for (n, (pointer, _)) in &pointers {
+        pairs.push((*pointer, moved(copier.copy(&log, pointer, 7, &key(*n)).unwrap())));
+    }
+    let holds = copier.finish(&log).unwrap();
+    let victims = pointers.iter().map(|(_, (pointer, _))| pointer.segment).collect();
+    let relocation = Relocation::new(victims, pairs, holds);
+    assert_eq!(relocation.values(), 240);
+    let values: Vec<Vec<u8>> =
+        pointers.iter().map(|(n, (pointer, _))| get(&log, pointer, *n).unwrap()).collect();
+    let mut numbers = Vec::new();
+    for ((n, (pointer, hold)), value) in pointers.into_iter().zip(&values) {
+        let mut encoded = Vec::new();
+        pointer.encode(&mut encoded);
+        let new = relocation.moved(&encoded).unwrap();
+        assert!(!relocation.victims().contains(&new.segment), "copies stand in segments of their own");
+        assert_eq!((new.record_len, new.value_len), (pointer.record_len, pointer.value_len));
+        assert_eq!(&get(&log, &new, n).unwrap(), value);
+        // The same place with another checksum is another record.
+        let other = ValuePointer { checksum: pointer.checksum ^ 1, ..pointer };
+        encoded.clear();
+        other.encode(&mut encoded);
+        assert_eq!(relocation.moved(&encoded), None);
+        drop(hold);
+        numbers.push((n, new));
+    }
+    for victim in log.take_obsolete() {
+        assert!(relocation.victims().contains(&victim));
+        assert!(log.remove(victim).unwrap() > 0);
+    }
+    for ((n, new), value) in numbers.iter().zip(&values) {
+        assert_eq!(&get(&log, new, *n).unwrap(), value);
+    }
+    copier.close_segment();
+    drop(relocation);
+    assert!(!log.take_obsolete().is_empty(), "copies that nothing points to are let go of");
+}
+
+#[test]
+fn a_damaged_record_is_told_and_the_next_one_is_copied() {
+    let env = TestEnv::new();
+    let log = open(&env, 5);
+    let mut copier = Copier::default();
+    let (bad, _bad_hold) = append(&log, 1);
+    let (good, _good_hold) = append(&log, 2);
+    let wrong_key = copier.copy(&log, &good, 7, b"another").unwrap();
+    assert!(matches!(wrong_key, Copied::Damaged(what) if what.contains("another key")));
+    change(&env, bad.segment, |bytes| bytes[bad.offset as usize + 30] ^= 1);
+    let log = open(&env, 50);
+    let mut copier = Copier::default();
+    let damaged = copier.copy(&log, &bad, 7, &key(1)).unwrap();
+    assert!(matches!(&damaged, Copied::Damaged(what) if what.contains("checksum")), "{damaged:?}");
+    let far = ValuePointer { offset: 1 << 30, ..good };
+    assert!(matches!(copier.copy(&log, &far, 7, &key(2)).unwrap(), Copied::Damaged(_)));
+    let short = ValuePointer { record_len: 3, ..good };
+    assert!(matches!(copier.copy(&log, &short, 7, &key(2)).unwrap(), Copied::Damaged(_)));
+    let copy = moved(copier.copy(&log, &good, 7, &key(2)).unwrap());
+    copier.finish(&log).unwrap();
+    assert_eq!(get(&log, &copy, 2).unwrap(), get(&log, &good, 2).unwrap());
+}
+
+#[test]
+fn what_was_finished_survives_a_power_loss_and_a_sync_of_the_log_leaves_copies_alone() {
+    let env = SimEnv::new(7);
+    let log = ValueLog::open(env.clone(), options(), Arc::new(AtomicU64::new(5))).unwrap();
+    let mut copier = Copier::default();
+    let (original, _hold) = log.append(7, &key(1), b"some value that is kept").unwrap();
+    log.sync(None).unwrap();
+    let copy = moved(copier.copy(&log, &original, 7, &key(1)).unwrap());
+    let syncs = log.stats().syncs;
+    log.sync(None).unwrap();
+    assert_eq!(log.stats().syncs, syncs, "the log's sync does not wait for copies");
+    assert!(log.durable_marks().iter().all(|(segment, _)| *segment != copy.segment));
+    let _held = copier.finish(&log).unwrap();
+    for seed in 0..20 {
+        let image = env.crash_image(env.journal_len(), ImageKind::RandomSectors, seed);
+        let log = ValueLog::open(image, options(), Arc::new(AtomicU64::new(50))).unwrap();
+        assert!(log.verify(&copy, 7, &key(1)).unwrap(), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_failing_operation_is_told_and_copying_can_begin_again() {
+    let mut failures = 0;
+    for nth in 0.. {
+        let inner = SimEnv::new(3);
+        let env = FaultyEnv::new(inner.clone());
+        let log = ValueLog::open(env.clone(), options(), Arc::new(AtomicU64::new(5))).unwrap();
+        let pointers: Vec<_> = (0..40).map(|n| log.append(7, &key(n), &[n as u8; 300]).unwrap()).collect();
+        let selection = Selection::of(&[
+            OperationClass::Create,
+            OperationClass::Write,
+            OperationClass::Sync,
+            OperationClass::SyncDir,
+            OperationClass::Rename,
+        ]);
+        env.plan().arm(Fault { selection, nth, failure: Failure::FULL, lasting: false });
+        let mut copier = Copier::default();
+        let mut run = || -> Result<Vec<ValuePointer>> {
+            let mut copies = Vec::new();
+            for (n, (pointer, _)) in pointers.iter().enumerate() {
+                copies.push(moved(copier.copy(&log, pointer, 7, &key(n as u64))?));
+            }
+            copier.finish(&log).map(|_| copies)
+        };
+        let Err(error) = run() else {
+            assert_eq!(env.plan().fired(), 0, "operation {nth} failed unnoticed");
+            break;
+        };
+        failures += 1;
+        assert!(error.to_string().contains("space") || error.subcode() == Subcode::SyncUnknown, "{error}");
+        let copies = run().unwrap_or_else(|_| {
+            copier.abandon();
+            Vec::new()
+        });
+        for (n, copy) in copies.iter().enumerate() {
+            assert!(log.verify(copy, 7, &key(n as u64)).unwrap());
+        }
+        let names = inner.list(dir()).unwrap();
+        assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
+    }
+    assert!(failures > 8, "{failures}");
+}
