@@ -169,8 +169,8 @@ impl WriteBufferManager {
         cap > 0 && (bytes > cap - cap / 8 || (bytes >= cap / 2 && self.held.load(Ordering::Relaxed) >= cap))
     }
 
-    /// Picks the memtable to flush, if `should_flush`: the largest of all attached databases that was not picked before.
-    /// `then` gets its database and its column family, and has it flushed, or tells the caller to.
+    /// Picks the memtable to flush, if `should_flush`: the largest of all attached databases that was not picked
+    /// before. `then` gets its database and its column family, and has it flushed, or tells the caller to.
     #[inline]
     pub fn pick<T>(&self, then: impl FnOnce(&dyn Flusher, u32) -> T) -> Option<T> {
         if self.should_flush() { self.pick_largest(then) } else { None }

@@ -106,7 +106,8 @@ impl<'a> HiddenBytes<'a> {
     pub fn new(version: &'a Version, order: &'a InternalComparator) -> HiddenBytes<'a> {
         let deepest = version.files().map(|(level, _)| level).max().unwrap_or(0);
         let (bytes, entries) = version.files().fold((0, 0), |sum: (u64, u64), (_, file)| {
-            (sum.0 + file.referenced_bytes(), sum.1 + file.properties.entries - file.properties.deletions)
+            let values = file.properties.entries.saturating_sub(file.properties.deletions);
+            (sum.0.saturating_add(file.referenced_bytes()), sum.1.saturating_add(values))
         });
         HiddenBytes { version, order, deepest, mean_value: bytes / entries.max(1) }
     }

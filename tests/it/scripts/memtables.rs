@@ -170,8 +170,6 @@ fn memtables_that_pile_up_are_read_and_flushed_together() {
             config.wal.sync_policy =
                 [SyncPolicy::Manual, SyncPolicy::EveryNWrites(5)][(number + number / 4) % 2];
             config.compaction.triggers.level0_files = 10;
-            // Its bound on space would hold writers back until the flush at the gate is done.
-            config.value_log.garbage_collection = false;
             pile_up(&config, reversed, &format!("{}, reversed {reversed}", write_path.name));
         }
     }
