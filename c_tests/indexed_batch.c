@@ -55,8 +55,9 @@ static void on_put(void *state, const char *k, size_t klen, const char *v, size_
   seen_t *seen = state;
   size_t len = strlen(seen->text);
   snprintf(seen->text + len, sizeof seen->text - len, "put %.*s=%.*s;", (int)klen, k, (int)vlen, v);
-  /* The batch may be used and changed meanwhile. */
+  /* The batch may be used and changed meanwhile; what comes in is not walked over. */
   CHECK(auradb_writebatch_wi_count(seen->batch) > 0);
+  PUT_WI(seen->batch, "z", "meanwhile");
 }
 static void on_delete(void *state, const char *k, size_t klen) {
   seen_t *seen = state;
@@ -149,6 +150,7 @@ static void reads(void) {
     seen_t seen = {"", b};
     auradb_writebatch_wi_iterate(b, &seen, on_put, on_delete);
     CHECK(strcmp(seen.text, "put b=first;put b=new;delete c;") == 0);
+    in_batch(b, &s, "z", "meanwhile");
     const char *data = auradb_writebatch_wi_data(b, &len);
     auradb_writebatch_t *copy = auradb_writebatch_create_from(data, len);
     CHECK(auradb_writebatch_count(copy) == auradb_writebatch_wi_count(b));

@@ -1067,7 +1067,8 @@ auradb_pinnableslice_t *auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(con
                                                                              size_t keylen,
                                                                              char **errptr);
 
-// As `auradb_write`, for an indexed batch, which is unchanged and can be written again.
+// As `auradb_write`, for an indexed batch, which is unchanged and can be written again. What the write calls
+// (comparators, the info log) must not use the batch nor iterators over it meanwhile: they would wait for ever.
 void auradb_write_writebatch_wi(const auradb_t *db,
                                 const auradb_writeoptions_t *options,
                                 auradb_writebatch_wi_t *wbwi,

@@ -10,8 +10,8 @@ use auradb::cache::{Cache, CacheKey, EntryClass, EvictionPolicy};
 use auradb::config::{Config, MemtableConfig, ValueLogConfig};
 use auradb::db::{ColumnFamilyOptions, Db, Options, ReadOptions, Snapshot, WriteOptions};
 use auradb::env::{OpenMode, default_env};
-use auradb::memtable::Structure;
 use auradb::memtable::write_buffer::WriteBuffer;
+use auradb::memtable::{Structure, spare_bytes};
 use auradb::sst::{Table, TableOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -150,6 +150,8 @@ fn memtables_show_what_they_take() {
 #[test]
 fn range_deletions_show_what_they_take() {
     let _alone = alone();
+    // What a thread keeps for all its memtables is not theirs.
+    fill(&WriteBuffer::new(Structure::SkipList, &InternalComparator::default()), 10_000, 8, 8);
     for (count, overlap) in [(300, 1), (3000, 1), (3000, 50), (3000, 6000)] {
         for read_every in [1, 100, usize::MAX] {
             let before = live();
@@ -228,6 +230,28 @@ fn a_database_shows_what_its_memtables_take() {
         );
         assert_eq!(usage.memtables, usage.memtables_unflushed);
     }
+}
+
+/// Chunks of a memtable that is gone are nobody's, but they are shown.
+#[test]
+fn chunks_that_are_kept_are_shown() {
+    let _alone = alone();
+    let order = InternalComparator::default();
+    let directory = TemporaryDirectory::new("memory-spare");
+    let db = open(&directory);
+    let family = db.default_column_family();
+    let spare = || db.property_int(&family, "auradb.spare-memtable-bytes").unwrap() as usize;
+    let buffer = WriteBuffer::new(Structure::BTree, &order);
+    fill(&buffer, 40 << 20, 16, 300);
+    let before = spare();
+    drop(buffer);
+    let kept = spare() - before;
+    assert!(kept >= 8 << 20 && kept.is_multiple_of(2 << 20) && spare() <= 64 << 20, "{kept}");
+    let text = db.property(&family, "auradb.memory").unwrap();
+    assert!(text.contains(&format!("{} bytes", spare())), "{text}");
+    assert_eq!(spare(), spare_bytes());
+    drop((db, family));
+    assert_eq!(spare_bytes(), 0, "the last memtable is gone");
 }
 
 #[test]

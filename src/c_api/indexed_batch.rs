@@ -401,7 +401,7 @@ pub extern "C" fn auradb_writebatch_wi_put_log_data(
 /// As `auradb_writebatch_iterate`, over an indexed batch as it is now: callbacks may change it.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_wi_iterate(
-    b: Option<&auradb_writebatch_wi_t>,
+    b: *const auradb_writebatch_wi_t,
     state: *mut c_void,
     put: Option<
         unsafe extern "C" fn(
@@ -415,7 +415,12 @@ pub extern "C" fn auradb_writebatch_wi_iterate(
     deleted: Option<unsafe extern "C" fn(state: *mut c_void, k: *const c_char, klen: usize)>,
 ) {
     quiet(|| {
-        let batch = present(b)?.shared.lock().batch().clone();
+        // No reference to the handle is left when the callbacks run: they may make one to change it.
+        let batch = {
+            // SAFETY: C1: NULL or a live handle, which nobody changes before the callbacks run.
+            let handle = unsafe { b.as_ref() };
+            present(handle)?.shared.lock().batch().clone()
+        };
         iterate_default(&batch, state, put, deleted)
     });
 }

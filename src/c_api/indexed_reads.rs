@@ -152,7 +152,8 @@ pub extern "C" fn auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(
     on_db(db, errptr, |db| Ok(pinned(get_with(db, wbwi, options, &present(column_family)?.family, key?)?)))
 }
 
-/// As `auradb_write`, for an indexed batch, which is unchanged and can be written again.
+/// As `auradb_write`, for an indexed batch, which is unchanged and can be written again. What the write calls
+/// (comparators, the info log) must not use the batch nor iterators over it meanwhile: they would wait for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_write_writebatch_wi(
     db: Option<&auradb_t>,

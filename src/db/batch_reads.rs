@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// An indexed batch and the iterators over it share it. The lock is never held while the user's code runs, but for
-/// comparators, which must not use the batch.
+/// comparators, and loggers while the batch is written: these must not use the batch.
 pub type SharedBatch = Arc<Mutex<IndexedBatch>>;
 
 /// What a batch says of a key, copied: merge operators, which are the user's code, run without the lock.

@@ -150,6 +150,8 @@ impl Engine {
             manager.charged_to_cache(),
             if manager.is_stalling() { "; writers wait" } else { "" },
         );
+        let spare = crate::memtable::spare_bytes();
+        let _ = writeln!(text, "kept for later memtables of any database of the process: {spare} bytes");
         text
     }
 }

@@ -488,6 +488,59 @@ fn a_deleted_range_does_not_lead_out_of_the_prefix() {
     }
 }
 
+/// ASCII letters of both cases are the same.
+struct CaseBlind;
+
+impl Comparator for CaseBlind {
+    fn name(&self) -> &str {
+        "case blind"
+    }
+    fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+        a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase())
+    }
+}
+
+/// Keys that the order takes for equal are shown with the bytes of the newest, before the batch is written and after.
+#[test]
+fn of_equal_keys_the_newest_bytes_are_shown() {
+    for overwrite in [true, false] {
+        let (db, _) = open(simulated(1));
+        let blind = ColumnFamilyOptions {
+            comparator: Arc::new(CaseBlind),
+            merge_operator: Some(Arc::new(Append)),
+            ..ColumnFamilyOptions::default()
+        };
+        let family = db.create_column_family(&blind, "blind").unwrap();
+        for key in ["ab", "cd", "ef"] {
+            db.put(&family, key.as_bytes(), b"old", &WriteOptions::default()).unwrap();
+        }
+        let batch = shared(overwrite);
+        let show = |mut iterator: DbIterator| {
+            let mut shown = Vec::new();
+            iterator.seek_to_first();
+            while iterator.valid() {
+                let (key, value) = (iterator.key().to_vec(), iterator.value().to_vec());
+                shown.push((String::from_utf8(key).unwrap(), String::from_utf8(value).unwrap()));
+                iterator.next();
+            }
+            shown
+        };
+        let id = family.id();
+        for (key, value) in [("Ab", "1"), ("gh", "2"), ("aB", "3"), ("GH", "4")] {
+            batch.lock().put(id, key.as_bytes(), value.as_bytes()).unwrap();
+        }
+        for key in ["xY", "Xy", "CD"] {
+            batch.lock().merge(id, key.as_bytes(), b"+").unwrap();
+        }
+        let base = db.iterator(&family, &ReadOptions::default()).unwrap();
+        let before = show(base.with_batch(&batch, None).unwrap());
+        let expected = [("aB", "3"), ("CD", "old+"), ("ef", "old"), ("GH", "4"), ("Xy", "++")];
+        assert_eq!(before, expected.map(|(key, value)| (key.to_string(), value.to_string())));
+        db.write(batch.lock().batch(), &WriteOptions::default()).unwrap();
+        assert_eq!(show(db.iterator(&family, &ReadOptions::default()).unwrap()), before);
+    }
+}
+
 /// A failure is not taken for the end: entries of the batch behind it are not shown.
 #[test]
 fn a_failed_read_of_the_database_ends_the_walk() {

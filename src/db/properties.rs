@@ -111,6 +111,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "wal-syncs" => Some(engine.durability.syncs()),
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
         "durable-sequence" => Some(engine.durable_sequence()),
+        "spare-memtable-bytes" => Some(crate::memtable::spare_bytes() as u64),
         "flushes" => relaxed(&engine.stats.flushes),
         "compactions" => relaxed(&engine.stats.compactions),
         "trivial-moves" => relaxed(&engine.stats.trivial_moves),

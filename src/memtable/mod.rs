@@ -24,6 +24,7 @@ mod systematic;
 mod tests;
 pub mod write_buffer;
 
+pub use arena::spare_bytes;
 pub use range_deletions::RangeDeletions;
 
 /// An ordered, concurrent, insert-only map of internal keys to values; memory comes from an arena and goes with it.

@@ -134,6 +134,8 @@ impl KeyIndex {
         let path = self.before(data, &data[key.0..key.1]);
         let found = self.link(path[0], 0);
         if self.is_at(data, found, &data[key.0..key.1]) {
+            // Other bytes may be the same key in a user's order: the newest are shown, as by the database.
+            self.nodes[found as usize].key = key;
             let newest = self.nodes[found as usize].newest;
             if replacing {
                 self.updates[newest as usize] = Update { record, previous: NONE };
