@@ -1,6 +1,10 @@
 /* Indexed batches: what is in them is read before it is written. */
 #include "test.h"
 
+#define PUT_WI(b, key, value) auradb_writebatch_wi_put(b, key, strlen(key), value, strlen(value))
+#define MERGE_WI(b, key, value) auradb_writebatch_wi_merge(b, key, strlen(key), value, strlen(value))
+#define DELETE_WI(b, key) auradb_writebatch_wi_delete(b, key, strlen(key))
+
 static char *append_merge(void *state, const char *key, size_t klen, const char *existing, size_t elen,
                           const char *const *operands, const size_t *lens, int count, unsigned char *success,
                           size_t *new_len) {
@@ -91,9 +95,6 @@ static void in_both(auradb_writebatch_wi_t *b, store_t *s, const char *key, cons
   auradb_pinnableslice_destroy(slice);
 }
 
-#define PUT_WI(b, key, value) auradb_writebatch_wi_put(b, key, strlen(key), value, strlen(value))
-#define MERGE_WI(b, key, value) auradb_writebatch_wi_merge(b, key, strlen(key), value, strlen(value))
-#define DELETE_WI(b, key) auradb_writebatch_wi_delete(b, key, strlen(key))
 
 static void reads(void) {
   store_t s = store_new();
