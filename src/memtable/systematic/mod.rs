@@ -170,7 +170,18 @@ fn seek_finished(memtable: &Arc<dyn MemTable>, writers: &[Arc<Writer>]) {
         assert!(iterator.valid() && iterator.key() == key, "seek {key:?}");
         iterator.seek_for_prev(&key);
         assert!(iterator.valid() && iterator.key() == key, "seek_for_prev {key:?}");
+        // Beside the key: whatever comes meanwhile, a seek ends on its side of the target, and not beyond the key.
+        let (before, behind) = (internal(user_key(&key), MAX_SEQUENCE), internal(user_key(&key), 0));
+        iterator.seek(&before);
+        assert!(iterator.valid() && in_order(&before, iterator.key(), &key), "seek before {key:?}");
+        iterator.seek_for_prev(&behind);
+        assert!(iterator.valid() && in_order(&key, iterator.key(), &behind), "seek_for_prev behind {key:?}");
     }
+}
+
+fn in_order(first: &[u8], middle: &[u8], last: &[u8]) -> bool {
+    let order = InternalComparator::default();
+    order.compare(first, middle).is_le() && order.compare(middle, last).is_le()
 }
 
 #[test]
