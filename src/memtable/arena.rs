@@ -3,13 +3,15 @@
 //! 1. A piece is taken from the current chunk with one atomic add; no lock.
 //! 2. When the chunk is full, one thread makes the next one under a lock. Chunks grow with the arena, from
 //!    `SMALLEST_CHUNK` to `LARGEST_CHUNK`, so a tiny memtable stays tiny and a big one makes few system calls.
-//! 3. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
+//! 3. The largest chunks are huge pages, if the operating system has them.
+//! 4. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
 //! Invariant A2: `used_bytes` exceeds the bytes asked for by less than a third, and one small chunk.
 //! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, so is every piece's
 //! address.
 
+use crate::env::memory::{HUGE_PAGE, prefer_huge_pages};
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -18,11 +20,11 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 /// The first chunk.
 const SMALLEST_CHUNK: usize = 4 << 10;
 /// No shared chunk is larger.
-const LARGEST_CHUNK: usize = 1 << 20;
+const LARGEST_CHUNK: usize = HUGE_PAGE;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
 
-/// What every chunk's address is a multiple of: a cache line.
+/// What every chunk's address is a multiple of at least: a cache line.
 const ALIGNMENT: usize = 64;
 
 /// One allocation that pieces are cut from.
@@ -41,11 +43,15 @@ impl Chunk {
         // SAFETY: the layout's size is not zero: every caller asks for at least one byte.
         let bytes = unsafe { alloc(layout) };
         let Some(bytes) = NonNull::new(bytes) else { handle_alloc_error(layout) };
+        if layout.align() == HUGE_PAGE {
+            prefer_huge_pages(bytes, capacity);
+        }
         Box::new(Chunk { bytes, capacity, used: AtomicUsize::new(used), before })
     }
 
     fn layout(capacity: usize) -> Layout {
-        Layout::from_size_align(capacity, ALIGNMENT).expect("an entry fits the address space")
+        let alignment = if capacity == HUGE_PAGE { HUGE_PAGE } else { ALIGNMENT };
+        Layout::from_size_align(capacity, alignment).expect("an entry fits the address space")
     }
 
     /// Whether pieces of `len` bytes may come from this chunk, if there is room.
