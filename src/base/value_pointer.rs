@@ -5,7 +5,7 @@
 //! before compression; `checksum` equals the record's own, so a pointer and a record that do not belong
 //! together never pass.
 
-use super::coding::{Decoder, put_u32, put_varint};
+use super::coding::Decoder;
 
 /// The place and identity of one record in the value log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,11 +33,18 @@ impl ValuePointer {
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.segment);
-        put_varint(out, self.offset);
-        put_varint(out, self.record_len.into());
-        put_varint(out, self.value_len.into());
-        put_u32(out, self.checksum);
+        out.extend_from_slice(&self.to_bytes());
+    }
+
+    /// The encoding, without allocation.
+    pub fn to_bytes(&self) -> EncodedPointer {
+        let mut encoded = EncodedPointer { bytes: [0; Self::MAX_ENCODED_LEN], len: 0 };
+        encoded.push_varint(self.segment);
+        encoded.push_varint(self.offset);
+        encoded.push_varint(self.record_len.into());
+        encoded.push_varint(self.value_len.into());
+        encoded.push(self.checksum.to_le_bytes());
+        encoded
     }
 
     /// Reads an encoding that fills `bytes` exactly; `None` if malformed.
@@ -52,6 +59,36 @@ impl ValuePointer {
         };
         pointer.offset.checked_add(pointer.record_len.into())?;
         decoder.is_empty().then_some(pointer)
+    }
+}
+
+/// An encoded pointer, in place.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedPointer {
+    bytes: [u8; ValuePointer::MAX_ENCODED_LEN],
+    len: usize,
+}
+
+impl EncodedPointer {
+    fn push<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
+        self.len += N;
+    }
+
+    fn push_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.push([value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.push([value as u8]);
+    }
+}
+
+impl std::ops::Deref for EncodedPointer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

@@ -18,7 +18,7 @@
 //! Counted records take one sequence number each, in order. A writer uses the default tag for column family 0;
 //! a reader takes either. No-ops are placeholders of RocksDB's transactions: read and passed over, never written.
 
-use crate::base::coding::{Decoder, get_u32, get_u64};
+use crate::base::coding::{Decoder, get_u32, get_u64, put_slice, put_varint};
 use crate::base::key::MAX_SEQUENCE;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use std::iter::FusedIterator;
@@ -112,6 +112,32 @@ impl Record<'_> {
     }
 }
 
+/// Most bytes around key and value in a record: tag, column family, two lengths.
+const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
+
+/// Appends one record, under the first tag in the default column family and under the second in another: at most one
+/// growth of the buffer, each byte of key and value copied once.
+#[inline]
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    (tag, tag_with_id): (u8, u8),
+    column_family: u32,
+    key: &[u8],
+    value: Option<&[u8]>,
+) {
+    out.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
+    if column_family == 0 {
+        out.push(tag);
+    } else {
+        out.push(tag_with_id);
+        put_varint(out, column_family.into());
+    }
+    put_slice(out, key);
+    if let Some(value) = value {
+        put_slice(out, value);
+    }
+}
+
 /// Sequence number and count from the header of encoded batch bytes.
 pub fn decode_header(data: &[u8]) -> Result<(SequenceNumber, u32)> {
     let (Some(sequence), Some(count)) = (get_u64(data, SEQUENCE.start), get_u32(data, COUNT.start)) else {
@@ -166,6 +192,12 @@ impl<'a> BatchIter<'a> {
     #[inline]
     pub(super) fn after_header(data: &'a [u8]) -> BatchIter<'a> {
         BatchIter { rest: Decoder::new(&data[HEADER_LEN..]), total_len: data.len() }
+    }
+
+    /// The records from a byte on where a record starts, or the end.
+    #[inline]
+    pub(super) fn from_offset(data: &'a [u8], offset: usize) -> BatchIter<'a> {
+        BatchIter { rest: Decoder::new(&data[offset..]), total_len: data.len() }
     }
 
     /// Byte of the batch at which the next record starts; after the last one, the batch's length.

@@ -4,26 +4,37 @@
 //! 2. The writer stamps the sequence number into the header and hands the same bytes to the log.
 //! 3. The memtable is filled from the bytes through `BatchIter`.
 //!
+//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of
+//! values;
+//! `indexed` is a batch that can be read before it is written.
+//!
 //! Invariant B1: the buffer is a whole, well-formed batch after every call, also after one that failed, and its
 //! count is that of its counted records. Bytes from outside pass `verify` before they become a `WriteBatch`.
 //! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
 
-use crate::base::coding::{get_u64, put_slice, put_varint};
+use crate::base::coding::get_u64;
 use crate::base::{Error, Result, SequenceNumber};
 
 mod format;
+pub mod indexed;
+mod packed;
+mod packed_keys;
+#[cfg(test)]
+mod packed_tests;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+pub use indexed::IndexedBatch;
+pub use packed::{FamilyAt, PackedKind, PackedOperations};
+pub use packed_keys::PackedKeys;
+pub use rewrite::Rewrite;
 
 /// The most bytes a record's key and value may have together, whatever its kind: what a table takes of an entry
 /// (2 GiB), less room for what the engine puts around them. A larger entry would be acknowledged and could then
 /// never be flushed.
 pub const MAX_RECORD_BYTES: u64 = (2 << 30) - 64;
-
-/// Most bytes around key and value in a record: tag, column family, two lengths.
-const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
 
 /// A batch being built. Not thread-safe, as RocksDB's.
 #[derive(Clone, Debug)]
@@ -125,6 +136,12 @@ impl WriteBatch {
         self.bytes.len()
     }
 
+    /// Bytes it has room for.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The sequence number of the first counted record; 0 until the writer sets it.
     #[inline]
     pub fn sequence(&self) -> SequenceNumber {
@@ -214,7 +231,7 @@ impl WriteBatch {
     /// Appends bytes for the log alone: not counted, no sequence number.
     pub fn put_log_data(&mut self, bytes: &[u8]) -> Result<()> {
         check_lengths(bytes.len(), 0)?;
-        self.encode(format::LOG_DATA, None, bytes, None);
+        format::encode(&mut self.bytes, (format::LOG_DATA, format::LOG_DATA), 0, bytes, None);
         Ok(())
     }
 
@@ -244,6 +261,28 @@ impl WriteBatch {
         self.set_count(count);
         self.contents.add(other.contents);
         Ok(())
+    }
+
+    /// Appends packed operations, all or, on an error, none.
+    pub fn append_packed(&mut self, operations: PackedOperations<'_>) -> Result<()> {
+        let mut counted = 0u64;
+        for record in operations.clone() {
+            counted += u64::from(record?.is_counted());
+        }
+        if u64::from(self.count()) + counted > u32::MAX.into() {
+            return Err(too_many());
+        }
+        self.bytes.reserve(operations.data().len());
+        for record in operations {
+            self.append_record(record?)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for `bytes` encoded bytes more.
+    #[inline]
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
     }
 
     /// Remembers this place.
@@ -277,27 +316,10 @@ impl WriteBatch {
     fn append(&mut self, tag: u8, tag_with_id: u8, id: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         check_lengths(key.len(), value.map_or(0, <[u8]>::len))?;
         let count = self.count().checked_add(1).ok_or_else(too_many)?;
-        match id {
-            0 => self.encode(tag, None, key, value),
-            _ => self.encode(tag_with_id, Some(id), key, value),
-        }
+        format::encode(&mut self.bytes, (tag, tag_with_id), id, key, value);
         self.set_count(count);
         self.contents.add(Contents::of(tag));
         Ok(())
-    }
-
-    /// Writes one record in place: at most one growth of the buffer, each byte of key and value copied once.
-    #[inline]
-    fn encode(&mut self, tag: u8, id: Option<u32>, key: &[u8], value: Option<&[u8]>) {
-        self.bytes.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
-        self.bytes.push(tag);
-        if let Some(id) = id {
-            put_varint(&mut self.bytes, id.into());
-        }
-        put_slice(&mut self.bytes, key);
-        if let Some(value) = value {
-            put_slice(&mut self.bytes, value);
-        }
     }
 }
 

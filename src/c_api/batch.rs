@@ -20,6 +20,11 @@ pub struct auradb_writebatch_t {
 }
 
 impl auradb_writebatch_t {
+    /// The batch, to add to it what fails on its own.
+    pub fn batch_mut(&mut self) -> &mut WriteBatch {
+        &mut self.batch
+    }
+
     /// The batch, if all that was to go into it is there.
     pub fn complete(&self) -> Result<&WriteBatch> {
         match &self.failure {
@@ -278,28 +283,39 @@ pub extern "C" fn auradb_writebatch_iterate(
     >,
     deleted: Option<unsafe extern "C" fn(state: *mut c_void, k: *const c_char, klen: usize)>,
 ) {
-    quiet(|| {
-        for record in present(b)?.batch.iter() {
-            match record? {
-                // SAFETY: C4; key and value are readable for the call.
-                Record::Put { column_family: 0, key, value } => unsafe {
-                    if let Some(put) = put {
-                        put(state, start_of(key), key.len(), start_of(value), value.len());
-                    }
-                },
-                // SAFETY: C4; the key is readable for the call.
-                Record::Delete { column_family: 0, key } => unsafe {
-                    if let Some(deleted) = deleted {
-                        deleted(state, start_of(key), key.len());
-                    }
-                },
-                Record::Merge { column_family: 0, .. } | Record::SingleDelete { column_family: 0, .. } => {}
-                Record::LogData(_) => {}
-                _ => break,
-            }
+    quiet(|| iterate_default(&present(b)?.batch, state, put, deleted));
+}
+
+type OnPut = unsafe extern "C" fn(*mut c_void, *const c_char, usize, *const c_char, usize);
+type OnDelete = unsafe extern "C" fn(*mut c_void, *const c_char, usize);
+
+/// What `auradb_writebatch_iterate` does.
+pub fn iterate_default(
+    batch: &WriteBatch,
+    state: *mut c_void,
+    put: Option<OnPut>,
+    deleted: Option<OnDelete>,
+) -> Result<()> {
+    for record in batch.iter() {
+        match record? {
+            // SAFETY: C4; key and value are readable for the call.
+            Record::Put { column_family: 0, key, value } => unsafe {
+                if let Some(put) = put {
+                    put(state, start_of(key), key.len(), start_of(value), value.len());
+                }
+            },
+            // SAFETY: C4; the key is readable for the call.
+            Record::Delete { column_family: 0, key } => unsafe {
+                if let Some(deleted) = deleted {
+                    deleted(state, start_of(key), key.len());
+                }
+            },
+            Record::Merge { column_family: 0, .. } | Record::SingleDelete { column_family: 0, .. } => {}
+            Record::LogData(_) => {}
+            _ => break,
         }
-        Ok(())
-    });
+    }
+    Ok(())
 }
 
 /// As `auradb_writebatch_iterate`, with all column families, their ids, and merges: `put_cf`, `deleted_cf` and

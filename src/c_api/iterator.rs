@@ -16,7 +16,7 @@ use std::ptr;
 /// created at, and keeps what it needs alive until it is destroyed.
 pub struct auradb_iterator_t {
     /// The engine's iterator, or why there is none: it is never valid then.
-    state: Result<DbIterator>,
+    pub state: Result<DbIterator>,
 }
 
 /// Gives an iterator over the default column family, for `auradb_iter_destroy`; it is not positioned. Never NULL:

@@ -53,8 +53,8 @@ pub extern "C" fn auradb_get_cf(
 
 /// A malloc'ed copy of a value; NULL = none.
 pub struct Copied {
-    start: *mut c_char,
-    len: usize,
+    pub start: *mut c_char,
+    pub len: usize,
 }
 
 impl super::boundary::Neutral for Copied {
@@ -66,7 +66,7 @@ impl super::boundary::Neutral for Copied {
 impl Copied {
     /// # Safety
     /// C1: `len` is NULL or writable.
-    unsafe fn out(self, len: *mut usize) -> *mut c_char {
+    pub unsafe fn out(self, len: *mut usize) -> *mut c_char {
         // SAFETY: passed on.
         unsafe { put_out(len, self.len) };
         self.start

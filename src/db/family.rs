@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::compaction::LevelOptions;
 use crate::config::MemtableImplementation;
 use crate::memtable::Structure;
+use crate::memtable::budget::Memtables;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
 use crate::sst::TableOptions;
@@ -26,6 +27,8 @@ pub(super) struct Family {
     /// Values of at least so many bytes are separated.
     pub(super) threshold: AtomicU64,
     pub(super) dropped: AtomicBool,
+    /// Counts the memtables of the database.
+    memtables: Arc<Memtables>,
     view: RwLock<Arc<ReadView>>,
 }
 
@@ -36,6 +39,7 @@ impl Family {
         options: ColumnFamilyOptions,
         default_threshold: u64,
         value_log: &Arc<ValueLog>,
+        memtables: &Arc<Memtables>,
         view: ReadView,
     ) -> Arc<Family> {
         Arc::new(Family {
@@ -50,6 +54,7 @@ impl Family {
             threshold: AtomicU64::new(options.separation_threshold.unwrap_or(default_threshold)),
             options: RwLock::new(options),
             dropped: AtomicBool::new(false),
+            memtables: Arc::clone(memtables),
             view: RwLock::new(Arc::new(view)),
         })
     }
@@ -88,9 +93,17 @@ impl Family {
         ((memtable.max_size as f64 * memtable.flush_threshold) as u64).max(1)
     }
 
+    /// Whether something is sealed, or the active memtable is to be.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let view = self.view();
+        !view.sealed.is_empty() || (view.active.is_leaving() && !view.active.is_empty())
+    }
+
     pub(super) fn new_buffer(&self) -> Arc<WriteBuffer> {
         let structure = structure(&self.options.read()).expect("checked when the family was opened");
-        WriteBuffer::new(structure, &self.order)
+        let buffer = WriteBuffer::new(structure, &self.order);
+        self.memtables.watch(self.id, &buffer);
+        buffer
     }
 
     pub(super) fn level_options(&self) -> LevelOptions {

@@ -9,8 +9,8 @@ use crate::config::SyncPolicy;
 use crate::env::Env;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
-use crate::write::Prepared;
 use crate::write::commit::{CommitOptions, Owner};
+use crate::write::{Few, Prepared};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,13 +147,13 @@ fn a_value_on_its_way_when_its_segment_failed_is_refused() {
     let mut batch = crate::batch::WriteBatch::new();
     batch.put_pointer(0, b"2", &encoded).unwrap();
     let prepared = Prepared {
-        bytes: batch.data().into(),
-        families: vec![0],
-        holds: vec![(pointer.segment, segment)],
+        bytes: batch.data(),
+        families: Few::One(0),
+        holds: Few::One((pointer.segment, segment)),
         count: 1,
     };
     let how = CommitOptions { sync: true, disable_wal: false };
-    let error = db.engine().committer.commit(prepared, how, &**db.engine()).unwrap_err();
+    let error = db.engine().committer.commit(&prepared, how, &**db.engine()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TryAgain);
     put(&db, &family, b"2", &[2; 5000]);
     db.flush_wal(true).unwrap();

@@ -1,4 +1,4 @@
-//! The iterator that callers hold: a scan that can be refreshed, and that keeps its engine alive.
+//! The iterator over the database: a scan that can be refreshed, and that keeps its engine alive.
 
 use super::state::Engine;
 use super::{Family, ReadOptions, reads};
@@ -7,29 +7,31 @@ use crate::read::{ReadView, ScanBounds, ScanIterator};
 use std::sync::Arc;
 
 /// Moves over the visible entries of a column family, both ways. One thread at a time.
-pub struct DbIterator {
+pub struct StoredIterator {
     /// `None` only while it is replaced or dropped.
     scan: Option<ScanIterator>,
     /// Keeps what the scan reads: memtables and tables, and through them the segments they point into.
     view: Option<Arc<ReadView>>,
+    snapshot: SequenceNumber,
     engine: Arc<Engine>,
     family: Arc<Family>,
     options: ReadOptions,
 }
 
-impl DbIterator {
+impl StoredIterator {
     pub(super) fn new(
         engine: &Arc<Engine>,
         family: &Arc<Family>,
         view: &Arc<ReadView>,
         snapshot: SequenceNumber,
         options: &ReadOptions,
-    ) -> DbIterator {
+    ) -> StoredIterator {
         let scan = Some(scan(family, view, snapshot, options));
         let view = Some(Arc::clone(view));
-        DbIterator {
+        StoredIterator {
             scan,
             view,
+            snapshot,
             engine: Arc::clone(engine),
             family: Arc::clone(family),
             options: options.clone(),
@@ -57,6 +59,35 @@ impl DbIterator {
         let snapshot = self.engine.durability.visible();
         self.scan = Some(scan(&self.family, &view, snapshot, &self.options));
         self.view = Some(view);
+        self.snapshot = snapshot;
+    }
+
+    /// Its column family.
+    pub(super) fn family(&self) -> &Arc<Family> {
+        &self.family
+    }
+
+    /// What it is limited to.
+    pub(super) fn bounds(&self) -> ScanBounds {
+        bounds(&self.family, &self.options)
+    }
+
+    /// The bounds of `options` hold besides its own from now on. Loses the position.
+    pub(super) fn narrow(&mut self, options: &ReadOptions) {
+        let order = &self.family.order;
+        let own = &mut self.options;
+        if let Some(lower) = &options.lower_bound
+            && own.lower_bound.as_ref().is_none_or(|own| order.compare_user(own, lower).is_lt())
+        {
+            own.lower_bound = Some(lower.clone());
+        }
+        if let Some(upper) = &options.upper_bound
+            && own.upper_bound.as_ref().is_none_or(|own| order.compare_user(own, upper).is_gt())
+        {
+            own.upper_bound = Some(upper.clone());
+        }
+        let view = self.view.as_ref().expect("present between calls");
+        self.scan = Some(scan(&self.family, view, self.snapshot, &self.options));
     }
 
     /// Whether it stands on an entry.
@@ -124,7 +155,7 @@ impl DbIterator {
     }
 }
 
-impl Drop for DbIterator {
+impl Drop for StoredIterator {
     fn drop(&mut self) {
         self.scan = None;
         self.view = None;
@@ -132,15 +163,17 @@ impl Drop for DbIterator {
     }
 }
 
-fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &ReadOptions) -> ScanIterator {
-    let mode = reads::mode(options);
+fn bounds(family: &Family, options: &ReadOptions) -> ScanBounds {
     let prefix = if options.prefix_same_as_start && !options.total_order_seek {
         family.options.read().prefix_extractor.clone()
     } else {
         None
     };
-    let bounds =
-        ScanBounds { lower: options.lower_bound.clone(), upper: options.upper_bound.clone(), prefix };
+    ScanBounds { lower: options.lower_bound.clone(), upper: options.upper_bound.clone(), prefix }
+}
+
+fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &ReadOptions) -> ScanIterator {
+    let mode = reads::mode(options);
     ScanIterator::new(
         view.iter(&family.order, mode),
         view.tombstones(&family.order),
@@ -148,6 +181,6 @@ fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &Re
         snapshot,
         family.fold.clone(),
         mode,
-        bounds,
+        bounds(family, options),
     )
 }

@@ -5,9 +5,11 @@
 //! by hand. Reads and writes start in this file and leave it for `read/` and `write/`.
 
 mod background;
+mod batch_reads;
 #[cfg(test)]
 mod close_tests;
 mod column_family;
+mod db_iterator;
 mod family;
 #[cfg(test)]
 mod flush_tests;
@@ -17,8 +19,12 @@ mod iterator;
 mod jobs;
 mod maintenance;
 mod manage;
+mod memory;
 mod open;
 pub mod options;
+mod overlay;
+#[cfg(test)]
+mod overlay_tests;
 mod properties;
 mod reads;
 mod recovery;
@@ -34,9 +40,12 @@ mod snapshots;
 mod state;
 mod writes;
 
+pub use crate::memtable::budget::WriteBufferManager;
 pub use crate::read::PinnedValue;
+pub use batch_reads::{SharedBatch, get_from_batch};
+pub use db_iterator::DbIterator;
 pub use health::Health;
-pub use iterator::DbIterator;
+pub use memory::{MemoryConsumer, MemoryUsage};
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
 use crate::base::error::Subcode;
@@ -263,6 +272,16 @@ impl Db {
     /// Waits until no flush or compaction is due or running.
     pub fn wait_for_background_work(&self) -> Result<()> {
         self.engine().wait_for_quiet()
+    }
+
+    /// The memory it holds now.
+    pub fn memory_usage(&self) -> MemoryUsage {
+        self.engine().memory_usage()
+    }
+
+    /// What tells of its memory later, without keeping it open.
+    pub fn memory_consumer(&self) -> MemoryConsumer {
+        MemoryConsumer::new(self.engine())
     }
 
     /// A property in words; `None` if unknown. Names start with `rocksdb.` or `auradb.`.

@@ -5,19 +5,20 @@
 
 use super::background::panic_error;
 use super::state::Engine;
-use super::{ColumnFamily, Db, Family, WriteOptions};
+use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
-use crate::base::{Error, Result, ValuePointer};
-use crate::batch::{MAX_RECORD_BYTES, WriteBatch, check_lengths};
+use crate::base::{Error, Result, SequenceNumber, ValuePointer};
+use crate::batch::{MAX_RECORD_BYTES, PackedOperations, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
-use crate::write::Prepared;
 use crate::write::commit::CommitOptions;
-use std::borrow::Cow;
-use std::cell::RefCell;
+use crate::write::durability::Callback;
+use crate::write::separate::{FamilyRules, unknown_family};
+use crate::write::{Few, Prepared};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::LocalKey;
 
 /// A thread's buffer is given back to the allocator above this size.
 const KEEP_BYTES: usize = 1 << 20;
@@ -26,7 +27,8 @@ const KEEP_BYTES: usize = 1 << 20;
 const _: () = assert!(MAX_RECORD_BYTES as usize + TRAILER_LEN <= MAX_ENTRY_LEN);
 
 thread_local! {
-    static BATCH: RefCell<WriteBatch> = RefCell::new(WriteBatch::new());
+    static BATCH: Cell<Option<WriteBatch>> = const { Cell::new(None) };
+    static REWRITTEN: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 impl Db {
@@ -38,10 +40,67 @@ impl Db {
             return Ok(());
         }
         engine.admit(batch.data().len(), options)?;
-        let prepared = engine.separator.prepare(batch, &**engine)?;
-        engine.check_merges(&prepared, batch)?;
-        engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
-        engine.commit(prepared, options)
+        with_buffer(&REWRITTEN, |buffer| {
+            let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+            engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
+            engine.commit(prepared, options)
+        })
+    }
+
+    /// Applies a batch atomically without waiting for the device. It is readable when this returns (unless an earlier
+    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of
+    /// writes, when it is durable or that it will not be; an empty batch asks about everything before it. After an
+    /// error from here nothing was applied and `callback` is not called. `callback` may use the database but not
+    /// close it. In an environment without threads it is durable, and called back, before this returns.
+    pub fn write_async(&self, batch: &WriteBatch, options: &WriteOptions, callback: Callback) -> Result<()> {
+        let engine = self.engine();
+        engine.check_writes()?;
+        if options.disable_wal {
+            return Err(Error::invalid_argument(
+                "an asynchronous write is called back when it is durable in the log: do not set disable_wal",
+            ));
+        }
+        if !engine.committer.settings().log_thread {
+            engine.start_log_thread()?;
+        }
+        if batch.is_empty() {
+            engine.durability.call_when_logged_is_durable(callback);
+        } else {
+            engine.admit(batch.data().len(), options)?;
+            with_buffer(&REWRITTEN, |buffer| {
+                let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+                engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
+                engine.guard(|| engine.committer.commit_asynchronously(&prepared, &**engine, callback))
+            })?;
+        }
+        if engine.env.runs_inline() {
+            engine.durability.sync_and_call_back();
+            engine.run_inline();
+        }
+        Ok(())
+    }
+
+    /// Applies packed operations (`batch/packed.rs` has the format) atomically. `family_at` gives the handle of the
+    /// column family with an index. Nothing is applied if one operation is malformed: the error names it.
+    pub fn write_packed<'a>(
+        &self,
+        data: &[u8],
+        family_at: &dyn Fn(usize) -> Result<&'a ColumnFamily>,
+        options: &WriteOptions,
+    ) -> Result<()> {
+        let engine = self.engine();
+        engine.check_writes()?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        engine.admit(data.len(), options)?;
+        let id_at = |index: usize| Ok(self.own(family_at(index)?)?.id);
+        with_buffer(&BATCH, |batch| {
+            let operations = PackedOperations::new(data, &id_at);
+            let prepared = engine.separator.prepare_packed(&operations, batch, &**engine)?;
+            engine.user_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            engine.commit(prepared, options)
+        })
     }
 
     /// Stores one value.
@@ -56,15 +115,13 @@ impl Db {
         engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, options)?;
         check_lengths(key.len(), value.len())?;
         if family.family.is_dropped() {
-            return Err(crate::write::separate::unknown_family(id));
+            return Err(unknown_family(id));
         }
         let (pointer, segment) = engine.value_log.append(id, key, value)?;
-        let mut encoded = Vec::with_capacity(ValuePointer::MAX_ENCODED_LEN);
-        pointer.encode(&mut encoded);
         engine.user_bytes.fetch_add((key.len() + value.len()) as u64, Ordering::Relaxed);
         let hold: Hold = segment;
-        self.commit_one(family, vec![(pointer.segment, hold)], options, |batch| {
-            batch.put_pointer(id, key, &encoded)
+        self.commit_one(family, Few::One((pointer.segment, hold)), options, |batch| {
+            batch.put_pointer(id, key, &pointer.to_bytes())
         })
     }
 
@@ -108,7 +165,9 @@ impl Db {
         options: &WriteOptions,
     ) -> Result<()> {
         let own = self.own(family)?;
-        check_merge_operator(own)?;
+        if own.fold.merge_operator.is_none() {
+            return Err(self.engine().cannot_merge(own.id));
+        }
         self.write_one(family, key.len() + operand.len(), options, |batch| batch.merge(own.id, key, operand))
     }
 
@@ -124,32 +183,23 @@ impl Db {
         engine.check_writes()?;
         engine.admit(bytes, options)?;
         engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.commit_one(family, Vec::new(), options, build)
+        self.commit_one(family, Few::None, options, build)
     }
 
     fn commit_one(
         &self,
         family: &ColumnFamily,
-        holds: Vec<(u64, Hold)>,
+        holds: Few<(u64, Hold)>,
         options: &WriteOptions,
         build: impl FnOnce(&mut WriteBatch) -> Result<()>,
     ) -> Result<()> {
-        // Taken out while it is used: a callback that writes again gets a fresh one.
-        let mut batch = BATCH.with(|batch| batch.take());
-        batch.clear();
-        let outcome = build(&mut batch).and_then(|()| {
-            let prepared = Prepared {
-                bytes: Cow::Borrowed(batch.data()),
-                families: vec![family.family.id],
-                holds,
-                count: 1,
-            };
+        with_buffer(&BATCH, |batch| {
+            batch.clear();
+            build(batch)?;
+            let families = Few::One(family.family.id);
+            let prepared = Prepared { bytes: batch.data(), families, holds, count: 1 };
             self.engine().commit(prepared, options)
-        });
-        if batch.data().len() <= KEEP_BYTES {
-            BATCH.with(|kept| kept.replace(batch));
-        }
-        outcome
+        })
     }
 }
 
@@ -158,7 +208,8 @@ impl Engine {
     fn admit(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
         self.throttle.admit(&*self.env, bytes as u64, options.no_slowdown, &|| self.run_inline(), &|| {
             self.check_writes()
-        })
+        })?;
+        if self.memtables.manager().is_full() { self.wait_for_memory(options.no_slowdown) } else { Ok(()) }
     }
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {
@@ -168,45 +219,53 @@ impl Engine {
             ));
         }
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
-        let committed = catch_unwind(AssertUnwindSafe(|| self.committer.commit(prepared, how, self)));
+        let outcome = self.guard(|| self.committer.commit(&prepared, how, self));
+        if self.env.runs_inline() {
+            // Others too: their memtables may have been picked.
+            self.memtables.manager().run_inline();
+            self.run_inline();
+        }
+        outcome
+    }
+
+    /// Runs a commit; a panic or a failed sync makes the database read-only.
+    fn guard(&self, commit: impl FnOnce() -> Result<SequenceNumber>) -> Result<()> {
+        let committed = catch_unwind(AssertUnwindSafe(commit));
         let outcome = committed.unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic)))).map(|_| ());
         if outcome.is_err()
             && let Some(failure) = self.durability.failure()
         {
             self.fail(&failure);
         }
-        if self.env.runs_inline() {
-            self.run_inline();
-        }
         outcome
-    }
-
-    /// Refuses merge operands for families without an operator.
-    fn check_merges(&self, prepared: &Prepared<'_>, batch: &WriteBatch) -> Result<()> {
-        let lacking = prepared
-            .families
-            .iter()
-            .any(|id| self.family(*id).is_some_and(|family| family.fold.merge_operator.is_none()));
-        if !lacking || !batch.has_merge() {
-            return Ok(());
-        }
-        for record in batch.iter() {
-            if let crate::batch::Record::Merge { column_family, .. } = record?
-                && let Some(family) = self.family(column_family)
-            {
-                check_merge_operator(&family)?;
-            }
-        }
-        Ok(())
     }
 }
 
-fn check_merge_operator(family: &Arc<Family>) -> Result<()> {
-    match family.fold.merge_operator {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid_argument(format!(
-            "merge_operator is not properly initialized: open column family {} with a merge operator",
-            family.name
-        ))),
+/// A buffer that a thread keeps for its next write.
+trait Buffer: Default {
+    /// Bytes it has room for.
+    fn capacity(&self) -> usize;
+}
+
+impl Buffer for WriteBatch {
+    fn capacity(&self) -> usize {
+        WriteBatch::capacity(self)
     }
+}
+
+impl Buffer for Vec<u8> {
+    fn capacity(&self) -> usize {
+        Vec::capacity(self)
+    }
+}
+
+/// Lends the calling thread's buffer, with whatever is in it. A callback that writes again meanwhile gets a fresh one.
+fn with_buffer<T: Buffer, R>(kept: &'static LocalKey<Cell<Option<T>>>, body: impl FnOnce(&mut T) -> R) -> R {
+    // There is none any more while the thread ends.
+    let mut buffer = kept.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let result = body(&mut buffer);
+    if buffer.capacity() <= KEEP_BYTES {
+        let _ = kept.try_with(|kept| kept.set(Some(buffer)));
+    }
+    result
 }

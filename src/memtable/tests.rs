@@ -37,7 +37,7 @@ fn orders() -> Vec<InternalComparator> {
     user.into_iter().map(InternalComparator::new).collect()
 }
 
-const STRUCTURES: [Structure; 2] = [Structure::SkipList, Structure::Art];
+const STRUCTURES: [Structure; 3] = [Structure::SkipList, Structure::Art, Structure::BTree];
 
 /// Every structure with every order.
 fn kinds() -> Vec<(Structure, InternalComparator)> {
@@ -194,7 +194,12 @@ fn random_walk(
 fn memory_grows_with_the_entries_without_jumps() {
     for structure in STRUCTURES {
         // What one insert may add to its entry: the largest node of the tree.
-        let node = if structure == Structure::Art { 2112 } else { 0 };
+        let node = match structure {
+            Structure::SkipList => 0,
+            Structure::Art => 2112,
+            // A split makes one, at the root two, and inner nodes with their children.
+            Structure::BTree => 4 * 1088,
+        };
         let memtable = create(structure, &InternalComparator::default());
         let entry = 11 + 8 + 100;
         let mut before = 0;
@@ -233,7 +238,8 @@ fn readers_run_while_writers_insert() {
     const INSERTS: u64 = 5000;
     let (bytewise, backwards) = (InternalComparator::default(), InternalComparator::new(Arc::new(Backwards)));
     let structures = STRUCTURES.map(|structure| (structure, bytewise.clone()));
-    for (structure, order) in structures.into_iter().chain([(Structure::SkipList, backwards)]) {
+    let more = [Structure::SkipList, Structure::BTree].map(|structure| (structure, backwards.clone()));
+    for (structure, order) in structures.into_iter().chain(more) {
         let memtable = create(structure, &order);
         let finished: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
         std::thread::scope(|scope| {

@@ -37,15 +37,25 @@ impl FoldContext {
 
     /// `operands` (oldest first) applied to `base`.
     pub fn merge(&self, key: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Result<Vec<u8>> {
-        let Some(operator) = &self.merge_operator else {
-            return Err(Error::invalid_argument(
-                "the key holds merge operands but the column family has no merge operator; open it with the operator \
-                 that wrote them",
-            ));
-        };
-        operator.full_merge(key, base, operands).ok_or_else(|| {
-            Error::new(ErrorKind::Corruption, format!("Merge operator failed: {}", operator.name()))
-                .with_subcode(Subcode::Callback)
-        })
+        merge_with(self.merge_operator.as_deref(), key, base, operands)
     }
+}
+
+/// `operands` (oldest first) applied to `base` by an operator.
+pub fn merge_with(
+    operator: Option<&dyn MergeOperator>,
+    key: &[u8],
+    base: Option<&[u8]>,
+    operands: &[&[u8]],
+) -> Result<Vec<u8>> {
+    let Some(operator) = operator else {
+        return Err(Error::invalid_argument(
+            "the key holds merge operands but the column family has no merge operator; open it with the operator \
+             that wrote them",
+        ));
+    };
+    operator.full_merge(key, base, operands).ok_or_else(|| {
+        Error::new(ErrorKind::Corruption, format!("Merge operator failed: {}", operator.name()))
+            .with_subcode(Subcode::Callback)
+    })
 }

@@ -1,29 +1,41 @@
 //! Turns a caller's batch into what is logged: big values go to the value log, pointers take their place.
 //!
-//! Runs in the caller's thread outside every lock. A batch without a big value is borrowed as it is. Also checks
-//! the batch's form, so that nothing malformed reaches the log.
+//! Runs in the caller's thread outside every lock, in one pass over the batch that also checks it: its form, that its
+//! column families exist, that those with merge operands have an operator. Nothing else reaches the log. A batch
+//! without a big value is borrowed as it is; another one is rewritten in a buffer that the caller keeps.
 
+use super::few::Few;
 use crate::base::{Error, Result};
-use crate::batch::{BatchIter, HEADER_LEN, Record, WriteBatch};
+use crate::batch::{BatchIter, PackedOperations, Record, Rewrite, WriteBatch};
 use crate::memtable::write_buffer::Hold;
 use crate::value_log::{SegmentRef, ValueLog};
-use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a column family says of separation.
-pub trait Thresholds {
-    /// Values of the family of at least so many bytes are separated; `None` if there is no such family.
-    fn threshold(&self, column_family: u32) -> Option<u64>;
+/// What a column family asks of the records written to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Values of at least so many bytes are separated.
+    pub separate_from: u64,
+    /// Whether it has a merge operator.
+    pub can_merge: bool,
+}
+
+/// The column families, for who writes to them.
+pub trait FamilyRules {
+    /// The rules of a family; `None` if there is no such family.
+    fn rules(&self, column_family: u32) -> Option<Rules>;
+    /// The error for a merge operand in a family without an operator.
+    fn cannot_merge(&self, column_family: u32) -> Error;
 }
 
 /// A batch ready to commit.
 pub struct Prepared<'a> {
     /// The bytes to log; the sequence field is filled in at commit.
-    pub bytes: Cow<'a, [u8]>,
+    pub bytes: &'a [u8],
     /// Column families touched, each once.
-    pub families: Vec<u32>,
+    pub families: Few<u32>,
     /// Holds on the segments that its pointers name, by number.
-    pub holds: Vec<(u64, Hold)>,
+    pub holds: Few<(u64, Hold)>,
     /// Counted records.
     pub count: u32,
 }
@@ -39,97 +51,129 @@ impl Separator {
         Separator { value_log }
     }
 
-    /// Prepares a batch. On an error some values may have been appended already: they are garbage that nothing
-    /// points to, and go with their segment.
-    pub fn prepare<'a>(&self, batch: &'a WriteBatch, thresholds: &dyn Thresholds) -> Result<Prepared<'a>> {
-        let data = batch.data();
-        let (families, any_big) = survey(data, thresholds)?;
-        if !any_big {
-            return Ok(Prepared {
-                bytes: Cow::Borrowed(data),
-                families,
-                holds: Vec::new(),
-                count: batch.count(),
-            });
-        }
-        let mut rewritten = WriteBatch::new();
-        let mut holds = Vec::new();
-        for record in BatchIter::over(data)? {
-            match record? {
-                Record::Put { column_family, key, value }
-                    if thresholds.threshold(column_family).is_some_and(|t| value.len() as u64 >= t) =>
-                {
-                    let (encoded, segment) = self.append(column_family, key, value)?;
-                    hold(&mut holds, segment);
-                    rewritten.put_pointer(column_family, key, &encoded)?;
-                }
-                Record::Put { column_family, key, value } => rewritten.put(column_family, key, value)?,
-                Record::Delete { column_family, key } => rewritten.delete(column_family, key)?,
-                Record::SingleDelete { column_family, key } => rewritten.single_delete(column_family, key)?,
-                Record::RangeDelete { column_family, start, end } => {
-                    rewritten.delete_range(column_family, start, end)?;
-                }
-                Record::Merge { column_family, key, operand } => {
-                    rewritten.merge(column_family, key, operand)?
-                }
-                Record::LogData(bytes) => rewritten.put_log_data(bytes)?,
-                Record::Pointer { .. } => return Err(foreign_pointer()),
+    /// Prepares a batch, in `buffer` if it has to be rewritten. On an error some values may have been appended
+    /// already: they are garbage that nothing points to, and go with their segment.
+    pub fn prepare<'a>(
+        &self,
+        batch: &'a WriteBatch,
+        buffer: &'a mut Vec<u8>,
+        families: &dyn FamilyRules,
+    ) -> Result<Prepared<'a>> {
+        let mut touched = Touched::new(families);
+        let mut holds = Few::None;
+        let mut rewrite = Rewrite::new(batch, buffer);
+        let mut records = BatchIter::over(batch.data())?;
+        let mut start = records.offset();
+        while let Some(record) = records.next() {
+            if let Some((column_family, key, value)) = touched.admit(&record?)? {
+                let (pointer, segment) = self.value_log.append(column_family, key, value)?;
+                hold(&mut holds, segment);
+                rewrite.replace(start..records.offset(), column_family, key, &pointer);
             }
+            start = records.offset();
         }
-        let count = rewritten.count();
-        Ok(Prepared { bytes: Cow::Owned(rewritten.data().to_vec()), families, holds, count })
+        Ok(Prepared { bytes: rewrite.finish(), families: touched.seen, holds, count: batch.count() })
     }
 
-    fn append(&self, column_family: u32, key: &[u8], value: &[u8]) -> Result<(Vec<u8>, SegmentRef)> {
-        let (pointer, segment) = self.value_log.append(column_family, key, value)?;
-        let mut encoded = Vec::with_capacity(crate::base::ValuePointer::MAX_ENCODED_LEN);
-        pointer.encode(&mut encoded);
-        Ok((encoded, segment))
+    /// As `prepare`, straight from the caller's packed operations; `batch` is where the batch is built. All of them are
+    /// checked before the first value is appended; an error names the operation.
+    pub fn prepare_packed<'a>(
+        &self,
+        operations: &PackedOperations<'_>,
+        batch: &'a mut WriteBatch,
+        families: &dyn FamilyRules,
+    ) -> Result<Prepared<'a>> {
+        let mut touched = Touched::new(families);
+        let mut unchecked = operations.clone();
+        let (mut start, mut separated) = (0, 0);
+        while let Some(record) = unchecked.next() {
+            let record = record?;
+            let number = unchecked.number() - 1;
+            let misplaced = |error: Error| error.context(PackedOperations::describe(number, start));
+            let big = touched.admit(&record).map_err(misplaced)?;
+            separated += big.map_or(0, |(_, _, value)| value.len());
+            start = unchecked.offset();
+        }
+        batch.clear();
+        batch.reserve(operations.data().len() - separated);
+        let mut holds = Few::None;
+        for record in operations.clone() {
+            let record = record?;
+            match touched.admit(&record)? {
+                Some((column_family, key, value)) => {
+                    let (pointer, segment) = self.value_log.append(column_family, key, value)?;
+                    hold(&mut holds, segment);
+                    batch.put_pointer(column_family, key, &pointer.to_bytes())?;
+                }
+                None => batch.append_record(record)?,
+            }
+        }
+        let count = batch.count();
+        Ok(Prepared { bytes: batch.data(), families: touched.seen, holds, count })
     }
 }
 
-fn hold(holds: &mut Vec<(u64, Hold)>, segment: SegmentRef) {
+/// The column families that a batch touches.
+struct Touched<'f> {
+    families: &'f dyn FamilyRules,
+    seen: Few<u32>,
+    /// Those of the record before: most batches stay in one family.
+    last: Option<(u32, Rules)>,
+}
+
+impl<'f> Touched<'f> {
+    fn new(families: &'f dyn FamilyRules) -> Touched<'f> {
+        Touched { families, seen: Few::None, last: None }
+    }
+
+    /// Refuses a record that its family does not take. Gives family, key and value of one that is to be separated.
+    #[inline]
+    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<Separable<'a>>> {
+        match *record {
+            Record::Put { column_family, key, value } => {
+                let big = value.len() as u64 >= self.rules(column_family)?.separate_from;
+                return Ok(big.then_some((column_family, key, value)));
+            }
+            Record::Delete { column_family, .. }
+            | Record::SingleDelete { column_family, .. }
+            | Record::RangeDelete { column_family, .. } => _ = self.rules(column_family)?,
+            Record::Merge { column_family, .. } => {
+                if !self.rules(column_family)?.can_merge {
+                    return Err(self.families.cannot_merge(column_family));
+                }
+            }
+            Record::LogData(_) => {}
+            Record::Pointer { .. } => return Err(foreign_pointer()),
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn rules(&mut self, column_family: u32) -> Result<Rules> {
+        match self.last {
+            Some((last, rules)) if last == column_family => Ok(rules),
+            _ => self.look_up(column_family),
+        }
+    }
+
+    fn look_up(&mut self, column_family: u32) -> Result<Rules> {
+        let rules = self.families.rules(column_family).ok_or_else(|| unknown_family(column_family))?;
+        if !self.seen.contains(&column_family) {
+            self.seen.push(column_family);
+        }
+        self.last = Some((column_family, rules));
+        Ok(rules)
+    }
+}
+
+/// Family, key and value of a record whose value is to be separated.
+type Separable<'a> = (u32, &'a [u8], &'a [u8]);
+
+fn hold(holds: &mut Few<(u64, Hold)>, segment: SegmentRef) {
     let number = segment.number();
     if !holds.iter().any(|(held, _)| *held == number) {
         holds.push((number, segment));
     }
-}
-
-/// The families a batch touches, and whether a value of it is to be separated.
-fn survey(data: &[u8], thresholds: &dyn Thresholds) -> Result<(Vec<u32>, bool)> {
-    if data.len() < HEADER_LEN {
-        return Err(Error::invalid_argument(
-            "write batch: shorter than its header; build it with the batch functions",
-        ));
-    }
-    let mut families: Vec<u32> = Vec::with_capacity(1);
-    let mut last: Option<(u32, u64)> = None;
-    let mut any_big = false;
-    for record in BatchIter::over(data)? {
-        let (column_family, value_len) = match record? {
-            Record::Put { column_family, value, .. } => (column_family, Some(value.len() as u64)),
-            Record::Delete { column_family, .. }
-            | Record::SingleDelete { column_family, .. }
-            | Record::RangeDelete { column_family, .. }
-            | Record::Merge { column_family, .. } => (column_family, None),
-            Record::LogData(_) => continue,
-            Record::Pointer { .. } => return Err(foreign_pointer()),
-        };
-        let threshold = match last {
-            Some((family, threshold)) if family == column_family => threshold,
-            _ => {
-                let threshold =
-                    thresholds.threshold(column_family).ok_or_else(|| unknown_family(column_family))?;
-                if !families.contains(&column_family) {
-                    families.push(column_family);
-                }
-                last = Some((column_family, threshold));
-                threshold
-            }
-        };
-        any_big |= value_len.is_some_and(|len| len >= threshold);
-    }
-    Ok((families, any_big))
 }
 
 /// The error for a column family id that names none.

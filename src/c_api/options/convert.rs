@@ -71,6 +71,7 @@ impl auradb_options_t {
             cache: self.cache(families),
             flat_layout: true,
             db_write_buffer_size: self.db_write_buffer_size as u64,
+            write_buffer_manager: self.write_buffer_manager.clone(),
             max_total_wal_size: self.max_total_wal_size,
             atomic_flush: self.atomic_flush,
             max_background_jobs: self.max_background_jobs.max(1) as usize,

@@ -10,8 +10,15 @@ use super::super::callbacks::merge_operator::auradb_mergeoperator_t;
 use super::super::callbacks::slice_transform::auradb_slicetransform_t;
 use super::super::callbacks::uint64_add::Uint64Add;
 use super::auradb_options_t;
-use crate::base::extension::CompactionFilter;
+use crate::base::extension::{CompactionFilter, MergeOperator};
 use std::sync::Arc;
+
+impl auradb_options_t {
+    /// The merge operator.
+    pub fn merge_operator(&self) -> Option<Arc<dyn MergeOperator>> {
+        self.merge_operator.clone()
+    }
+}
 
 /// Sets the order of keys. Borrows `v`: destroy it as well. NULL changes nothing. Default: plain byte order, whose
 /// name is "leveldb.BytewiseComparator".

@@ -105,6 +105,10 @@ impl MemTable for Art {
         self.nodes.used_bytes() + self.entries.used_bytes()
     }
 
+    fn allocated_bytes(&self) -> usize {
+        self.nodes.allocated_bytes() + self.entries.allocated_bytes() + size_of::<Self>()
+    }
+
     fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@ use auradb::config::{
     MemtableConfig, MemtableImplementation, PerformanceConfig, SstConfig, SyncPolicy, ValueLogConfig,
     WalConfig,
 };
-use auradb::db::{ColumnFamilyOptions, Options};
+use auradb::db::{ColumnFamilyOptions, Options, WriteBufferManager};
 use auradb::env::Env;
 use std::sync::Arc;
 
@@ -71,7 +71,24 @@ pub struct Arm {
     pub fix: fn(&mut Config),
 }
 
-pub const ARMS: [Arm; 21] = [
+impl Arm {
+    /// What the arm chooses that is not in `Config`: how memtables are capped. A manager lives as long as an opening.
+    pub fn budget(&self, options: Options) -> Options {
+        let manager = |allow_stall| Some(WriteBufferManager::new(20 << 10, None, allow_stall));
+        match self.name {
+            "memtables capped" => Options { write_buffer_manager: manager(false), ..options },
+            "memtables capped, writers wait" => Options { write_buffer_manager: manager(true), ..options },
+            _ => options,
+        }
+    }
+}
+
+/// Four families of memtables that would never fill, under a cap that does.
+fn large_memtables(config: &mut Config) {
+    config.memtable.max_size = 1 << 20;
+}
+
+pub const ARMS: [Arm; 23] = [
     Arm { name: "any", fix: |_| {} },
     Arm { name: "all separated", fix: |config| config.value_log.separation_threshold = 0 },
     Arm { name: "separated from 24 bytes", fix: |config| config.value_log.separation_threshold = 24 },
@@ -95,6 +112,8 @@ pub const ARMS: [Arm; 21] = [
         name: "radix tree memtables",
         fix: |config| config.memtable.implementation = MemtableImplementation::Art,
     },
+    Arm { name: "memtables capped", fix: large_memtables },
+    Arm { name: "memtables capped, writers wait", fix: large_memtables },
     Arm { name: "no filters", fix: |config| config.sst.use_bloom_filters = false },
 ];
 
