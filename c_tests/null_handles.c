@@ -86,6 +86,8 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_segment_size(NULL));
   auradb_options_set_learned_index(NULL, 0);
   ZERO(auradb_options_get_learned_index(NULL));
+  auradb_options_set_memtable_kind(NULL, 0);
+  ZERO(auradb_options_get_memtable_kind(NULL));
   auradb_options_set_compression(NULL, 0);
   ZERO(auradb_options_get_compression(NULL));
   auradb_options_set_bottommost_compression(NULL, 0);
@@ -273,6 +275,59 @@ static void writes(void) {
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_write(NULL, NULL, NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
+  auradb_write_async(NULL, NULL, NULL, NULL, NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+}
+
+static void indexed_batches(void) {
+  char *error = NULL;
+  phase("indexed batches");
+  auradb_write_writebatch_wi(NULL, NULL, NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_clear(NULL);
+  CHECK(auradb_writebatch_wi_count(NULL) == 0);
+  auradb_writebatch_wi_destroy(auradb_writebatch_wi_create(0, 0));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base(NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_cf(NULL, NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_cf_readopts(NULL, NULL, NULL, NULL));
+  auradb_iter_destroy(auradb_writebatch_wi_create_iterator_with_base_readopts(NULL, NULL, NULL));
+  (void)auradb_writebatch_wi_data(NULL, NULL);
+  auradb_writebatch_wi_delete(NULL, NULL, 0);
+  auradb_writebatch_wi_delete_cf(NULL, NULL, NULL, 0);
+  auradb_writebatch_wi_delete_range(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_delete_range_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_delete_rangev(NULL, 0, NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_delete_rangev_cf(NULL, NULL, 0, NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_deletev(NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_deletev_cf(NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_destroy(NULL);
+  CHECK(auradb_writebatch_wi_get_from_batch(NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_and_db(NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_and_db_cf(NULL, NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_from_batch_cf(NULL, NULL, NULL, NULL, 0, NULL, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_pinned_from_batch_and_db(NULL, NULL, NULL, NULL, 0, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  CHECK(auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(NULL, NULL, NULL, NULL, NULL, 0, &error) == NULL);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_iterate(NULL, NULL, NULL, NULL);
+  auradb_writebatch_wi_merge(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_merge_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_mergev(NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_mergev_cf(NULL, NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_put(NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_put_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_wi_put_log_data(NULL, NULL, 0);
+  auradb_writebatch_wi_putv(NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_putv_cf(NULL, NULL, 0, NULL, NULL, 0, NULL, NULL);
+  auradb_writebatch_wi_rollback_to_save_point(NULL, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_writebatch_wi_set_save_point(NULL);
+  auradb_writebatch_wi_singledelete(NULL, NULL, 0);
+  auradb_writebatch_wi_singledelete_cf(NULL, NULL, NULL, 0);
 }
 
 static void batches(void) {
@@ -412,6 +467,42 @@ static void caches(void) {
   ZERO(auradb_cache_get_capacity(NULL));
   ZERO(auradb_cache_get_usage(NULL));
   ZERO(auradb_cache_get_pinned_usage(NULL));
+}
+
+static void memory_held(void) {
+  phase("memory held");
+  char *error = NULL;
+  auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_create(0, false));
+  NONE(auradb_write_buffer_manager_create_with_cache(0, NULL, false));
+  auradb_write_buffer_manager_destroy(NULL);
+  CHECK(!auradb_write_buffer_manager_enabled(NULL));
+  CHECK(!auradb_write_buffer_manager_cost_to_cache(NULL));
+  ZERO(auradb_write_buffer_manager_memory_usage(NULL));
+  ZERO(auradb_write_buffer_manager_mutable_memtable_memory_usage(NULL));
+  ZERO(auradb_write_buffer_manager_dummy_entries_in_cache_usage(NULL));
+  ZERO(auradb_write_buffer_manager_buffer_size(NULL));
+  auradb_write_buffer_manager_set_buffer_size(NULL, 0);
+  auradb_write_buffer_manager_set_allow_stall(NULL, true);
+  auradb_options_set_write_buffer_manager(NULL, NULL);
+  auradb_memory_consumers_add_db(NULL, NULL);
+  auradb_memory_consumers_add_cache(NULL, NULL);
+  auradb_memory_consumers_t *consumers = auradb_memory_consumers_create();
+  auradb_memory_consumers_add_db(consumers, NULL);
+  auradb_memory_consumers_add_cache(consumers, NULL);
+  auradb_memory_usage_t *usage = auradb_approximate_memory_usage_create(consumers, &error);
+  CHECK_OK(error);
+  ZERO(auradb_approximate_memory_usage_get_mem_table_total(usage));
+  ZERO(auradb_approximate_memory_usage_get_cache_total(usage));
+  auradb_approximate_memory_usage_destroy(usage);
+  auradb_memory_consumers_destroy(consumers);
+  auradb_memory_consumers_destroy(NULL);
+  NONE(auradb_approximate_memory_usage_create(NULL, &error));
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_approximate_memory_usage_destroy(NULL);
+  ZERO(auradb_approximate_memory_usage_get_mem_table_total(NULL));
+  ZERO(auradb_approximate_memory_usage_get_mem_table_unflushed(NULL));
+  ZERO(auradb_approximate_memory_usage_get_mem_table_readers_total(NULL));
+  ZERO(auradb_approximate_memory_usage_get_cache_total(NULL));
 }
 
 static void environment(void) {
@@ -602,12 +693,14 @@ int main(void) {
   column_families();
   writes();
   batches();
+  indexed_batches();
   reads();
   iterators();
   snapshots();
   maintenance();
   properties();
   caches();
+  memory_held();
   environment();
   comparators();
   merge_operators();

@@ -86,6 +86,11 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, value_log_write_queues, 7, 2);
   ROUND_TRIP(o, options, value_log_compression, auradb_no_compression, auradb_zstd_compression);
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_skip_list);
+  ROUND_TRIP(o, options, memtable_kind, auradb_memtable_btree, auradb_memtable_art);
+  auradb_options_set_memtable_kind(o, 3);
+  auradb_options_set_memtable_kind(o, -1);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
   auradb_options_increase_parallelism(o, 16);
   CHECK(auradb_options_get_max_background_jobs(o) == 16);
   size_t len = 0;
@@ -165,12 +170,14 @@ static void texts(void) {
   auradb_get_options_from_string(
       base,
       "create_if_missing=true;write_buffer_size=2M;compression=kLZ4Compression;max_open_files=-1;"
-      "block_based_table_factory={block_size=8K;filter_policy=bloomfilter:10:false};auradb.separation_threshold=4096",
+      "block_based_table_factory={block_size=8K;filter_policy=bloomfilter:10:false};auradb.separation_threshold=4096;"
+      "memtable_kind=art",
       o, &error);
   CHECK_OK(error);
   CHECK(auradb_options_get_create_if_missing(o) == 1 && auradb_options_get_write_buffer_size(o) == 2 << 20);
   CHECK(auradb_options_get_compression(o) == auradb_lz4_compression && auradb_options_get_num_levels(o) == 4);
   CHECK(auradb_options_get_separation_threshold(o) == 4096);
+  CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);
   const char *wrong[] = {"abc", "no_such_option=1", "num_levels=x", "num_levels=3;compression=kNothing"};
   for (int i = 0; i < 4; i++) {
     auradb_get_options_from_string(base, wrong[i], o, &error);
@@ -286,6 +293,7 @@ static void effects(void) {
     auradb_options_set_value_log_write_queues(s.options, 1 + (size_t)i);
     auradb_options_set_value_log_segment_size(s.options, 64 << 10);
     auradb_options_set_learned_index(s.options, i % 2);
+    auradb_options_set_memtable_kind(s.options, i % 2 ? auradb_memtable_art : auradb_memtable_skip_list);
     fill_and_check(&s, name);
     fill_and_check(&s, name);
     store_free(&s);

@@ -104,6 +104,17 @@ typedef enum {
   auradb_wal_sync_every_n_ms = 3,
 } auradb_wal_sync_policy_t;
 
+// The structure of memtables, for `auradb_options_set_memtable_kind`. The same answers, at different costs.
+typedef enum {
+  // A concurrent skip list.
+  auradb_memtable_skip_list = 0,
+  // An adaptive radix tree: faster, and smaller. For byte order only: a column family with a comparator of its own
+  // gets a skip list.
+  auradb_memtable_art = 1,
+  // A B-tree. Not available in this version.
+  auradb_memtable_btree = 2,
+} auradb_memtable_kind_t;
+
 // What class of failure it was: the answer of `auradb_last_error`. Each has a fixed text that starts a message.
 typedef enum {
   // No failure.
@@ -224,6 +235,12 @@ typedef struct auradb_logger_t auradb_logger_t;
 // How a cache is made. Used by one thread at a time.
 typedef struct auradb_lru_cache_options_t auradb_lru_cache_options_t;
 
+// Databases and caches whose memory is asked for. Used by one thread at a time.
+typedef struct auradb_memory_consumers_t auradb_memory_consumers_t;
+
+// Bytes of memory at one moment. Does not change; may be read from any thread.
+typedef struct auradb_memory_usage_t auradb_memory_usage_t;
+
 // Combines operands with a value. May be used from any thread.
 typedef struct auradb_mergeoperator_t auradb_mergeoperator_t;
 
@@ -246,11 +263,20 @@ typedef struct auradb_snapshot_t auradb_snapshot_t;
 // An open database. May be used from any thread, and from several at once.
 typedef struct auradb_t auradb_t;
 
+// Counts and caps the memory of the memtables of any number of databases. May be used from any thread.
+typedef struct auradb_write_buffer_manager_t auradb_write_buffer_manager_t;
+
 // Operations to be applied at once by `auradb_write`. Used by one thread at a time. Keys and values are copied into
 // it; those of one operation are together at most 2 GiB less 64 bytes long, and a batch is below 4 GiB. Functions
 // that fill it have no place for an error: a failure is noted (`auradb_last_error`), remembered, and reported by
 // `auradb_write`, which writes nothing then.
 typedef struct auradb_writebatch_t auradb_writebatch_t;
+
+// A batch with an index of its keys: what is in it can be read before it is written. Used by one thread at a time,
+// with the iterators over it; as a batch otherwise (see `auradb_writebatch_t`), also in how failures are remembered
+// and reported. Range deletions are read as they will be applied, which RocksDB does not offer. Keys have the order
+// of their column family as soon as a handle or database names it, and byte order before.
+typedef struct auradb_writebatch_wi_t auradb_writebatch_wi_t;
 
 // How writes work. Used by one thread at a time while it is changed; any number of threads may write with it.
 typedef struct auradb_writeoptions_t auradb_writeoptions_t;
@@ -478,6 +504,21 @@ void auradb_merge_cf(const auradb_t *db,
 // the batch is unchanged and can be written again. A failure that a function filling the batch could not report
 // is reported here, and nothing is written.
 void auradb_write(const auradb_t *db, const auradb_writeoptions_t *options, auradb_writebatch_t *batch, char **errptr);
+
+// Applies `batch` atomically without waiting for the device: readable when this returns, durable later. Then
+// `callback(argument, NULL)` is called, or `callback(argument, message)` if it will never be known to be durable (a
+// failed sync, or a close before it). One sync serves all writes that wait, so many may be on their way. Borrows db,
+// options and batch for the call only; `argument` must stay good until the callback, `message` is lent for the
+// callback. Callbacks come one after another, in the order of the writes, in a thread of the database (or in the
+// caller's): they should be short, may read and write, and must not close the database. An empty batch asks about
+// everything written before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing
+// was applied and `callback` is never called.
+void auradb_write_async(const auradb_t *db,
+                        const auradb_writeoptions_t *options,
+                        auradb_writebatch_t *batch,
+                        void (*callback)(void *argument, const char *error),
+                        void *argument,
+                        char **errptr);
 
 // Gives an empty batch, for `auradb_writebatch_destroy`.
 auradb_writebatch_t *auradb_writebatch_create(void);
@@ -737,7 +778,8 @@ void auradb_writebatch_append_packed(auradb_writebatch_t *b,
 //   family | key length | key
 //
 // `family` is an index into `column_families`, as for `auradb_write_packed`. Gives `*answer_len` bytes, to be freed
-// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the value;
+// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the
+// value;
 // the length 0xffffffff alone if there is no value. If a key is malformed or one value cannot be read, that is the
 // error of the call, which names the key; NULL is given then, with `*answer_len` 0. Borrows the other arguments.
 char *auradb_multi_get_packed(const auradb_t *db,
@@ -805,6 +847,258 @@ void auradb_iter_get_error(const auradb_iterator_t *iter, char **errptr);
 
 // Makes the iterator show the latest state, dropping its snapshot if it had one; it is not positioned then.
 void auradb_iter_refresh(const auradb_iterator_t *iter, char **errptr);
+
+// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With
+// `overwrite_keys`
+// the index forgets what a later put or delete of the same key has made void, which saves memory where keys are
+// written again and again. All reads are the same, and the batch keeps every operation in any case.
+auradb_writebatch_wi_t *auradb_writebatch_wi_create(size_t reserved_bytes, unsigned char overwrite_keys);
+
+// Destroys an indexed batch. Takes the handle; NULL is fine. Iterators over it keep what they need.
+void auradb_writebatch_wi_destroy(auradb_writebatch_wi_t *b);
+
+// Empties an indexed batch, and forgets its save points and failure.
+void auradb_writebatch_wi_clear(auradb_writebatch_wi_t *b);
+
+// The number of operations in an indexed batch, log data not counted, those made void by later ones counted.
+int auradb_writebatch_wi_count(const auradb_writebatch_wi_t *b);
+
+// Adds a put to the default column family.
+void auradb_writebatch_wi_put(auradb_writebatch_wi_t *b, const char *key, size_t klen, const char *val, size_t vlen);
+
+// Adds a put to a column family.
+void auradb_writebatch_wi_put_cf(auradb_writebatch_wi_t *b,
+                                 const auradb_column_family_handle_t *column_family,
+                                 const char *key,
+                                 size_t klen,
+                                 const char *val,
+                                 size_t vlen);
+
+// Adds a put to the default column family. The key is the `num_keys` pieces one after the other, the value the
+// `num_values` pieces.
+void auradb_writebatch_wi_putv(auradb_writebatch_wi_t *b,
+                               int num_keys,
+                               const char *const *keys_list,
+                               const size_t *keys_list_sizes,
+                               int num_values,
+                               const char *const *values_list,
+                               const size_t *values_list_sizes);
+
+// As `auradb_writebatch_wi_putv`, to a column family.
+void auradb_writebatch_wi_putv_cf(auradb_writebatch_wi_t *b,
+                                  const auradb_column_family_handle_t *column_family,
+                                  int num_keys,
+                                  const char *const *keys_list,
+                                  const size_t *keys_list_sizes,
+                                  int num_values,
+                                  const char *const *values_list,
+                                  const size_t *values_list_sizes);
+
+// Adds an operand for the merge operator of the default column family.
+void auradb_writebatch_wi_merge(auradb_writebatch_wi_t *b, const char *key, size_t klen, const char *val, size_t vlen);
+
+// Adds an operand for the merge operator of a column family.
+void auradb_writebatch_wi_merge_cf(auradb_writebatch_wi_t *b,
+                                   const auradb_column_family_handle_t *column_family,
+                                   const char *key,
+                                   size_t klen,
+                                   const char *val,
+                                   size_t vlen);
+
+// As `auradb_writebatch_wi_merge`, key and operand in pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_mergev(auradb_writebatch_wi_t *b,
+                                 int num_keys,
+                                 const char *const *keys_list,
+                                 const size_t *keys_list_sizes,
+                                 int num_values,
+                                 const char *const *values_list,
+                                 const size_t *values_list_sizes);
+
+// As `auradb_writebatch_wi_mergev`, to a column family.
+void auradb_writebatch_wi_mergev_cf(auradb_writebatch_wi_t *b,
+                                    const auradb_column_family_handle_t *column_family,
+                                    int num_keys,
+                                    const char *const *keys_list,
+                                    const size_t *keys_list_sizes,
+                                    int num_values,
+                                    const char *const *values_list,
+                                    const size_t *values_list_sizes);
+
+// Adds a delete from the default column family.
+void auradb_writebatch_wi_delete(auradb_writebatch_wi_t *b, const char *key, size_t klen);
+
+// Adds a delete from a column family.
+void auradb_writebatch_wi_delete_cf(auradb_writebatch_wi_t *b,
+                                    const auradb_column_family_handle_t *column_family,
+                                    const char *key,
+                                    size_t klen);
+
+// As `auradb_writebatch_wi_delete`, the key in pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_deletev(auradb_writebatch_wi_t *b,
+                                  int num_keys,
+                                  const char *const *keys_list,
+                                  const size_t *keys_list_sizes);
+
+// As `auradb_writebatch_wi_deletev`, from a column family.
+void auradb_writebatch_wi_deletev_cf(auradb_writebatch_wi_t *b,
+                                     const auradb_column_family_handle_t *column_family,
+                                     int num_keys,
+                                     const char *const *keys_list,
+                                     const size_t *keys_list_sizes);
+
+// Adds a single delete (see `auradb_singledelete`) from the default column family.
+void auradb_writebatch_wi_singledelete(auradb_writebatch_wi_t *b, const char *key, size_t klen);
+
+// Adds a single delete (see `auradb_singledelete`) from a column family.
+void auradb_writebatch_wi_singledelete_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *key,
+                                          size_t klen);
+
+// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those
+// in the
+// batch so far, and those in the database.
+void auradb_writebatch_wi_delete_range(auradb_writebatch_wi_t *b,
+                                       const char *start_key,
+                                       size_t start_key_len,
+                                       const char *end_key,
+                                       size_t end_key_len);
+
+// As `auradb_writebatch_wi_delete_range`, from a column family.
+void auradb_writebatch_wi_delete_range_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *start_key,
+                                          size_t start_key_len,
+                                          const char *end_key,
+                                          size_t end_key_len);
+
+// As `auradb_writebatch_wi_delete_range`, each of both keys in `num_keys` pieces (see `auradb_writebatch_wi_putv`).
+void auradb_writebatch_wi_delete_rangev(auradb_writebatch_wi_t *b,
+                                        int num_keys,
+                                        const char *const *start_keys_list,
+                                        const size_t *start_keys_list_sizes,
+                                        const char *const *end_keys_list,
+                                        const size_t *end_keys_list_sizes);
+
+// As `auradb_writebatch_wi_delete_rangev`, from a column family.
+void auradb_writebatch_wi_delete_rangev_cf(auradb_writebatch_wi_t *b,
+                                           const auradb_column_family_handle_t *column_family,
+                                           int num_keys,
+                                           const char *const *start_keys_list,
+                                           const size_t *start_keys_list_sizes,
+                                           const char *const *end_keys_list,
+                                           const size_t *end_keys_list_sizes);
+
+// Adds bytes that go to the write-ahead log alone: they change no key, and are not counted.
+void auradb_writebatch_wi_put_log_data(auradb_writebatch_wi_t *b, const char *blob, size_t len);
+
+// As `auradb_writebatch_iterate`, over an indexed batch as it is now: callbacks may change it.
+void auradb_writebatch_wi_iterate(const auradb_writebatch_wi_t *b,
+                                  void *state,
+                                  void (*put)(void *state, const char *k, size_t klen, const char *v, size_t vlen),
+                                  void (*deleted)(void *state, const char *k, size_t klen));
+
+// Lends the bytes of an indexed batch, `*size` of them, until it is changed (see `auradb_writebatch_data`).
+const char *auradb_writebatch_wi_data(const auradb_writebatch_wi_t *b, size_t *size);
+
+// Remembers this place, for `auradb_writebatch_wi_rollback_to_save_point`. Save points nest.
+void auradb_writebatch_wi_set_save_point(auradb_writebatch_wi_t *b);
+
+// Takes back everything since the last save point, and the save point. "NotFound: " if there is none.
+void auradb_writebatch_wi_rollback_to_save_point(auradb_writebatch_wi_t *b, char **errptr);
+
+// Gives the value of `key` in the default column family by the batch alone, `*vallen` bytes, to be freed with
+// `auradb_free`; NULL with `*vallen` 0 if the batch says nothing of the key or deletes it. Merge operands are applied
+// by the merge operator of `options`; "Merge in progress: " if what they are applied to is not in the batch. Borrows
+// the arguments.
+char *auradb_writebatch_wi_get_from_batch(const auradb_writebatch_wi_t *wbwi,
+                                          const auradb_options_t *options,
+                                          const char *key,
+                                          size_t keylen,
+                                          size_t *vallen,
+                                          char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked
+// at.
+char *auradb_writebatch_wi_get_from_batch_cf(const auradb_writebatch_wi_t *wbwi,
+                                             const auradb_options_t *options,
+                                             const auradb_column_family_handle_t *column_family,
+                                             const char *key,
+                                             size_t keylen,
+                                             size_t *vallen,
+                                             char **errptr);
+
+// Gives the value that `key` of the default column family would have if the batch were written, `*vallen` bytes, to be
+// freed with `auradb_free`; NULL with `*vallen` 0 if it would have none. Borrows the arguments.
+char *auradb_writebatch_wi_get_from_batch_and_db(const auradb_writebatch_wi_t *wbwi,
+                                                 const auradb_t *db,
+                                                 const auradb_readoptions_t *options,
+                                                 const char *key,
+                                                 size_t keylen,
+                                                 size_t *vallen,
+                                                 char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch_and_db`, in a column family.
+char *auradb_writebatch_wi_get_from_batch_and_db_cf(const auradb_writebatch_wi_t *wbwi,
+                                                    const auradb_t *db,
+                                                    const auradb_readoptions_t *options,
+                                                    const auradb_column_family_handle_t *column_family,
+                                                    const char *key,
+                                                    size_t keylen,
+                                                    size_t *vallen,
+                                                    char **errptr);
+
+// As `auradb_writebatch_wi_get_from_batch_and_db`, without copying a value of the database: gives a pinned value for
+// `auradb_pinnableslice_destroy`, or NULL.
+auradb_pinnableslice_t *auradb_writebatch_wi_get_pinned_from_batch_and_db(const auradb_writebatch_wi_t *wbwi,
+                                                                          const auradb_t *db,
+                                                                          const auradb_readoptions_t *options,
+                                                                          const char *key,
+                                                                          size_t keylen,
+                                                                          char **errptr);
+
+// As `auradb_writebatch_wi_get_pinned_from_batch_and_db`, in a column family.
+auradb_pinnableslice_t *auradb_writebatch_wi_get_pinned_from_batch_and_db_cf(const auradb_writebatch_wi_t *wbwi,
+                                                                             const auradb_t *db,
+                                                                             const auradb_readoptions_t *options,
+                                                                             const auradb_column_family_handle_t *column_family,
+                                                                             const char *key,
+                                                                             size_t keylen,
+                                                                             char **errptr);
+
+// As `auradb_write`, for an indexed batch, which is unchanged and can be written again.
+void auradb_write_writebatch_wi(const auradb_t *db,
+                                const auradb_writeoptions_t *options,
+                                auradb_writebatch_wi_t *wbwi,
+                                char **errptr);
+
+// Gives an iterator that shows what `base_iterator` would show if the batch were written, for `auradb_iter_destroy`;
+// it is not positioned. It has the column family, the bounds and the moment of `base_iterator`, which it takes, also
+// when it fails. Later changes of the batch are seen from the next move on. Never NULL: if it could not be made, it is
+// not valid and `auradb_iter_get_error` tells why.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base(auradb_writebatch_wi_t *wbwi,
+                                                                  auradb_iterator_t *base_iterator);
+
+// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those
+// of
+// `base_iterator`. NULL is as no bounds.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_readopts(auradb_writebatch_wi_t *wbwi,
+                                                                           auradb_iterator_t *base_iterator,
+                                                                           const auradb_readoptions_t *options);
+
+// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if
+// it is
+// one of another.
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_cf(auradb_writebatch_wi_t *wbwi,
+                                                                     auradb_iterator_t *base_iterator,
+                                                                     const auradb_column_family_handle_t *cf);
+
+// As `auradb_writebatch_wi_create_iterator_with_base_cf`, with the bounds in `options` (see
+// `auradb_writebatch_wi_create_iterator_with_base_readopts`).
+auradb_iterator_t *auradb_writebatch_wi_create_iterator_with_base_cf_readopts(auradb_writebatch_wi_t *wbwi,
+                                                                              auradb_iterator_t *base_iterator,
+                                                                              const auradb_column_family_handle_t *cf,
+                                                                              const auradb_readoptions_t *options);
 
 // Gives the state of the database now, for `auradb_release_snapshot`. NULL only for NULL.
 const auradb_snapshot_t *auradb_create_snapshot(const auradb_t *db);
@@ -928,6 +1222,40 @@ void auradb_resume(const auradb_t *db, char **errptr);
 // the latest.
 uint64_t auradb_durable_sequence(const auradb_t *db);
 
+// Gives an empty set, for `auradb_memory_consumers_destroy`.
+auradb_memory_consumers_t *auradb_memory_consumers_create(void);
+
+// Adds a database; it counts once, however often it is added. Borrows the handle: the database may be closed before
+// the set is destroyed, and counts until then.
+void auradb_memory_consumers_add_db(auradb_memory_consumers_t *consumers, const auradb_t *db);
+
+// Adds a cache; it counts once, however often it is added. Borrows the handle, and keeps the cache.
+void auradb_memory_consumers_add_cache(auradb_memory_consumers_t *consumers, const auradb_cache_t *cache);
+
+// Destroys a set. Takes the handle; NULL is fine.
+void auradb_memory_consumers_destroy(auradb_memory_consumers_t *consumers);
+
+// Gives what the databases and caches of a set hold now, for `auradb_approximate_memory_usage_destroy`. Borrows the
+// set.
+auradb_memory_usage_t *auradb_approximate_memory_usage_create(const auradb_memory_consumers_t *consumers,
+                                                              char **errptr);
+
+// Destroys what `auradb_approximate_memory_usage_create` gave. Takes the handle; NULL is fine.
+void auradb_approximate_memory_usage_destroy(auradb_memory_usage_t *usage);
+
+// Bytes of all memtables, also of flushed ones that iterators hold: what the allocator set aside for them.
+uint64_t auradb_approximate_memory_usage_get_mem_table_total(const auradb_memory_usage_t *memory_usage);
+
+// Bytes of the memtables that are not flushed.
+uint64_t auradb_approximate_memory_usage_get_mem_table_unflushed(const auradb_memory_usage_t *memory_usage);
+
+// Bytes of indexes, filters and models of open tables. They are charged to the databases' caches, so
+// `auradb_approximate_memory_usage_get_cache_total` has them too if those were added.
+uint64_t auradb_approximate_memory_usage_get_mem_table_readers_total(const auradb_memory_usage_t *memory_usage);
+
+// Bytes in use of the caches that were added: entries, and what databases charge them for open tables and memtables.
+uint64_t auradb_approximate_memory_usage_get_cache_total(const auradb_memory_usage_t *memory_usage);
+
 // Gives options with RocksDB's defaults, for `auradb_options_destroy`. What RocksDB does not have starts as AuraDB
 // has it: values of at least 1 KiB go to the value log, tables have a learned index.
 auradb_options_t *auradb_options_create(void);
@@ -1007,6 +1335,14 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 
 // What `auradb_options_set_learned_index` set.
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
+
+// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
+// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
+// Default skip list (0).
+void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
+
+// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
+int auradb_options_get_memtable_kind(const auradb_options_t *options);
 
 // Gives cache options, for `auradb_lru_cache_options_destroy`: 32 MiB, shards chosen by the size.
 auradb_lru_cache_options_t *auradb_lru_cache_options_create(void);
@@ -1422,6 +1758,52 @@ void auradb_writeoptions_set_no_slowdown(auradb_writeoptions_t *options, unsigne
 // What `auradb_writeoptions_set_no_slowdown` set.
 unsigned char auradb_writeoptions_get_no_slowdown(const auradb_writeoptions_t *options);
 
+// Gives a manager, for `auradb_write_buffer_manager_destroy`, that caps all memtables of the databases it is set for
+// at `buffer_size` bytes; 0 = it only counts them.
+// - The largest memtable is flushed, in whichever database it is, when those that take writes have more than 7/8 of
+//   `buffer_size`, or at least half of it while all together, with those being flushed, have reached it.
+// - With `allow_stall`, writers wait while memtables that are not flushed have reached `buffer_size`. Not waited for
+//   are memtables of a database that failed, and flushed ones that readers hold.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create(size_t buffer_size, bool allow_stall);
+
+// As `auradb_write_buffer_manager_create`; memtables are charged to `cache`, in units of 256 KiB, so that it holds so
+// much less. Borrows the cache's handle. Returns NULL if that is NULL.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create_with_cache(size_t buffer_size,
+                                                                             const auradb_cache_t *cache,
+                                                                             bool allow_stall);
+
+// Destroys a handle. Takes it; NULL is fine. Databases and options that use the manager keep it.
+void auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_t *wbm);
+
+// Whether there is a cap.
+bool auradb_write_buffer_manager_enabled(const auradb_write_buffer_manager_t *wbm);
+
+// Whether memtables are charged to a cache.
+bool auradb_write_buffer_manager_cost_to_cache(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of all memtables, also of flushed ones that iterators hold. Right to 1 KiB a memtable, without a cap
+// too.
+size_t auradb_write_buffer_manager_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of the memtables that take writes and whose flush was not asked for.
+size_t auradb_write_buffer_manager_mutable_memtable_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes that the cache is charged for memtables: `auradb_write_buffer_manager_memory_usage` rounded up to 256 KiB.
+size_t auradb_write_buffer_manager_dummy_entries_in_cache_usage(const auradb_write_buffer_manager_t *wbm);
+
+// The cap in bytes; 0 = none.
+size_t auradb_write_buffer_manager_buffer_size(const auradb_write_buffer_manager_t *wbm);
+
+// Changes the cap. With a lower one flushes begin with the next write; with a higher one waiting writers go on.
+void auradb_write_buffer_manager_set_buffer_size(const auradb_write_buffer_manager_t *wbm, size_t new_size);
+
+// Makes writers wait above the cap, or no longer: those that wait go on at once.
+void auradb_write_buffer_manager_set_allow_stall(const auradb_write_buffer_manager_t *wbm, bool new_allow_stall);
+
+// The manager that counts and caps the memtables; shared with all databases opened with it. Borrows the handle.
+// `auradb_options_set_db_write_buffer_size` has no effect then. NULL: a manager of the database's own. Default NULL.
+void auradb_options_set_write_buffer_manager(auradb_options_t *options, const auradb_write_buffer_manager_t *wbm);
+
 // Create the database if there is none. Default 0.
 void auradb_options_set_create_if_missing(auradb_options_t *options, unsigned char v);
 
@@ -1702,6 +2084,14 @@ void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v
 // What `auradb_options_set_learned_index` set.
 unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
 
+// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
+// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
+// Default skip list (0).
+void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
+
+// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
+int auradb_options_get_memtable_kind(const auradb_options_t *options);
+
 // Gives table options, for `auradb_block_based_options_destroy`.
 auradb_block_based_table_options_t *auradb_block_based_options_create(void);
 
@@ -1789,6 +2179,52 @@ size_t auradb_cache_get_usage(const auradb_cache_t *cache);
 
 // Bytes in use that cannot leave now, as iterators, pinned values or databases hold them.
 size_t auradb_cache_get_pinned_usage(const auradb_cache_t *cache);
+
+// Gives a manager, for `auradb_write_buffer_manager_destroy`, that caps all memtables of the databases it is set for
+// at `buffer_size` bytes; 0 = it only counts them.
+// - The largest memtable is flushed, in whichever database it is, when those that take writes have more than 7/8 of
+//   `buffer_size`, or at least half of it while all together, with those being flushed, have reached it.
+// - With `allow_stall`, writers wait while memtables that are not flushed have reached `buffer_size`. Not waited for
+//   are memtables of a database that failed, and flushed ones that readers hold.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create(size_t buffer_size, bool allow_stall);
+
+// As `auradb_write_buffer_manager_create`; memtables are charged to `cache`, in units of 256 KiB, so that it holds so
+// much less. Borrows the cache's handle. Returns NULL if that is NULL.
+auradb_write_buffer_manager_t *auradb_write_buffer_manager_create_with_cache(size_t buffer_size,
+                                                                             const auradb_cache_t *cache,
+                                                                             bool allow_stall);
+
+// Destroys a handle. Takes it; NULL is fine. Databases and options that use the manager keep it.
+void auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_t *wbm);
+
+// Whether there is a cap.
+bool auradb_write_buffer_manager_enabled(const auradb_write_buffer_manager_t *wbm);
+
+// Whether memtables are charged to a cache.
+bool auradb_write_buffer_manager_cost_to_cache(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of all memtables, also of flushed ones that iterators hold. Right to 1 KiB a memtable, without a cap
+// too.
+size_t auradb_write_buffer_manager_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes of memory of the memtables that take writes and whose flush was not asked for.
+size_t auradb_write_buffer_manager_mutable_memtable_memory_usage(const auradb_write_buffer_manager_t *wbm);
+
+// Bytes that the cache is charged for memtables: `auradb_write_buffer_manager_memory_usage` rounded up to 256 KiB.
+size_t auradb_write_buffer_manager_dummy_entries_in_cache_usage(const auradb_write_buffer_manager_t *wbm);
+
+// The cap in bytes; 0 = none.
+size_t auradb_write_buffer_manager_buffer_size(const auradb_write_buffer_manager_t *wbm);
+
+// Changes the cap. With a lower one flushes begin with the next write; with a higher one waiting writers go on.
+void auradb_write_buffer_manager_set_buffer_size(const auradb_write_buffer_manager_t *wbm, size_t new_size);
+
+// Makes writers wait above the cap, or no longer: those that wait go on at once.
+void auradb_write_buffer_manager_set_allow_stall(const auradb_write_buffer_manager_t *wbm, bool new_allow_stall);
+
+// The manager that counts and caps the memtables; shared with all databases opened with it. Borrows the handle.
+// `auradb_options_set_db_write_buffer_size` has no effect then. NULL: a manager of the database's own. Default NULL.
+void auradb_options_set_write_buffer_manager(auradb_options_t *options, const auradb_write_buffer_manager_t *wbm);
 
 // Gives read options, for `auradb_readoptions_destroy`.
 auradb_readoptions_t *auradb_readoptions_create(void);

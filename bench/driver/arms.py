@@ -14,7 +14,8 @@ class Arm:
     name: str
     binary: str
     arguments: list
-    group: str  # "plain": runs every cell; "blob": separates values; "index": changes the index search
+    group: str  # "plain": every cell; "blob": separates values; "index": changes the index search;
+    # "commit": changes how writes are committed; "memtable": changes the structure of the memtable
     help: str
     capabilities: dict = None
     missing: str = None  # why it cannot run
@@ -34,6 +35,13 @@ def all_arms(build):
         Arm("rocksdb-current-blob-gc", current, blob + gc, "blob", "its BlobDB with garbage collection"),
         Arm("rocksdb-direct", current, blob + direct, "blob", "its BlobDB with direct write, no garbage collection"),
         Arm("rocksdb-interpolation", current, ["--index_search", "auto"], "index", "its interpolation search in index blocks"),
+        Arm("rocksdb-current-unordered", current, ["--unordered_write", "1"], "commit",
+            "its unordered_write: what a snapshot shows may change"),
+        Arm("rocksdb-current-pipelined", current, ["--pipelined_write", "1"], "commit", "its enable_pipelined_write"),
+    ] + [
+        Arm(f"auradb-{kind}", os.path.join(build, "bench_auradb"), ["--memtable", kind], "memtable",
+            f"AuraDB with its {text} as memtable")
+        for kind, text in (("skiplist", "skip list"), ("art", "adaptive radix tree"), ("btree", "B-tree"))
     ]
 
 

@@ -29,6 +29,7 @@ def describe_machine(directory):
     return {
         "processor": first_line("/proc/cpuinfo", "model name"),
         "processors": os.cpu_count(),
+        "clock": first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "memory": first_line("/proc/meminfo", "MemTotal"),
         "kernel": platform.release(),
         "file_system": kind,
@@ -48,7 +49,7 @@ def quiesce(cold):
 def command_of(arm, cell, phase, database, lines, more, existing):
     threads = cell.options.get("threads", 1)
     command = [arm.binary, "--db", database, "--benchmarks", ",".join(phase), "--num", str(cell.num), "--json", lines]
-    for name, value in cell.options.items():
+    for name, value in {**cell.options, **(cell.later if existing else {})}.items():
         command += ["--" + name, str(value)]
     if existing:
         command += ["--use_existing_db", "1"]
@@ -57,7 +58,7 @@ def command_of(arm, cell, phase, database, lines, more, existing):
 
 def run_arm(arm, cell, directory, options):
     """One repetition: returns the report lines of all phases."""
-    phases = cell.phases if options.cold else [[w for phase in cell.phases for w in phase]]
+    phases = cell.phases if options.cold or cell.later else [[w for phase in cell.phases for w in phase]]
     # The room for inserts is laid out when the keys are loaded, maybe by a process that does not insert itself.
     inserts = any(w in ("ycsbd", "ycsbe") for phase in phases for w in phase)
     database, lines = os.path.join(directory, "db"), os.path.join(directory, "lines.json")
@@ -92,8 +93,8 @@ def label_lines(lines):
     return labelled
 
 
-def run_cell(suite, cell, arms, directory, options, failures):
-    """Returns {arm: {step: [line of each repetition]}}."""
+def run_cell(suite, cell, arms, directory, options, failures, unavailable):
+    """Returns {arm: {step: [line of each repetition]}}; adds to `failures` and `unavailable` ({where: why})."""
     outcome = {arm.name: {} for arm in arms}
     broken = set()
     for repetition in range(options.repetitions):
@@ -113,6 +114,9 @@ def run_cell(suite, cell, arms, directory, options, failures):
                 print(f"  {arm.name} {kind}: {failure}", file=sys.stderr, flush=True)
                 continue
             for step, line in label_lines(lines):
-                outcome[arm.name].setdefault(step, []).append(line)
+                if "not_available" in line:
+                    unavailable[f"{suite} / {cell.name} / {step} / {arm.name}"] = line["not_available"]
+                else:
+                    outcome[arm.name].setdefault(step, []).append(line)
     # An arm that failed once shows no figures: half a result would look like a whole one.
-    return {name: steps for name, steps in outcome.items() if name not in broken}
+    return {name: steps for name, steps in outcome.items() if name not in broken and steps}

@@ -1,7 +1,9 @@
+#define _GNU_SOURCE
 #include "database.h"
 
 #include "process.h"
 
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,16 +75,40 @@ static void set_index_search(struct database *database, const char *name) {
 }
 
 static void set_engine_specific(struct database *database, const struct options *options) {
+    if (strcmp(options->memtable, "default") != 0) die("--memtable is an option of AuraDB, this is %s", ENGINE_NAME);
+    rocksdb_options_set_unordered_write(database->options, options->unordered_write);
+    rocksdb_options_set_enable_pipelined_write(database->options, options->pipelined_write);
     set_blob_options(database, options);
     set_index_search(database, options->index_search);
 }
 
 #else
 
+#ifdef HAVE_MEMTABLE_KINDS
+enum { SKIPLIST = auradb_memtable_skiplist, ART = auradb_memtable_art, BTREE = auradb_memtable_btree };
+#else
+enum { SKIPLIST = 0, ART = 1, BTREE = 2 };
+#endif
+
+/* The setter is looked up when the program runs, so that the benchmark links with a library that lacks it. */
+static void set_memtable(struct database *database, const char *name) {
+    if (strcmp(name, "default") == 0) return;
+    typedef void setter(ENGINE(options_t) *, int);
+    typedef int getter(const ENGINE(options_t) *);
+    setter *set = (setter *)(uintptr_t)dlsym(RTLD_DEFAULT, "auradb_options_set_memtable_kind");
+    getter *get = (getter *)(uintptr_t)dlsym(RTLD_DEFAULT, "auradb_options_get_memtable_kind");
+    if (!set) die("--memtable %s: this libauradb.so has no auradb_options_set_memtable_kind", name);
+    int kind = strcmp(name, "art") == 0 ? ART : strcmp(name, "btree") == 0 ? BTREE : SKIPLIST;
+    set(database->options, kind);
+    if (get && get(database->options) != kind) die("--memtable %s: this libauradb.so does not take it", name);
+}
+
 static void set_engine_specific(struct database *database, const struct options *options) {
-    (void)database;
     if (options->blob || strcmp(options->index_search, "binary") != 0)
         die("--blob and --index_search are options of RocksDB, this is %s", ENGINE_NAME);
+    if (options->unordered_write || options->pipelined_write)
+        die("--unordered_write and --pipelined_write are options of RocksDB, this is %s", ENGINE_NAME);
+    set_memtable(database, options->memtable);
 }
 
 #endif
@@ -201,4 +227,17 @@ struct drain database_drain(struct database *database, double timeout) {
     }
     drain.seconds = (double)(idle_since - start) / 1e9;
     return drain;
+}
+
+static double property(struct database *database, const char *name) {
+    char *text = ENGINE(property_value)(database->handle, name);
+    if (!text) return -1;
+    double value = strtod(text, NULL);
+    ENGINE(free)(text);
+    return value;
+}
+
+void database_levels(struct database *database, struct levels *levels) {
+    levels->first_level_files = property(database, "rocksdb.num-files-at-level0");
+    levels->pending_compaction_bytes = property(database, "rocksdb.estimate-pending-compaction-bytes");
 }

@@ -34,6 +34,14 @@ void database_set_sync(struct database *database, bool sync);
 /* Flushes the memtable and waits until no flush or compaction runs or is pending. */
 struct drain database_drain(struct database *database, double timeout);
 
+/* What the engine still has to compact, by its own account; -1 where it does not tell. */
+struct levels {
+    double first_level_files;
+    double pending_compaction_bytes;
+};
+
+void database_levels(struct database *database, struct levels *levels);
+
 /* An error the engine reported ends the program: status 1. */
 _Noreturn void database_failed(const char *operation, char *error);
 

@@ -1,4 +1,5 @@
 /* A key-value engine benchmark that speaks RocksDB's C API under any prefix. --help tells the rest. */
+#include "asynchronous.h"
 #include "database.h"
 #include "options.h"
 #include "presence.h"
@@ -20,6 +21,8 @@ struct session {
     struct presence presence;
     bool is_open;
     FILE *json;
+    struct clock_cost clock_cost;
+    uint64_t workloads_run;
 };
 
 static uint64_t universe_of(const struct options *options) {
@@ -52,14 +55,18 @@ static void open_session(struct session *session, const struct options *options,
                 "bench: %s was not made by this benchmark or was not closed: "
                 "lost keys cannot be noticed\n", options->db);
     }
-    if (session->presence.universe < options->num)
-        die("--num %llu: the database in %s was made for %llu keys", (unsigned long long)options->num, options->db,
-            (unsigned long long)session->presence.universe);
     session->is_open = true;
 }
 
+static void check_universe(const struct session *session, const struct options *options) {
+    if (session->presence.universe < options->num)
+        die("--num %llu: the database in %s was made for %llu keys", (unsigned long long)options->num, options->db,
+            (unsigned long long)session->presence.universe);
+}
+
 static void measure(struct session *session, const struct options *options, struct run *run, struct result *result) {
-    struct measurement m = { .options = options, .workload = run->workload, .result = result };
+    struct measurement m = { .options = options, .workload = run->workload, .result = result,
+                             .clock_cost = session->clock_cost };
     struct process_sample device_end;
     process_sync_file_system(options->db);
     process_reset_peak();
@@ -70,6 +77,7 @@ static void measure(struct session *session, const struct options *options, stru
     if (run->workload->flags & WRITES) {
         if (options->drain) m.drain = database_drain(&session->database, options->drain_timeout);
         process_sample(&m.after_drain, options->db);
+        database_levels(&session->database, &m.levels);
         process_sync_file_system(options->db);
         process_sample(&device_end, options->db);
         m.device_bytes_known = m.before.device_bytes_known && device_end.device_bytes_known;
@@ -84,14 +92,24 @@ static void measure(struct session *session, const struct options *options, stru
 }
 
 static void run_workload(struct session *session, const struct options *options, const struct workload *workload) {
+    const char *why = workload->unavailable ? workload->unavailable() : NULL;
+    if (why) {
+        report_unavailable(workload, why, session->json);
+        return;
+    }
     static struct zipf zipf;
     struct permutation permutation;
     open_session(session, options, workload->flags & FRESH && !options->use_existing_db);
+    if (!(workload->flags & NO_ENGINE)) check_universe(session, options);
     permutation_create(&permutation, session->presence.universe, PERMUTATION_SEED);
     if (workload->flags & NEEDS_ZIPF && (zipf.items != options->num || zipf.theta != options->zipf_theta))
         zipf_create(&zipf, options->num, options->zipf_theta);
-    bool sync = options->sync || strcmp(workload->name, "fillsync") == 0;
-    database_set_sync(&session->database, sync);
+    /* Where a callback tells that a write is durable, the write itself does not wait for it. */
+    bool waits = options->sync || (workload->flags & DURABLE && workload->body != asynchronous_fill);
+#ifdef ENGINE_ROCKSDB
+    waits |= workload->body == asynchronous_fill;
+#endif
+    database_set_sync(&session->database, waits);
     struct run run = {
         .options = options,
         .database = &session->database,
@@ -99,6 +117,7 @@ static void run_workload(struct session *session, const struct options *options,
         .workload = workload,
         .zipf = &zipf,
         .permutation = &permutation,
+        .ordinal = session->workloads_run++,
         .operations = workloads_operations(workload, options),
     };
     uint64_t records = session->presence.records > options->num ? session->presence.records : options->num;
@@ -133,7 +152,8 @@ int main(int argument_count, char **arguments) {
     options_parse(&options, argument_count, arguments);
     struct session session = { .options = &options };
     if (options.json && !(session.json = fopen(options.json, "w"))) die("cannot write %s", options.json);
-    report_header(&options);
+    session.clock_cost = process_clock_cost();
+    report_header(&options, session.clock_cost);
     for (const char *name = options.benchmarks;; name++) {
         size_t length = strcspn(name, ",");
         const struct workload *workload = workloads_find(name, length);

@@ -3,6 +3,13 @@
 
 #include <stdlib.h>
 
+static void note_present(struct worker *worker, uint64_t index) {
+    if (worker->owns_book)
+        presence_set_alone(worker->presence, index);
+    else
+        presence_set(worker->presence, index);
+}
+
 static void count_written(struct worker *worker, uint64_t entries) {
     worker->totals.entries_written += entries;
     worker->totals.user_bytes_written += entries * (worker->options->key_size + worker->options->value_size);
@@ -16,7 +23,11 @@ void operation_put(struct worker *worker, uint64_t index) {
     ENGINE(put)(worker->database->handle, worker->database->write_options, worker->key, options->key_size, value,
                 options->value_size, &error);
     check("put", error);
-    presence_set(worker->presence, index);
+    operation_written(worker, index);
+}
+
+void operation_written(struct worker *worker, uint64_t index) {
+    note_present(worker, index);
     count_written(worker, 1);
 }
 
@@ -31,7 +42,7 @@ void operation_put_batch(struct worker *worker, ENGINE(writebatch_t) *batch, con
     }
     ENGINE(write)(worker->database->handle, worker->database->write_options, batch, &error);
     check("write", error);
-    for (uint64_t i = 0; i < count; i++) presence_set(worker->presence, indexes[i]);
+    for (uint64_t i = 0; i < count; i++) note_present(worker, indexes[i]);
     count_written(worker, count);
 }
 

@@ -48,7 +48,8 @@ static const struct description TABLE[] = {
     OPTION(SIZE, seek_nexts, "10", "steps after each seek of seekrandom"),
     OPTION(SIZE, scan_length, "100", "longest scan of ycsbe (uniform from 1)"),
     OPTION(SIZE, insert_space, "0", "keys that ycsbd and ycsbe may insert (0: num/4 if one of them runs)"),
-    OPTION(REAL, write_rate, "0", "operations a second of the writer in readwhilewriting (0: unlimited)"),
+    OPTION(REAL, write_rate, "0", "writes a second of a fill, overwrite or the writer beside readers (0: no limit)"),
+    OPTION(SIZE, outstanding, "64", "writes of a thread of fillasync that are not durable yet, at most"),
     OPTION(FLAG, touch_values, "0", "1: reads sum every byte of the value instead of its two stamps only"),
     OPTION(TEXT, sweep_sizes, "128,512,1K,4K,16K,64K,256K", "value sizes of valuesweep"),
     OPTION(SIZE, sweep_bytes, "256M", "bytes that valuesweep writes at each size, at most num entries"),
@@ -63,7 +64,11 @@ static const struct description TABLE[] = {
     OPTION(SIZE, level_base_bytes, "256M", "bytes of level 1"),
     OPTION(SIZE, target_file_size, "64M", "bytes of a table file at level 1"),
     OPTION(FLAG, verify_checksums, "1", "0: reads do not verify checksums"),
+    SECTION("AuraDB only (an error with any other engine)"),
+    OPTION(TEXT, memtable, "default", "default, skiplist, art or btree"),
     SECTION("RocksDB only (an error with any other engine)"),
+    OPTION(FLAG, unordered_write, "0", "1: unordered_write, which weakens what a snapshot promises"),
+    OPTION(FLAG, pipelined_write, "0", "1: enable_pipelined_write"),
     OPTION(FLAG, blob, "0", "1: BlobDB"),
     OPTION(FLAG, blob_gc, "0", "1: garbage collection of BlobDB"),
     OPTION(FLAG, blob_cache, "1", "1: blobs share the block cache; 0: blobs are never cached"),
@@ -74,6 +79,7 @@ static const struct description TABLE[] = {
     OPTION(SIZE, min_blob_size, "1K", "smaller values stay in the tables"),
     OPTION(TEXT, index_search, "binary", "binary, interpolation or auto (recent versions)"),
     SECTION("Measuring and reporting"),
+    OPTION(FLAG, latency, "1", "0: no clock reading for each operation, so no latencies"),
     OPTION(FLAG, drain, "1", "0: do not wait for flush and compactions after a workload that writes"),
     OPTION(REAL, drain_timeout, "600", "seconds after which waiting ends and the result is marked"),
     OPTION(TEXT, json, NULL, "also write one JSON object a line to this file"),
@@ -117,7 +123,7 @@ static void print_help(const char *program) {
 static void print_capabilities(void) {
     printf("{\"engine\":\"%s\",\"version\":\"%s\",\"features\":[", ENGINE_NAME, ENGINE_VERSION);
 #ifdef ENGINE_ROCKSDB
-    printf("\"blob\"");
+    printf("\"blob\",\"unordered_write\",\"pipelined_write\"");
 #ifdef HAVE_BLOB_DIRECT_WRITE
     printf(",\"blob_direct_write\"");
 #endif
@@ -188,6 +194,16 @@ static void validate(const struct options *options, const char *program) {
             "--sync 1, --disable_wal 1");
     if (!options->blob && (options->blob_gc || options->blob_direct_write))
         usage_error(program, "need --blob 1", "--blob_gc, --blob_direct_write");
+    if (options->outstanding == 0 || options->outstanding > 1u << 20)
+        usage_error(program, "out of range 1..1M", "--outstanding");
+    if (options->write_rate > 0 && !options->latency)
+        usage_error(program, "contradict each other", "--write_rate, --latency 0");
+    if (options->unordered_write && options->pipelined_write)
+        usage_error(program, "contradict each other", "--unordered_write 1, --pipelined_write 1");
+    static const char *const MEMTABLES[] = { "default", "skiplist", "art", "btree" };
+    bool known_memtable = false;
+    for (int i = 0; i < 4; i++) known_memtable |= strcmp(options->memtable, MEMTABLES[i]) == 0;
+    if (!known_memtable) usage_error(program, "not default, skiplist, art or btree: --memtable", options->memtable);
     const char *unknown = workloads_find_unknown(options->benchmarks);
     if (unknown) usage_error(program, "no such workload (see --list)", unknown);
 }

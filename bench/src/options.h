@@ -30,6 +30,7 @@ struct options {
     uint64_t scan_length;
     uint64_t insert_space;
     double write_rate;
+    uint64_t outstanding;
     bool touch_values;
     const char *sweep_sizes;
     uint64_t sweep_bytes;
@@ -44,7 +45,11 @@ struct options {
     uint64_t level_base_bytes;
     uint64_t target_file_size;
     bool verify_checksums;
+    /* AuraDB only */
+    const char *memtable;
     /* RocksDB only */
+    bool unordered_write;
+    bool pipelined_write;
     bool blob;
     bool blob_gc;
     bool blob_cache;
@@ -55,6 +60,7 @@ struct options {
     uint64_t min_blob_size;
     const char *index_search;
     /* measuring and reporting */
+    bool latency;
     bool drain;
     double drain_timeout;
     const char *json;

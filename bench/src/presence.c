@@ -74,6 +74,14 @@ void presence_forget(const char *db) {
     remove(path);
 }
 
+void presence_merge(struct presence *into, const struct presence *from) {
+    for (size_t i = 0; i < word_count(into->universe); i++) {
+        uint64_t bits = atomic_load_explicit(&from->words[i], memory_order_relaxed);
+        atomic_store_explicit(&into->words[i], atomic_load_explicit(&into->words[i], memory_order_relaxed) | bits,
+                memory_order_relaxed);
+    }
+}
+
 uint64_t presence_count(const struct presence *presence) {
     uint64_t count = 0;
     for (size_t i = 0; i < word_count(presence->universe); i++)

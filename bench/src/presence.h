@@ -40,6 +40,16 @@ static inline void presence_set(struct presence *presence, uint64_t index) {
         atomic_fetch_or_explicit(&presence->words[index / 64], 1ull << (index % 64), memory_order_release);
 }
 
+/* The same for a book that no other thread uses: no locked instruction, no cache line that cores pass round. */
+static inline void presence_set_alone(struct presence *presence, uint64_t index) {
+    _Atomic uint64_t *word = &presence->words[index / 64];
+    uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+    atomic_store_explicit(word, bits | 1ull << (index % 64), memory_order_relaxed);
+}
+
+/* Adds the keys of a book for the same universe; nobody uses either meanwhile. */
+void presence_merge(struct presence *into, const struct presence *from);
+
 static inline void presence_clear(struct presence *presence, uint64_t index) {
     if (presence_test(presence, index))
         atomic_fetch_and_explicit(&presence->words[index / 64], ~(1ull << (index % 64)), memory_order_release);

@@ -29,6 +29,32 @@ void *allocate(size_t size) {
     return memory;
 }
 
+static uint64_t time_stamp(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return 0;
+#endif
+}
+
+struct clock_cost process_clock_cost(void) {
+    enum { ROUNDS = 7, READINGS = 50000 };
+    struct clock_cost cost = { 1e9, 1e9 };
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t sum = 0, start = now_nanoseconds();
+        for (int i = 0; i < READINGS; i++) sum += now_nanoseconds();
+        uint64_t middle = now_nanoseconds();
+        for (int i = 0; i < READINGS; i++) sum += time_stamp();
+        uint64_t end = now_nanoseconds();
+        __asm__ volatile("" : : "r"(sum));
+        double monotonic = (double)(middle - start) / READINGS, counter = (double)(end - middle) / READINGS;
+        if (monotonic < cost.monotonic) cost.monotonic = monotonic;
+        if (counter < cost.time_stamp_counter) cost.time_stamp_counter = counter;
+    }
+    if (time_stamp() == 0) cost.time_stamp_counter = 0;
+    return cost;
+}
+
 static bool read_process_bytes(struct process_sample *sample) {
     FILE *file = fopen("/proc/self/io", "r");
     if (!file) return false;

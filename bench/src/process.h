@@ -28,6 +28,14 @@ static inline uint64_t now_nanoseconds(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* What one reading of a clock costs, in nanoseconds, the best of several loops. */
+struct clock_cost {
+    double monotonic; /* clock_gettime, which measures the latencies */
+    double time_stamp_counter; /* the bare instruction, for comparison; 0 if the processor has none */
+};
+
+struct clock_cost process_clock_cost(void);
+
 void process_sample(struct process_sample *sample, const char *directory);
 
 /* Writes the dirty pages of the directory's file system, so that device bytes are complete. */

@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include <string.h>
+
 static double ratio(double a, double b) {
     return b > 0 ? a / b : 0;
 }
@@ -35,7 +37,22 @@ static const char *amplification_text(bool known, double value, char *text, size
     return text;
 }
 
-void report_header(const struct options *o) {
+/* Writes that had to be durable, and no call seen that makes them so. */
+static bool syncs_are_missing(const struct measurement *m) {
+    bool must = m->options->sync || m->workload->flags & DURABLE;
+    return must && m->result->totals.entries_written > 0 && syncs_durable(&m->result->syncs) == 0;
+}
+
+void report_unavailable(const struct workload *workload, const char *why, FILE *json) {
+    printf("%-22s not available: %s\n", workload->name, why);
+    fflush(stdout);
+    if (!json) return;
+    fprintf(json, "{\"engine\":\"%s\",\"version\":\"%s\",\"workload\":\"%s\",\"not_available\":\"%s\"}\n", ENGINE_NAME,
+            ENGINE_VERSION, workload->name, why);
+    fflush(json);
+}
+
+void report_header(const struct options *o, struct clock_cost clock_cost) {
     char a[32], b[32], c[32], d[32];
     printf("engine      %s %s\n", ENGINE_NAME, ENGINE_VERSION);
     printf("data        %llu keys of %llu bytes, values of %s, compressible to %.2f\n", (unsigned long long)o->num,
@@ -47,18 +64,65 @@ void report_header(const struct options *o) {
            o->compression, (unsigned long long)o->max_background_jobs, o->blob ? ", BlobDB" : "",
                    o->blob_gc ? " with gc" : "",
            o->blob_direct_write ? " direct write" : "", o->index_search[0] != 'b' ? ", index search" : "");
-    printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n\n", (unsigned long long)o->threads, o->sync,
+    if (strcmp(o->memtable, "default") != 0) printf("            memtable structure %s\n", o->memtable);
+    if (o->unordered_write || o->pipelined_write)
+        printf("            %s\n", o->unordered_write ? "unordered writes" : "pipelined writes");
+    printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n", (unsigned long long)o->threads, o->sync,
            (unsigned long long)o->batch_size, (unsigned long long)o->seed);
+    if (o->write_rate > 0)
+        printf("            %.0f writes a second offered; latency from when a write was due\n", o->write_rate);
+    printf("clock       a reading costs %.1f ns (a bare time stamp %.1f ns)%s\n\n", clock_cost.monotonic,
+           clock_cost.time_stamp_counter, o->latency ? ", one for each operation" : "; latencies are off");
     printf("%-22s %11s %9s %8s %8s %8s %9s %9s %7s %10s %6s %6s %6s %7s %6s\n", "workload", "ops/s", "us/op",
             "MB/s", "p50us",
            "p99us", "p99.9us", "max_us", "drain_s", "ops/s+dr", "WA", "WAdev", "space", "rss", "cpu_s");
 }
 
 static void print_microseconds(const struct measurement *m, const struct histogram *all, double fraction, int width) {
-    if (m->workload->flags & NO_LATENCY)
+    if (!workloads_has_latency(m->workload, m->options))
         printf(" %*s", width, "-");
     else
         printf(" %*.1f", width, (double)histogram_percentile(all, fraction) / 1000);
+}
+
+static void print_threads(const struct result *result) {
+    if (result->thread_count < 2) return;
+    double slowest = 0, fastest = 0;
+    unsigned shown = 0;
+    for (unsigned i = 0; i < result->thread_count; i++) {
+        const struct thread_figures *thread = &result->threads[i];
+        if (thread->is_background_writer) continue;
+        double rate = ratio((double)thread->operations, thread->seconds);
+        if (shown++ == 0) slowest = fastest = rate;
+        slowest = rate < slowest ? rate : slowest;
+        fastest = rate > fastest ? rate : fastest;
+    }
+    if (shown > 1) printf("    %u threads, each %.0f to %.0f/s\n", shown, slowest, fastest);
+}
+
+static void print_syncs(const struct measurement *m) {
+    const struct sync_sample *syncs = &m->result->syncs;
+    uint64_t durable = syncs_durable(syncs);
+    if (syncs_are_missing(m))
+        printf("    NOT ONE SYNC WAS SEEN, and every write had to be durable\n");
+    if (durable == 0 || m->result->totals.entries_written == 0) return;
+    printf("    %llu fdatasync, %llu fsync, %llu msync: %.4f a write, %.1f us each\n",
+            (unsigned long long)syncs->fdatasyncs, (unsigned long long)syncs->fsyncs,
+            (unsigned long long)syncs->msyncs,
+            (double)durable / (double)m->result->totals.entries_written,
+            (double)syncs->nanoseconds / (double)durable / 1000);
+}
+
+static void print_notes(const struct measurement *m) {
+    const char *note = m->workload->note ? m->workload->note() : NULL;
+    if (note) printf("    %s\n", note);
+    print_threads(m->result);
+    print_syncs(m);
+    const struct histogram *calls = &m->result->calls;
+    if (calls->count > 0)
+        printf("    the calls alone: p50 %.1f p99 %.1f p99.9 %.1f us\n",
+                (double)histogram_percentile(calls, 0.5) / 1000, (double)histogram_percentile(calls, 0.99) / 1000,
+                (double)histogram_percentile(calls, 0.999) / 1000);
 }
 
 void report_line(const struct measurement *m) {
@@ -89,8 +153,9 @@ void report_line(const struct measurement *m) {
                 (unsigned long long)(totals->found + totals->missing));
     if (totals->background_operations > 0)
         printf("    beside it %llu writes, %.0f/s, p99 %.1f us\n", (unsigned long long)totals->background_operations,
-               ratio((double)totals->background_operations, m->result->seconds),
+               ratio((double)totals->background_operations, m->result->background_seconds),
                (double)histogram_percentile(&m->result->writes, 0.99) / 1000);
+    print_notes(m);
     if (m->drain.timed_out) printf("    NOT IDLE after --drain_timeout: the figures with drain are too good\n");
     if (m->drain.unknown_properties > 0)
         printf("    the engine does not know %d of the properties that tell when it is idle\n",
@@ -140,8 +205,41 @@ static void json_options(FILE *out, const struct options *o) {
     json_number(out, "blob_cache", o->blob_cache);
     json_number(out, "blob_direct_write", o->blob_direct_write);
     json_number(out, "min_blob_size", (double)o->min_blob_size);
-    /* Both were compared with the known names before anything ran. */
-    fprintf(out, ",\"compression\":\"%s\",\"index_search\":\"%s\"}", o->compression, o->index_search);
+    json_number(out, "unordered_write", o->unordered_write);
+    json_number(out, "pipelined_write", o->pipelined_write);
+    json_number(out, "write_rate", o->write_rate);
+    json_number(out, "outstanding", (double)o->outstanding);
+    json_number(out, "latency", o->latency);
+    json_number(out, "duration", o->duration);
+    /* All were compared with the known names before anything ran. */
+    fprintf(out, ",\"compression\":\"%s\",\"index_search\":\"%s\",\"memtable\":\"%s\"}", o->compression,
+            o->index_search, o->memtable);
+}
+
+static void json_threads(FILE *out, const struct result *result) {
+    fprintf(out, ",\"threads\":[");
+    for (unsigned i = 0; i < result->thread_count; i++) {
+        const struct thread_figures *thread = &result->threads[i];
+        fprintf(out, "%s{\"background_writer\":%d,\"operations\":%llu,\"seconds\":%.9f,\"cpu_seconds\":%.9f}",
+                i == 0 ? "" : ",", thread->is_background_writer, (unsigned long long)thread->operations,
+                thread->seconds, thread->cpu_seconds);
+    }
+    fprintf(out, "]");
+}
+
+/* A property that the engine does not tell is absent. */
+static void json_known(FILE *out, const char *name, double value) {
+    if (value >= 0) json_number(out, name, value);
+}
+
+static void json_syncs(FILE *out, const struct measurement *m) {
+    const struct sync_sample *syncs = &m->result->syncs;
+    json_number(out, "fsyncs", (double)syncs->fsyncs);
+    json_number(out, "fdatasyncs", (double)syncs->fdatasyncs);
+    json_number(out, "msyncs", (double)syncs->msyncs);
+    json_number(out, "range_syncs", (double)syncs->range_syncs);
+    json_number(out, "sync_seconds", (double)syncs->nanoseconds / 1e9);
+    json_number(out, "syncs_missing", syncs_are_missing(m));
 }
 
 void report_json(const struct measurement *m, FILE *out) {
@@ -163,6 +261,19 @@ void report_json(const struct measurement *m, FILE *out) {
     json_number(out, "missing", (double)totals->missing);
     json_number(out, "entries", (double)totals->entries);
     json_number(out, "background_operations", (double)totals->background_operations);
+    json_number(out, "background_ops_per_second",
+                ratio((double)totals->background_operations, m->result->background_seconds));
+    json_number(out, "entries_written", (double)totals->entries_written);
+    json_syncs(out, m);
+    json_threads(out, m->result);
+    json_number(out, "clock_ns", m->clock_cost.monotonic);
+    json_number(out, "time_stamp_ns", m->clock_cost.time_stamp_counter);
+    const char *note = m->workload->note ? m->workload->note() : NULL;
+    if (note) fprintf(out, ",\"note\":\"%s\"", note);
+    if (m->drain.done) {
+        json_known(out, "first_level_files", m->levels.first_level_files);
+        json_known(out, "pending_compaction_bytes", m->levels.pending_compaction_bytes);
+    }
     json_number(out, "user_bytes_written", (double)totals->user_bytes_written);
     json_number(out, "user_bytes_read", (double)totals->user_bytes_read);
     if (m->before.process_bytes_known) {
@@ -183,10 +294,11 @@ void report_json(const struct measurement *m, FILE *out) {
     json_number(out, "cpu_system_seconds", m->after.cpu_system - m->before.cpu_system);
     json_number(out, "cpu_seconds_with_drain",
                 m->after_drain.cpu_user + m->after_drain.cpu_system - m->before.cpu_user - m->before.cpu_system);
-    if (!(m->workload->flags & NO_LATENCY)) {
+    if (workloads_has_latency(m->workload, m->options)) {
         json_latency(out, "latency", &all);
         json_latency(out, "latency_reads", &m->result->reads);
         json_latency(out, "latency_writes", &m->result->writes);
+        json_latency(out, "latency_calls", &m->result->calls);
     }
     fprintf(out, ",\"options\":");
     json_options(out, m->options);

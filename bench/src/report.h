@@ -17,11 +17,16 @@ struct measurement {
     uint64_t device_write_bytes; /* from before to after the drain and a sync of the file system */
     bool device_bytes_known;
     uint64_t live_entries; /* entries the database must hold now; 0 if unknown */
+    struct levels levels; /* after the drain */
+    struct clock_cost clock_cost;
     struct file_space space;
     uint64_t resident_bytes, peak_resident_bytes;
 };
 
-void report_header(const struct options *options);
+void report_header(const struct options *options, struct clock_cost clock_cost);
+
+/* Instead of figures: why the workload did not run. `json` may be NULL. */
+void report_unavailable(const struct workload *workload, const char *why, FILE *json);
 void report_line(const struct measurement *measurement);
 void report_json(const struct measurement *measurement, FILE *out);
 

@@ -1,5 +1,6 @@
 #include "workloads.h"
 
+#include "asynchronous.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ static uint64_t pick_unique_random(struct worker *worker) {
 
 static void write_single(struct worker *worker, uint64_t (*pick)(struct worker *)) {
     while (more(worker)) {
+        begin(worker);
         operation_put(worker, pick(worker));
         finish(worker, &worker->writes, 1);
     }
@@ -36,6 +38,7 @@ static void write_batches(struct worker *worker, uint64_t (*pick)(struct worker 
         uint64_t before = worker->done;
         for (uint64_t i = 0; i < count; i++, worker->done++) indexes[i] = pick(worker);
         worker->done = before;
+        begin(worker);
         operation_put_batch(worker, batch, indexes, count);
         finish(worker, &worker->writes, count);
     }
@@ -55,7 +58,8 @@ static void fillseq(struct worker *worker) {
 }
 
 static void fillbatch(struct worker *worker) {
-    write_batches(worker, pick_sequential, FILL_BATCH_SIZE);
+    uint64_t size = worker->options->batch_size;
+    write_batches(worker, pick_sequential, size > 1 ? size : FILL_BATCH_SIZE);
 }
 
 static void fillrandom(struct worker *worker) {
@@ -114,17 +118,10 @@ static void seekrandom(struct worker *worker) {
 }
 
 static void write_in_background(struct worker *worker) {
-    double rate = worker->options->write_rate;
-    uint64_t start = worker->last_time;
     while (!atomic_load_explicit(&worker->run->stop, memory_order_relaxed)) {
+        begin(worker);
         operation_put(worker, pick_random(worker));
         finish(worker, &worker->writes, 1);
-        if (rate <= 0) continue;
-        uint64_t due = start + (uint64_t)((double)worker->done / rate * 1e9);
-        if (due > worker->last_time) {
-            usleep((useconds_t)((due - worker->last_time) / 1000));
-            worker->last_time = now_nanoseconds(); /* waiting is no latency */
-        }
     }
 }
 
@@ -135,14 +132,15 @@ static void readwhilewriting(struct worker *worker) {
         readrandom(worker);
 }
 
-/* Makes keys, values, choices and timestamps as fillrandom does, and calls no engine. */
+/* Makes keys, values, choices, book entries and timestamps as fillrandom does, and calls no engine. */
 static void harness(struct worker *worker) {
     while (more(worker)) {
         uint64_t index = pick_random(worker);
         key_set(worker->key, index);
         const char *value = values_next(&worker->values, index, worker->options->value_size);
-        if (!value_is_right(value, worker->options->value_size, key_index(worker->key), worker->options->value_size))
-            die("the benchmark's own stamps are wrong");
+        /* What the engine would read; without it the compiler may drop the stores. */
+        __asm__ volatile("" : : "r"(value), "r"(worker->key) : "memory");
+        presence_set_alone(worker->presence, index);
         finish(worker, &worker->writes, 1);
     }
 }
@@ -219,29 +217,38 @@ static void ycsbf(struct worker *worker) {
 }
 
 static const struct workload WORKLOADS[] = {
-    { "fillseq", FRESH | WRITES, fillseq, "write num keys in order into an empty database" },
-    { "fillrandom", FRESH | WRITES, fillrandom, "write num random keys (with repeats) into an empty database" },
-    { "filluniquerandom", FRESH | WRITES, filluniquerandom, "write each key once, in random order; load for ycsb" },
-    { "fillbatch", FRESH | WRITES, fillbatch, "as fillseq, 1000 entries a write" },
-    { "fillsync", FRESH | WRITES, fillrandom, "as fillrandom, each write synced; num/1000 but at least 1000" },
-    { "overwrite", WRITES, fillrandom, "write random keys over an existing database" },
-    { "deleterandom", WRITES, deleterandom, "delete random keys" },
-    { "readrandom", EXACT, readrandom, "read random keys" },
-    { "readmissing", EXACT, readmissing, "read random keys that are absent but inside the key range" },
-    { "multireadrandom", EXACT, multireadrandom, "read random keys, multiget_size a call" },
-    { "readseq", EXACT | NO_LATENCY, readseq, "read all entries in order (each thread all; --reads does not apply)" },
-    { "readreverse", EXACT | NO_LATENCY, readreverse, "read all entries in reverse order" },
-    { "seekrandom", EXACT, seekrandom, "new iterator, seek to a random key, seek_nexts steps" },
+    { "fillseq", FRESH | WRITES | PUTS_ONLY, fillseq, "write num keys in order into an empty database", NULL, NULL },
+    { "fillrandom", FRESH | WRITES | PUTS_ONLY, fillrandom,
+            "write num random keys (with repeats) into an empty database", NULL, NULL },
+    { "filluniquerandom", FRESH | WRITES | PUTS_ONLY, filluniquerandom,
+            "write each key once, in random order; load for ycsb", NULL, NULL },
+    { "fillbatch", FRESH | WRITES | PUTS_ONLY, fillbatch,
+            "as fillseq, --batch_size entries a write (1000 if that is 1)", NULL, NULL },
+    { "fillsync", FRESH | WRITES | PUTS_ONLY | DURABLE, fillrandom,
+            "as fillrandom, each write synced; num/1000 but at least 1000", NULL, NULL },
+    { "fillasync", FRESH | WRITES | PUTS_ONLY | DURABLE, asynchronous_fill,
+            "random keys, write_async with --outstanding writes under way a thread; counts durable writes",
+            asynchronous_unavailable, asynchronous_note },
+    { "overwrite", WRITES | PUTS_ONLY, fillrandom, "write random keys over an existing database", NULL, NULL },
+    { "deleterandom", WRITES, deleterandom, "delete random keys", NULL, NULL },
+    { "readrandom", EXACT, readrandom, "read random keys", NULL, NULL },
+    { "readmissing", EXACT, readmissing, "read random keys that are absent but inside the key range", NULL, NULL },
+    { "multireadrandom", EXACT, multireadrandom, "read random keys, multiget_size a call", NULL, NULL },
+    { "readseq", EXACT | NO_LATENCY, readseq,
+            "read all entries in order (each thread all; --reads does not apply)", NULL, NULL },
+    { "readreverse", EXACT | NO_LATENCY, readreverse, "read all entries in reverse order", NULL, NULL },
+    { "seekrandom", EXACT, seekrandom, "new iterator, seek to a random key, seek_nexts steps", NULL, NULL },
     { "readwhilewriting", WRITES | BACKGROUND_WRITER, readwhilewriting,
-            "readrandom beside one more thread that overwrites" },
-    { "ycsba", WRITES | NEEDS_ZIPF, ycsba, "50 % read, 50 % update, Zipf" },
-    { "ycsbb", WRITES | NEEDS_ZIPF, ycsbb, "95 % read, 5 % update, Zipf" },
-    { "ycsbc", EXACT | NEEDS_ZIPF, ycsbc, "100 % read, Zipf" },
-    { "ycsbd", WRITES | NEEDS_ZIPF | INSERTS, ycsbd, "95 % read of the latest, 5 % insert" },
-    { "ycsbe", WRITES | NEEDS_ZIPF | INSERTS, ycsbe, "95 % scan of 1..scan_length entries, 5 % insert" },
-    { "ycsbf", WRITES | NEEDS_ZIPF, ycsbf, "50 % read, 50 % read-modify-write, Zipf" },
-    { "valuesweep", SWEEP, NULL, "fillrandom, overwrite, readrandom at each of sweep_sizes" },
-    { "harness", NO_ENGINE, harness, "fillrandom without the engine: what the measuring costs" },
+            "readrandom beside one more thread that overwrites", NULL, NULL },
+    { "ycsba", WRITES | NEEDS_ZIPF, ycsba, "50 % read, 50 % update, Zipf", NULL, NULL },
+    { "ycsbb", WRITES | NEEDS_ZIPF, ycsbb, "95 % read, 5 % update, Zipf", NULL, NULL },
+    { "ycsbc", EXACT | NEEDS_ZIPF, ycsbc, "100 % read, Zipf", NULL, NULL },
+    { "ycsbd", WRITES | NEEDS_ZIPF | INSERTS, ycsbd, "95 % read of the latest, 5 % insert", NULL, NULL },
+    { "ycsbe", WRITES | NEEDS_ZIPF | INSERTS, ycsbe, "95 % scan of 1..scan_length entries, 5 % insert", NULL, NULL },
+    { "ycsbf", WRITES | NEEDS_ZIPF, ycsbf, "50 % read, 50 % read-modify-write, Zipf", NULL, NULL },
+    { "valuesweep", SWEEP, NULL, "fillrandom, overwrite, readrandom at each of sweep_sizes", NULL, NULL },
+    { "harness", NO_ENGINE | PUTS_ONLY, harness,
+            "fillrandom without the engine: what the measuring costs", NULL, NULL },
 };
 
 enum { WORKLOAD_COUNT = sizeof WORKLOADS / sizeof WORKLOADS[0] };
@@ -283,9 +290,32 @@ uint64_t workloads_operations(const struct workload *workload, const struct opti
     }
     if (workload->body == fillseq || workload->body == fillbatch || workload->body == filluniquerandom)
         return options->num;
-    if (workload->body == fillrandom || workload->body == deleterandom) return options->writes;
+    if (workload->body == fillrandom || workload->body == asynchronous_fill) return options->writes;
+    if (workload->body == deleterandom) return options->writes;
     if (workload->flags & NO_LATENCY) return UINT64_MAX;
     return options->reads;
+}
+
+bool workloads_has_latency(const struct workload *workload, const struct options *options) {
+    return options->latency && !(workload->flags & NO_LATENCY);
+}
+
+/* A thread that only writes keeps a book of its own: bits that threads share would cost each of them a cache miss an
+ * operation, which the engine would be charged with. */
+static void prepare_book(struct worker *worker, struct run *run) {
+    worker->presence = run->presence;
+    worker->owns_book = run->workload->flags & PUTS_ONLY;
+    if (!worker->owns_book) return;
+    worker->presence = allocate(sizeof *worker->presence);
+    bool has_engine = !(run->workload->flags & NO_ENGINE);
+    presence_create(worker->presence, has_engine ? run->presence->universe : run->options->num);
+}
+
+static void close_book(struct worker *worker) {
+    if (!worker->owns_book) return;
+    if (!(worker->run->workload->flags & NO_ENGINE)) presence_merge(worker->run->presence, worker->presence);
+    presence_destroy(worker->presence);
+    free(worker->presence);
 }
 
 static void prepare_worker(struct worker *worker, struct run *run, unsigned number) {
@@ -294,7 +324,6 @@ static void prepare_worker(struct worker *worker, struct run *run, unsigned numb
     worker->run = run;
     worker->options = options;
     worker->database = run->database;
-    worker->presence = run->presence;
     worker->number = number;
     worker->is_background_writer = number >= options->threads;
     worker->exact = run->workload->flags & EXACT;
@@ -302,32 +331,69 @@ static void prepare_worker(struct worker *worker, struct run *run, unsigned numb
     worker->first = number * share + (number < rest ? number : rest);
     worker->limit = share + (number < rest);
     if (run->workload->flags & NO_LATENCY || worker->is_background_writer) worker->limit = UINT64_MAX;
-    /* The name is part of the seed: overwrite must not repeat the keys of fillrandom in the same order. */
-    uint64_t seed = options->seed;
+    /* Name and ordinal are part of the seed: overwrite must not repeat the keys of fillrandom in the same order, and
+     * the second readrandom of a run not those that the first has brought into the caches. */
+    uint64_t seed = mix64(options->seed + run->ordinal);
     for (const char *c = run->workload->name; *c; c++) seed = mix64(seed ^ (unsigned char)*c);
     worker->random.state = mix64(seed + number);
     values_create(&worker->values, mix64(options->seed + number), options->value_size, options->compression_ratio);
     key_prepare(worker->key, sizeof worker->key);
+    prepare_book(worker, run);
 }
 
 struct start_line {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    unsigned arrived;
     bool open;
 };
 
-static struct start_line START_LINE = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+static struct start_line START_LINE = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false };
+
+static void wait_at_start_line(void) {
+    pthread_mutex_lock(&START_LINE.lock);
+    START_LINE.arrived++;
+    pthread_cond_broadcast(&START_LINE.changed);
+    while (!START_LINE.open) pthread_cond_wait(&START_LINE.changed, &START_LINE.lock);
+    pthread_mutex_unlock(&START_LINE.lock);
+}
+
+/* Opens it when all threads stand there; returns the common start. */
+static uint64_t open_start_line(unsigned threads) {
+    pthread_mutex_lock(&START_LINE.lock);
+    while (START_LINE.arrived < threads) pthread_cond_wait(&START_LINE.changed, &START_LINE.lock);
+    START_LINE.open = true;
+    uint64_t start = now_nanoseconds();
+    pthread_cond_broadcast(&START_LINE.changed);
+    pthread_mutex_unlock(&START_LINE.lock);
+    return start;
+}
+
+static double thread_cpu_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* --write_rate is of all threads together; beside readers, of the background writer. */
+static double rate_of(const struct worker *worker) {
+    unsigned flags = worker->run->workload->flags;
+    if (worker->is_background_writer) return worker->options->write_rate;
+    bool paced = flags & PUTS_ONLY && !(flags & NO_ENGINE);
+    return paced ? worker->options->write_rate / (double)worker->options->threads : 0;
+}
 
 static void *run_worker(void *argument) {
     struct worker *worker = argument;
-    pthread_mutex_lock(&START_LINE.lock);
-    while (!START_LINE.open) pthread_cond_wait(&START_LINE.changed, &START_LINE.lock);
-    pthread_mutex_unlock(&START_LINE.lock);
-    worker->last_time = now_nanoseconds();
+    wait_at_start_line();
+    double cpu = thread_cpu_seconds();
+    pace_begin(&worker->pace, rate_of(worker));
+    worker->last_time = worker->pace.start;
     double duration = worker->options->duration;
     worker->deadline = duration > 0 ? worker->last_time + (uint64_t)(duration * 1e9) : UINT64_MAX;
     worker->run->workload->body(worker);
     worker->end_time = now_nanoseconds();
+    worker->cpu_seconds = thread_cpu_seconds() - cpu;
     return NULL;
 }
 
@@ -360,10 +426,17 @@ static void *show_progress(void *argument) {
 }
 
 static void collect(const struct worker *worker, uint64_t start, struct result *result) {
+    double seconds = (double)(worker->end_time - start) / 1e9;
+    result->threads[result->thread_count++] = (struct thread_figures){
+        .is_background_writer = worker->is_background_writer,
+        .operations = worker->done,
+        .seconds = seconds,
+        .cpu_seconds = worker->cpu_seconds,
+    };
     if (worker->is_background_writer) {
         result->totals.background_operations += worker->done;
+        result->background_seconds = seconds;
     } else {
-        double seconds = (double)(worker->end_time - start) / 1e9;
         if (seconds > result->seconds) result->seconds = seconds;
         result->totals.operations += worker->done;
     }
@@ -376,6 +449,7 @@ static void collect(const struct worker *worker, uint64_t start, struct result *
     result->totals.checksum += worker->totals.checksum;
     histogram_merge(&result->reads, &worker->reads);
     histogram_merge(&result->writes, &worker->writes);
+    histogram_merge(&result->calls, &worker->calls);
 }
 
 static void start_thread(pthread_t *thread, void *(*body)(void *), void *argument) {
@@ -386,28 +460,29 @@ void workloads_run(struct run *run, struct result *result) {
     unsigned threads = (unsigned)run->options->threads, all = threads + !!(run->workload->flags & BACKGROUND_WRITER);
     struct worker **workers = allocate(all * sizeof *workers);
     START_LINE.open = false;
+    START_LINE.arrived = 0;
     for (unsigned i = 0; i < all; i++) {
         if (posix_memalign((void **)&workers[i], 64, sizeof **workers) != 0) die("out of memory");
         prepare_worker(workers[i], run, i);
         start_thread(&workers[i]->thread, run_worker, workers[i]);
     }
+    struct sync_sample syncs = syncs_sample();
     struct progress progress = { run, workers, now_nanoseconds(), false };
     pthread_t progress_thread;
     if (run->options->progress) start_thread(&progress_thread, show_progress, &progress);
 
-    uint64_t start = now_nanoseconds();
-    pthread_mutex_lock(&START_LINE.lock);
-    START_LINE.open = true;
-    pthread_cond_broadcast(&START_LINE.changed);
-    pthread_mutex_unlock(&START_LINE.lock);
+    uint64_t start = open_start_line(all);
     for (unsigned i = 0; i < threads; i++) pthread_join(workers[i]->thread, NULL);
     atomic_store(&run->stop, true);
     for (unsigned i = threads; i < all; i++) pthread_join(workers[i]->thread, NULL);
+
+    result->syncs = syncs_between(syncs, syncs_sample());
 
     atomic_store(&progress.over, true);
     if (run->options->progress) pthread_join(progress_thread, NULL);
     for (unsigned i = 0; i < all; i++) {
         collect(workers[i], start, result);
+        close_book(workers[i]);
         values_destroy(&workers[i]->values);
         free(workers[i]);
     }

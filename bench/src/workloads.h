@@ -7,6 +7,7 @@
 #include "keygen.h"
 #include "options.h"
 #include "presence.h"
+#include "syncs.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,7 @@ struct run {
     const struct workload *workload;
     const struct zipf *zipf; /* ycsb only */
     const struct permutation *permutation; /* record number to key index */
+    uint64_t ordinal; /* how many workloads ran before in this process */
     uint64_t operations; /* all threads together */
     _Atomic uint64_t next_record;
     _Atomic bool stop; /* the main work is over: background writers end */
@@ -36,10 +38,24 @@ struct totals {
     uint64_t checksum; /* keeps the compiler from dropping --touch_values */
 };
 
+/* What one thread did. */
+struct thread_figures {
+    bool is_background_writer;
+    uint64_t operations;
+    double seconds; /* from the common start to its own end */
+    double cpu_seconds;
+};
+
+enum { THREAD_LIMIT = 512 };
+
 struct result {
     double seconds;
+    double background_seconds; /* of the background writer */
     struct totals totals;
-    struct histogram reads, writes;
+    struct histogram reads, writes, calls; /* calls: see struct worker */
+    struct sync_sample syncs; /* while the threads ran, without the drain */
+    unsigned thread_count;
+    struct thread_figures threads[THREAD_LIMIT + 1];
 };
 
 enum workload_flags {
@@ -52,6 +68,8 @@ enum workload_flags {
     SWEEP = 64, /* expands to other workloads at several value sizes */
     NO_ENGINE = 128,
     NO_LATENCY = 256, /* too quick to time each step without changing the result */
+    PUTS_ONLY = 512, /* each thread keeps its own book of keys: nobody asks it meanwhile */
+    DURABLE = 1024, /* every write is durable when its latency ends, whatever --sync says */
 };
 
 struct workload {
@@ -59,6 +77,8 @@ struct workload {
     unsigned flags;
     void (*body)(struct worker *worker);
     const char *help;
+    const char *(*unavailable)(void); /* why this engine cannot run it, or NULL; the function may be absent */
+    const char *(*note)(void); /* what a reader of the figures must know, or NULL; the function may be absent */
 };
 
 const struct workload *workloads_find(const char *name, size_t length);
@@ -70,6 +90,9 @@ void workloads_print_list(void);
 
 /* How many operations the workload does under these options. */
 uint64_t workloads_operations(const struct workload *workload, const struct options *options);
+
+/* Whether its latencies are measured. */
+bool workloads_has_latency(const struct workload *workload, const struct options *options);
 
 /* Runs it; the result must be zeroed. */
 void workloads_run(struct run *run, struct result *result);

@@ -2,9 +2,11 @@
  * before the engine's own. The environment variable FAULT names the error; without it nothing is changed. */
 #include "engine.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef ENGINE_AURADB
 #define REAL(name) __real_auradb_##name
@@ -59,3 +61,37 @@ void WRAP(put)(ENGINE(t) *db, const ENGINE(writeoptions_t) *options, const char 
                       const char *value, size_t length, char **error) {
     if (!fault("lost_write")) REAL(put)(db, options, key, key_length, value, length, error);
 }
+
+#if defined(ENGINE_AURADB) && !defined(HAVE_WRITE_ASYNC)
+
+/* Stands in for the library's auradb_write_async, to test the workload that calls it: writes durably at once and
+ * calls back from another thread a little later. */
+struct call {
+    void (*callback)(void *, const char *);
+    void *argument;
+    const char *error;
+};
+
+static void *call_back(void *argument) {
+    struct call call = *(struct call *)argument;
+    free(argument);
+    usleep(50);
+    call.callback(call.argument, call.error);
+    return NULL;
+}
+
+void auradb_write_async(auradb_t *db, const auradb_writeoptions_t *options, auradb_writebatch_t *batch,
+                        void (*callback)(void *, const char *), void *argument, char **error) {
+    (void)options;
+    auradb_writeoptions_t *durable = auradb_writeoptions_create();
+    auradb_writeoptions_set_sync(durable, !fault("never_syncs"));
+    if (!fault("lost_write")) auradb_write(db, durable, batch, error);
+    auradb_writeoptions_destroy(durable);
+    struct call *call = malloc(sizeof *call);
+    *call = (struct call){ callback, argument, fault("error") ? "Corruption: on purpose" : NULL };
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, call_back, call) != 0) abort();
+    pthread_detach(thread);
+}
+
+#endif

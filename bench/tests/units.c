@@ -2,12 +2,16 @@
 #include "histogram.h"
 #include "keygen.h"
 #include "options.h"
+#include "pace.h"
 #include "presence.h"
 #include "process.h"
+#include "syncs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define EXPECT(condition, ...) \
     do { \
@@ -137,6 +141,56 @@ static void sizes_are_read(void) {
             &value), "bad");
 }
 
+static void books_merge(void) {
+    struct presence book, own;
+    presence_create(&book, 1000);
+    presence_create(&own, 1000);
+    for (uint64_t index = 0; index < 1000; index += 3) presence_set(&book, index);
+    for (uint64_t index = 0; index < 1000; index += 5) presence_set_alone(&own, index);
+    presence_merge(&book, &own);
+    for (uint64_t index = 0; index < 1000; index++)
+        EXPECT(presence_test(&book, index) == (index % 3 == 0 || index % 5 == 0), "%llu", (unsigned long long)index);
+    presence_destroy(&book);
+    presence_destroy(&own);
+}
+
+static void syncs_are_counted(void) {
+    FILE *file = tmpfile();
+    EXPECT(file, "temporary file");
+    int descriptor = fileno(file);
+    EXPECT(ftruncate(descriptor, 4096) == 0, "truncate");
+    void *mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    EXPECT(mapped != MAP_FAILED, "map");
+    struct sync_sample before = syncs_sample();
+    EXPECT(fsync(descriptor) == 0 && fdatasync(descriptor) == 0 && fdatasync(descriptor) == 0, "sync");
+    EXPECT(msync(mapped, 4096, MS_SYNC) == 0 && msync(mapped, 4096, MS_ASYNC) == 0, "msync");
+    EXPECT(fsync(-1) == -1, "an error passes");
+    struct sync_sample seen = syncs_between(before, syncs_sample());
+    EXPECT(seen.fsyncs == 2 && seen.fdatasyncs == 2 && seen.msyncs == 1 && syncs_durable(&seen) == 5, "%llu %llu %llu",
+           (unsigned long long)seen.fsyncs, (unsigned long long)seen.fdatasyncs, (unsigned long long)seen.msyncs);
+    EXPECT(seen.nanoseconds > 0, "time");
+    munmap(mapped, 4096);
+    fclose(file);
+}
+
+/* Nothing begins before it is due, and what begins late keeps the time when it was due. */
+static void pace_keeps_its_load(void) {
+    struct pace pace;
+    pace_begin(&pace, 10000);
+    for (uint64_t i = 0; i < 50; i++) {
+        pace_wait(&pace, i);
+        EXPECT(pace.due == pace.start + i * 100000, "operation %llu", (unsigned long long)i);
+        EXPECT(pace.begun >= pace.due, "operation %llu", (unsigned long long)i);
+        if (i == 20) usleep(2000);
+        if (i == 21) EXPECT(pace.begun - pace.due >= 1900000, "%llu", (unsigned long long)(pace.begun - pace.due));
+    }
+}
+
+static void clock_costs_something(void) {
+    struct clock_cost cost = process_clock_cost();
+    EXPECT(cost.monotonic > 0.1 && cost.monotonic < 1e6, "%f", cost.monotonic);
+}
+
 int main(void) {
     histogram_agrees_with_sorting();
     permutation_hits_every_key_once();
@@ -144,6 +198,10 @@ int main(void) {
     values_bear_their_key();
     presence_agrees_with_an_array();
     sizes_are_read();
+    books_merge();
+    syncs_are_counted();
+    pace_keeps_its_load();
+    clock_costs_something();
     printf("units: ok\n");
     return 0;
 }

@@ -66,10 +66,16 @@ impl InternalComparator {
         self.bytewise
     }
 
-    /// The order of two user keys; no virtual call in byte order.
+    /// The order of two user keys; no virtual call in byte order, and none at all where the first eight bytes differ.
     #[inline]
     pub fn compare_user(&self, a: &[u8], b: &[u8]) -> Ordering {
-        if self.bytewise { a.cmp(b) } else { self.user.compare(a, b) }
+        if !self.bytewise {
+            return self.user.compare(a, b);
+        }
+        match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+            (Some(x), Some(y)) if x != y => u64::from_be_bytes(*x).cmp(&u64::from_be_bytes(*y)),
+            _ => a.cmp(b),
+        }
     }
 
     /// The order of two internal keys, both at least a trailer long.
@@ -96,6 +102,17 @@ impl std::fmt::Debug for InternalComparator {
 mod tests {
     use super::super::key::{EntryKind, InternalKey};
     use super::*;
+
+    #[test]
+    fn byte_order_is_that_of_slices() {
+        let order = InternalComparator::default();
+        let keys =
+            ["", "a", "abcdefg", "abcdefgh", "abcdefgh\0", "abcdefghi", "abcdefgz", "\u{7f}bcdefghi", "zz"];
+        for (a, b) in keys.iter().flat_map(|a| keys.map(|b| (a.as_bytes(), b.as_bytes()))) {
+            assert_eq!(order.compare_user(a, b), a.cmp(b), "{a:?} {b:?}");
+        }
+        assert!(order.compare_user(&[0xff; 9], &[0x7f; 9]).is_gt());
+    }
 
     #[test]
     fn newest_version_comes_first() {

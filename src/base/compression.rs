@@ -1,8 +1,9 @@
 //! The four codecs, for table blocks and for values in the value log.
 //!
-//! `compress` returns `None` where compressing does not pay (saves less than an eighth): the bytes are then
-//! stored raw. `decompress` needs the original length, which every format stores and bounds, so corrupt input
-//! can neither allocate without limit nor panic. Codec numbers reach disk: never renumber them.
+//! `Compressor` keeps what codecs need between inputs: a table's blocks are compressed without an allocation each.
+//! It returns `None` where compressing does not pay (saves less than an eighth): the bytes are then stored raw.
+//! `decompress` needs the original length, which every format stores and bounds, so corrupt input can neither
+//! allocate without limit nor panic. Codec numbers reach disk: never renumber them.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,15 +34,61 @@ impl Codec {
     }
 }
 
+/// The level zstd is used at.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Whether `compressed` bytes in place of `original` save at least an eighth.
+#[inline]
+pub fn pays(compressed: usize, original: usize) -> bool {
+    compressed + original / 8 < original
+}
+
+/// Compresses one input after the other. Tables, contexts and the output buffer are made once and used again.
+#[derive(Default)]
+pub struct Compressor {
+    lz4: Option<lz4_flex::block::CompressTable>,
+    snappy: Option<snap::raw::Encoder>,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    /// `input` compressed, up to the next call; `None` if the codec is `None` or saves less than an eighth.
+    pub fn compress(&mut self, codec: Codec, input: &[u8]) -> Option<&[u8]> {
+        let bound = match codec {
+            Codec::None => return None,
+            Codec::Snappy => snap::raw::max_compress_len(input.len()),
+            Codec::Lz4 => lz4_flex::block::get_maximum_output_size(input.len()),
+            Codec::Zstd => zstd::zstd_safe::compress_bound(input.len()),
+        };
+        if self.output.len() < bound {
+            self.output.resize(bound, 0);
+        }
+        let output = &mut self.output[..];
+        let len = match codec {
+            Codec::None => return None,
+            Codec::Snappy => {
+                let encoder = self.snappy.get_or_insert_with(snap::raw::Encoder::new);
+                encoder.compress(input, output).ok()?
+            }
+            Codec::Lz4 => {
+                let table = self.lz4.get_or_insert_default();
+                lz4_flex::block::compress_into_with_table(input, output, table).ok()?
+            }
+            Codec::Zstd => {
+                if self.zstd.is_none() {
+                    self.zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
+                }
+                self.zstd.as_mut()?.compress_to_buffer(input, output).ok()?
+            }
+        };
+        pays(len, input.len()).then_some(&self.output[..len])
+    }
+}
+
 /// Compresses `input`, or `None` if the codec is `None` or saves less than an eighth.
 pub fn compress(codec: Codec, input: &[u8]) -> Option<Vec<u8>> {
-    let output = match codec {
-        Codec::None => return None,
-        Codec::Snappy => snap::raw::Encoder::new().compress_vec(input).ok()?,
-        Codec::Lz4 => lz4_flex::block::compress(input),
-        Codec::Zstd => zstd::bulk::compress(input, 3).ok()?,
-    };
-    (output.len() + input.len() / 8 < input.len()).then_some(output)
+    Compressor::default().compress(codec, input).map(<[u8]>::to_vec)
 }
 
 /// Restores `output.len()` bytes from `input` into `output`. False if the bytes are not what `compress` made.

@@ -5,6 +5,7 @@
 
 use super::comparator::InternalComparator;
 use super::key::SequenceNumber;
+use super::memory::allocation;
 
 /// Deletes every key in `[start, end)` written at or before `sequence`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,16 @@ impl TombstoneList {
         let Some(fragment) = self.covering_fragment(user_key, order) else { return 0 };
         let first_visible = fragment.sequences.partition_point(|&s| s > snapshot);
         fragment.sequences.get(first_visible).copied().unwrap_or(0)
+    }
+
+    /// Bytes of memory held, with what the allocator adds.
+    pub fn memory_bytes(&self) -> usize {
+        let fragment = |f: &Fragment| {
+            let sequences = f.sequences.capacity() * size_of::<SequenceNumber>();
+            allocation(f.start.capacity()) + allocation(f.end.capacity()) + allocation(sequences)
+        };
+        allocation(self.fragments.capacity() * size_of::<Fragment>())
+            + self.fragments.iter().map(fragment).sum::<usize>()
     }
 
     /// The tombstones again, one a fragment and sequence, in key order.

@@ -4,7 +4,8 @@
 //! 2. The writer stamps the sequence number into the header and hands the same bytes to the log.
 //! 3. The memtable is filled from the bytes through `BatchIter`.
 //!
-//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of values;
+//! `packed` reads the flat buffers of callers whose calls are expensive; `Rewrite` puts pointers in the place of
+//! values;
 //! `indexed` is a batch that can be read before it is written.
 //!
 //! Invariant B1: the buffer is a whole, well-formed batch after every call, also after one that failed, and its

@@ -92,7 +92,8 @@ fn malformed_operations_name_their_place_and_change_nothing() {
 
 #[test]
 fn each_kind_of_mistake_is_told() {
-    let mistakes: [(u8, u32, &[u8], &[u8], &str); 6] = [
+    type Mistake = (u8, u32, &'static [u8], &'static [u8], &'static str);
+    let mistakes: [Mistake; 6] = [
         (0, 0, b"k", b"", "its kind is 0"),
         (7, 0, b"k", b"", "its kind is 7"),
         (1, 3, b"k", b"", "no such family"),

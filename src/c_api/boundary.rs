@@ -33,6 +33,11 @@ impl<T> Neutral for *const T {
         ptr::null()
     }
 }
+impl Neutral for bool {
+    fn neutral() -> Self {
+        false
+    }
+}
 impl Neutral for c_uchar {
     fn neutral() -> Self {
         0

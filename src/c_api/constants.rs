@@ -63,6 +63,18 @@ pub enum auradb_wal_sync_policy_t {
     auradb_wal_sync_every_n_ms = 3,
 }
 
+/// The structure of memtables, for `auradb_options_set_memtable_kind`. The same answers, at different costs.
+#[repr(C)]
+pub enum auradb_memtable_kind_t {
+    /// A concurrent skip list.
+    auradb_memtable_skip_list = 0,
+    /// An adaptive radix tree: faster, and smaller. For byte order only: a column family with a comparator of its own
+    /// gets a skip list.
+    auradb_memtable_art = 1,
+    /// A B-tree. Not available in this version.
+    auradb_memtable_btree = 2,
+}
+
 /// What class of failure it was: the answer of `auradb_last_error`. Each has a fixed text that starts a message.
 #[repr(C)]
 pub enum auradb_code_t {

@@ -23,7 +23,8 @@ pub struct auradb_writebatch_wi_t {
     pub failure: Option<Error>,
 }
 
-/// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With `overwrite_keys`
+/// Gives an empty indexed batch with room for `reserved_bytes`, for `auradb_writebatch_wi_destroy`. With
+/// `overwrite_keys`
 /// the index forgets what a later put or delete of the same key has made void, which saves memory where keys are
 /// written again and again. All reads are the same, and the batch keeps every operation in any case.
 #[unsafe(no_mangle)]
@@ -313,7 +314,8 @@ pub extern "C" fn auradb_writebatch_wi_singledelete_cf(
     add_to(b, column_family, |batch, id| batch.single_delete(id, key?));
 }
 
-/// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those in the
+/// Adds a delete of all keys from `start_key` up to, not including, `end_key` from the default column family: those
+/// in the
 /// batch so far, and those in the database.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_wi_delete_range(

@@ -39,7 +39,8 @@ pub extern "C" fn auradb_writebatch_wi_get_from_batch(
     unsafe { found.out(vallen) }
 }
 
-/// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked at.
+/// As `auradb_writebatch_wi_get_from_batch`, in a column family and with its merge operator; `options` is not looked
+/// at.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_wi_get_from_batch_cf(
     wbwi: Option<&auradb_writebatch_wi_t>,
@@ -180,7 +181,8 @@ pub extern "C" fn auradb_writebatch_wi_create_iterator_with_base(
     with_base(wbwi, base_iterator, None, None)
 }
 
-/// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those of
+/// As `auradb_writebatch_wi_create_iterator_with_base`; the bounds in `options`, which are copied, hold besides those
+/// of
 /// `base_iterator`. NULL is as no bounds.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_wi_create_iterator_with_base_readopts(
@@ -191,7 +193,8 @@ pub extern "C" fn auradb_writebatch_wi_create_iterator_with_base_readopts(
     with_base(wbwi, base_iterator, None, options)
 }
 
-/// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if it is
+/// As `auradb_writebatch_wi_create_iterator_with_base`, where `base_iterator` is one of `column_family`; an error if
+/// it is
 /// one of another.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_writebatch_wi_create_iterator_with_base_cf(

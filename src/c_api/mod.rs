@@ -34,6 +34,7 @@ mod iterator;
 mod last_error;
 mod library;
 mod maintenance;
+mod memory_usage;
 mod multi_get;
 mod packed;
 mod properties;

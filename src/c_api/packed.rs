@@ -99,7 +99,8 @@ pub extern "C" fn auradb_writebatch_append_packed(
 ///   family | key length | key
 ///
 /// `family` is an index into `column_families`, as for `auradb_write_packed`. Gives `*answer_len` bytes, to be freed
-/// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the value;
+/// with `auradb_free`, with an answer for each key in the same order: a 32-bit length, and that many bytes of the
+/// value;
 /// the length 0xffffffff alone if there is no value. If a key is malformed or one value cannot be read, that is the
 /// error of the call, which names the key; NULL is given then, with `*answer_len` 0. Borrows the other arguments.
 #[unsafe(no_mangle)]

@@ -5,7 +5,10 @@ use super::boundary::{bytes, on_db, present, present_mut};
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
 use super::options::write::auradb_writeoptions_t;
-use libc::c_char;
+use crate::base::{Error, Result};
+use libc::{c_char, c_void};
+use std::ffi::{CStr, CString};
+use std::ptr;
 
 /// Stores `val` under `key` in the default column family. Borrows all arguments.
 #[unsafe(no_mangle)]
@@ -174,3 +177,44 @@ pub extern "C" fn auradb_write(
         db.db.write(batch, &present(options)?.options)
     });
 }
+
+/// Applies `batch` atomically without waiting for the device: readable when this returns, durable later. Then
+/// `callback(argument, NULL)` is called, or `callback(argument, message)` if it will never be known to be durable (a
+/// failed sync, or a close before it). One sync serves all writes that wait, so many may be on their way. Borrows db,
+/// options and batch for the call only; `argument` must stay good until the callback, `message` is lent for the
+/// callback. Callbacks come one after another, in the order of the writes, in a thread of the database (or in the
+/// caller's): they should be short, may read and write, and must not close the database. An empty batch asks about
+/// everything written before it. `sync` of the options is implied, `disable_wal` refused. If `errptr` is set nothing
+/// was applied and `callback` is never called.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_write_async(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    batch: Option<&mut auradb_writebatch_t>,
+    callback: Option<unsafe extern "C" fn(argument: *mut c_void, error: *const c_char)>,
+    argument: *mut c_void,
+    errptr: *mut *mut c_char,
+) {
+    on_db(db, errptr, |db| {
+        let batch = present_mut(batch)?.complete()?;
+        let call = callback.ok_or_else(|| {
+            Error::invalid_argument("auradb_write_async: callback is NULL: give one, or use auradb_write")
+        })?;
+        let argument = Argument(argument);
+        let tell = move |outcome: Result<()>| {
+            let Argument(argument) = { argument };
+            let message = outcome.err().map(|error| CString::new(error.to_string().replace('\0', " ")));
+            let message = message.and_then(std::result::Result::ok);
+            let message = message.as_deref().map_or(ptr::null(), CStr::as_ptr);
+            // SAFETY: C4; the caller promised that callback and argument stay good until this call.
+            unsafe { call(argument, message) }
+        };
+        db.db.write_async(batch, &present(options)?.options, Box::new(tell))
+    });
+}
+
+/// What a caller wants back in his callback.
+struct Argument(*mut c_void);
+
+// SAFETY: never looked into here; the caller was told that the callback may come from another thread.
+unsafe impl Send for Argument {}

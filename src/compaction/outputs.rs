@@ -6,6 +6,7 @@
 //! file made is removed.
 
 use super::rate_limit::Priority;
+use super::shadowing::Keeper;
 use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
@@ -118,34 +119,6 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// Must be called before the entries of each user key.
-    pub(crate) fn begin_key(&mut self, user_key: &[u8]) -> Result<()> {
-        self.keys = self.keys.wrapping_add(1);
-        if self.keys.is_multiple_of(CANCEL_KEYS) {
-            self.context.check_cancel()?;
-        }
-        let Some(current) = &mut self.current else { return self.open() };
-        let size = current.builder.estimated_size();
-        let unpaced = size.saturating_sub(current.charged);
-        if unpaced >= PACE_BYTES {
-            current.charged = size;
-            self.pace(unpaced);
-        }
-        if self.cuts.before(user_key, size, &self.context.order) {
-            self.finish_table(Some(user_key))?;
-            self.cuts.met_bytes = 0;
-            self.open()?;
-        }
-        Ok(())
-    }
-
-    /// Adds an entry of the user key that was begun.
-    #[inline]
-    pub(crate) fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
-        let current = self.current.as_mut().expect("begin_key opens a table");
-        current.builder.add(internal_key, value)
-    }
-
     /// Finishes the last table and makes all of them durable.
     pub(crate) fn finish(mut self) -> Result<Vec<NewFile>> {
         if self.current.is_none() && !self.tombstones.is_empty() {
@@ -208,6 +181,34 @@ impl<'a> Outputs<'a> {
         if let Some(limiter) = &self.context.rate_limiter {
             limiter.request(bytes, self.priority, &self.context.cancel);
         }
+    }
+}
+
+impl Keeper for Outputs<'_> {
+    fn begin_key(&mut self, user_key: &[u8]) -> Result<()> {
+        self.keys = self.keys.wrapping_add(1);
+        if self.keys.is_multiple_of(CANCEL_KEYS) {
+            self.context.check_cancel()?;
+        }
+        let Some(current) = &mut self.current else { return self.open() };
+        let size = current.builder.estimated_size();
+        let unpaced = size.saturating_sub(current.charged);
+        if unpaced >= PACE_BYTES {
+            current.charged = size;
+            self.pace(unpaced);
+        }
+        if self.cuts.before(user_key, size, &self.context.order) {
+            self.finish_table(Some(user_key))?;
+            self.cuts.met_bytes = 0;
+            self.open()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
+        let current = self.current.as_mut().expect("begin_key opens a table");
+        current.builder.add(internal_key, value)
     }
 }
 

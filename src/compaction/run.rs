@@ -8,7 +8,7 @@ use crate::base::extension::{CompactionFilter, FilterContext};
 use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
 use crate::base::{InternalComparator, Result};
 use crate::iterator::InternalIterator;
-use crate::iterator::merging::merge;
+use crate::iterator::merging::merge_within;
 use crate::sst::TableRead;
 use crate::version::{FileMeta, KeyRange, NewFile, Version, VersionEdit, iterate_run};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ fn merge_inputs(
     let grandparents = version.meeting(plan.output_level + 1, &range, order).cloned().collect();
     let cuts = Cuts::new(plan.output_level, options, grandparents);
     let outputs = Outputs::new(context, plan.output_level, Priority::Compaction, cuts, kept);
-    let entries = merge(input_iterators(plan, context), order);
+    let entries = merge_within(input_iterators(plan, context), order, (&range.start, &range.end));
     write(Shadowing::new(entries, rules, Box::new(older)), outputs, &context.stats)
 }
 
@@ -78,12 +78,7 @@ pub(crate) fn write(
     mut outputs: Outputs<'_>,
     stats: &CompactionStats,
 ) -> Result<Vec<NewFile>> {
-    while entries.next_key()? {
-        outputs.begin_key(entries.user_key())?;
-        for (key, value) in entries.entries() {
-            outputs.add(key, value)?;
-        }
-    }
+    entries.run(&mut outputs)?;
     let (read, written) = entries.counts();
     drop(entries);
     let files = outputs.finish()?;

@@ -10,11 +10,13 @@
 //!    nothing older below them are dropped. "Nothing older" is asked of the tables below, key by key.
 //!
 //! The newest value of a key is shown to the compaction filter before anything else is done with it.
-//! Keys come out in order; what is kept of one key stands in one reused buffer.
+//! Keys come out in order. Most keys have a value on top of each stripe and nothing to combine: such an entry goes
+//! from the input straight to where it is kept, with one comparison of keys and no copy on the way. What is kept of
+//! any other stripe stands in one reused buffer until the end of its key.
 
 use super::merge_failed;
 use crate::base::extension::{CompactionFilter, FilterDecision, MergeOperator};
-use crate::base::key::{MAX_SEQUENCE, append_internal_key};
+use crate::base::key::{MAX_SEQUENCE, append_internal_key, user_key};
 use crate::base::range_tombstone::{Fragment, RangeTombstone, TombstoneList};
 use crate::base::{EntryKind, Error, ErrorKind, InternalComparator, ParsedKey, Result};
 use crate::base::{SequenceNumber, ValuePointer};
@@ -118,6 +120,14 @@ struct Kept {
     value: Range<usize>,
 }
 
+/// Takes what stays.
+pub trait Keeper {
+    /// Entries of this user key follow: the first one, or one after the last.
+    fn begin_key(&mut self, user_key: &[u8]) -> Result<()>;
+    /// An entry of the user key that was begun, older than the last one: internal key and stored value.
+    fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()>;
+}
+
 /// Goes through a merge key by key; see the module's text.
 pub struct Shadowing<'a> {
     input: Box<dyn InternalIterator + 'a>,
@@ -127,12 +137,20 @@ pub struct Shadowing<'a> {
     /// Keys and values of `kept`.
     bytes: Vec<u8>,
     kept: Vec<Kept>,
+    /// Whether the keeper knows of the current key.
+    begun: bool,
     /// The first tombstone fragment that does not end before the current key.
     fragment: usize,
-    last_trailer: Option<(SequenceNumber, EntryKind)>,
+    /// The newest entry of the key after the current one, where the input stands, once it got there; and that key.
+    next_key: Option<Version>,
+    next_user_key: Vec<u8>,
+    last_trailer: Version,
     read: u64,
     written: u64,
 }
+
+/// Sequence number and kind of an entry.
+type Version = (SequenceNumber, EntryKind);
 
 /// How a stripe ends.
 enum Base {
@@ -162,35 +180,31 @@ impl<'a> Shadowing<'a> {
             user_key: Vec::new(),
             bytes: Vec::new(),
             kept: Vec::new(),
+            begun: false,
             fragment: 0,
-            last_trailer: None,
+            next_key: None,
+            next_user_key: Vec::new(),
+            last_trailer: (MAX_SEQUENCE, EntryKind::SEEK),
             read: 0,
             written: 0,
         }
     }
 
-    /// To the next user key of which something stays; false at the end.
-    pub fn next_key(&mut self) -> Result<bool> {
-        loop {
-            self.bytes.clear();
-            self.kept.clear();
-            let Some(first) = self.begin_key()? else { return Ok(false) };
-            self.collect(first)?;
-            if !self.kept.is_empty() {
-                self.written += self.kept.len() as u64;
-                return Ok(true);
+    /// Gives everything that stays to `keeper`, to the end of the input.
+    pub fn run(&mut self, keeper: &mut impl Keeper) -> Result<()> {
+        self.next_key = match self.input.entry() {
+            Some((key, _)) => {
+                let version = version_of(key)?;
+                self.next_user_key.extend_from_slice(user_key(key));
+                Some(version)
             }
+            None => self.ended()?,
+        };
+        while let Some(newest) = self.next_key.take() {
+            self.begin_key(newest);
+            self.judge(newest, keeper)?;
         }
-    }
-
-    /// The current user key.
-    pub fn user_key(&self) -> &[u8] {
-        &self.user_key
-    }
-
-    /// What stays of the current key, newest first: internal keys and stored values.
-    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.kept.iter().map(|kept| (&self.bytes[kept.key.clone()], &self.bytes[kept.value.clone()]))
+        Ok(())
     }
 
     /// Entries read and kept so far.
@@ -198,34 +212,18 @@ impl<'a> Shadowing<'a> {
         (self.read, self.written)
     }
 
-    /// The entry the input stands on, if it is a valid one. `Err` for the input's error and for keys that no
-    /// table may contain: they must never be copied on.
-    fn peek(&self) -> Result<Option<(SequenceNumber, EntryKind)>> {
-        if !self.input.valid() {
-            return match self.input.error() {
-                Some(error) => Err(error.clone()),
-                None => Ok(None),
-            };
-        }
-        let key = self.input.key();
-        match ParsedKey::parse(key) {
-            Some(parsed) if parsed.kind != EntryKind::RangeDelete => Ok(Some((parsed.sequence, parsed.kind))),
-            _ => Err(corrupt_input("malformed internal key", key)),
-        }
+    /// `Err` with the input's error if it failed, else nothing: its end.
+    #[cold]
+    fn ended(&self) -> Result<Option<Version>> {
+        self.input.error().map_or(Ok(None), |error| Err(error.clone()))
     }
 
     /// Starts the user key that the input stands on.
-    fn begin_key(&mut self) -> Result<Option<(SequenceNumber, EntryKind)>> {
-        let Some(entry) = self.peek()? else { return Ok(None) };
-        let key = crate::base::key::user_key(self.input.key());
-        if self.last_trailer.is_some()
-            && self.rules.order.compare_user(key, &self.user_key) != Ordering::Greater
-        {
-            return Err(corrupt_input("keys out of order", key));
-        }
-        self.user_key.clear();
-        self.user_key.extend_from_slice(key);
-        self.last_trailer = Some(entry);
+    #[inline]
+    fn begin_key(&mut self, newest: Version) {
+        std::mem::swap(&mut self.user_key, &mut self.next_user_key);
+        self.begun = false;
+        self.last_trailer = newest;
         self.read += 1;
         let fragments = self.rules.tombstones.fragments();
         while let Some(fragment) = fragments.get(self.fragment) {
@@ -234,27 +232,33 @@ impl<'a> Shadowing<'a> {
             }
             self.fragment += 1;
         }
-        Ok(Some(entry))
     }
 
-    /// On to the next entry of the current user key, if there is one.
-    fn next_entry(&mut self) -> Result<Option<(SequenceNumber, EntryKind)>> {
-        self.input.next();
-        let Some((sequence, kind)) = self.peek()? else { return Ok(None) };
-        let key = crate::base::key::user_key(self.input.key());
-        if self.rules.order.compare_user(key, &self.user_key).is_ne() {
-            return Ok(None);
+    /// On to the next entry. Gives it if it is one of the current user key; else it is the first of `next_key`, if
+    /// there is one. `Err` for the input's error and for keys that no table may contain: they must never be copied on.
+    #[inline]
+    fn next_entry(&mut self) -> Result<Option<Version>> {
+        let Some(key) = self.input.step() else { return self.ended() };
+        let version = version_of(key)?;
+        match self.rules.order.compare_user(user_key(key), &self.user_key) {
+            Ordering::Greater => {
+                self.next_key = Some(version);
+                self.next_user_key.clear();
+                self.next_user_key.extend_from_slice(user_key(key));
+                Ok(None)
+            }
+            Ordering::Equal if version < self.last_trailer => {
+                self.last_trailer = version;
+                self.read += 1;
+                Ok(Some(version))
+            }
+            Ordering::Equal => Err(corrupt_input("versions out of order", key)),
+            Ordering::Less => Err(corrupt_input("keys out of order", key)),
         }
-        let older = self.last_trailer.is_none_or(|last| (sequence, kind) < last);
-        if !older {
-            return Err(corrupt_input("versions out of order", key));
-        }
-        self.last_trailer = Some((sequence, kind));
-        self.read += 1;
-        Ok(Some((sequence, kind)))
     }
 
     /// The newest range tombstone that covers the current key at `snapshot`; 0 if none.
+    #[inline]
     fn covering(&self, snapshot: SequenceNumber) -> SequenceNumber {
         let Some(fragment) = self.rules.tombstones.fragments().get(self.fragment) else { return 0 };
         if self.rules.order.compare_user(&fragment.start, &self.user_key).is_gt() {
@@ -264,27 +268,76 @@ impl<'a> Shadowing<'a> {
         fragment.sequences.get(visible).copied().unwrap_or(0)
     }
 
-    /// Collects what stays of the current key, whose newest entry the input stands on. Leaves the input at the
-    /// next key.
-    fn collect(&mut self, first: (SequenceNumber, EntryKind)) -> Result<()> {
+    /// Gives what stays of the current key, whose newest entry the input stands on. Leaves the input at the next key.
+    #[inline]
+    fn judge(&mut self, first: Version, keeper: &mut impl Keeper) -> Result<()> {
         let mut at = Some(first);
         let mut newest = true;
-        while let Some((sequence, _)) = at {
+        while let Some((sequence, kind)) = at {
             let stripe = self.rules.stripe(sequence);
-            at = self.collect_stripe(stripe, at, &mut newest)?;
+            let covered_to = self.covering(self.rules.top(stripe));
+            let filtered = newest && self.rules.filter.is_some();
+            // Operands kept of newer stripes may yet be combined with what is below: they wait for the key's end.
+            let direct = kind.is_value() && covered_to < sequence && !filtered && self.kept.is_empty();
+            at = if direct {
+                newest = false;
+                self.pass_on(kind, keeper)?;
+                self.skip_stripe(self.bottom(stripe))?
+            } else {
+                self.collect_stripe(stripe, covered_to, at, &mut newest)?
+            };
         }
-        self.finish_history()
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        self.finish_history()?;
+        self.give_kept(keeper)
     }
 
-    /// Collects what stays of one stripe and gives the first entry of the next one.
+    /// Gives the input's entry to the keeper, as it is.
+    #[inline]
+    fn pass_on(&mut self, kind: EntryKind, keeper: &mut impl Keeper) -> Result<()> {
+        if !std::mem::replace(&mut self.begun, true) {
+            keeper.begin_key(&self.user_key)?;
+        }
+        self.written += 1;
+        let (key, value) = self.input.entry().expect("the input stands on the entry");
+        if kind == EntryKind::Pointer {
+            decode_pointer(value, &self.user_key)?;
+        }
+        keeper.add(key, value)
+    }
+
+    /// Gives what was kept of the current key to the keeper, and forgets it.
+    fn give_kept(&mut self, keeper: &mut impl Keeper) -> Result<()> {
+        if !self.kept.is_empty() && !self.begun {
+            keeper.begin_key(&self.user_key)?;
+        }
+        for kept in &self.kept {
+            keeper.add(&self.bytes[kept.key.clone()], &self.bytes[kept.value.clone()])?;
+        }
+        self.written += self.kept.len() as u64;
+        self.bytes.clear();
+        self.kept.clear();
+        Ok(())
+    }
+
+    /// The lowest sequence number of a stripe.
+    #[inline]
+    fn bottom(&self, stripe: usize) -> SequenceNumber {
+        stripe.checked_sub(1).map_or(0, |below| self.rules.snapshots[below] + 1)
+    }
+
+    /// Collects what stays of one stripe and gives the first entry of the next one. Range tombstones of the stripe
+    /// cover the key up to `covered_to`.
     fn collect_stripe(
         &mut self,
         stripe: usize,
-        mut at: Option<(SequenceNumber, EntryKind)>,
+        covered_to: SequenceNumber,
+        mut at: Option<Version>,
         newest: &mut bool,
-    ) -> Result<Option<(SequenceNumber, EntryKind)>> {
-        let covered_to = self.covering(self.rules.top(stripe));
-        let bottom = stripe.checked_sub(1).map_or(0, |below| self.rules.snapshots[below] + 1);
+    ) -> Result<Option<Version>> {
+        let bottom = self.bottom(stripe);
         let first_kept = self.kept.len();
         let mut base = Base::None;
         while let Some((sequence, kind)) = at {
@@ -313,35 +366,26 @@ impl<'a> Shadowing<'a> {
         if matches!(base, Base::None) {
             if covered_to >= bottom && covered_to > 0 {
                 // Whatever is older in this stripe or below is deleted for every read that gets this far.
-                base = Base::Deleted;
+                self.merge_fully(first_kept, Base::Deleted)?;
             } else {
                 self.merge_partially(first_kept)?;
-                return Ok(at);
             }
+            return Ok(at);
         }
         self.merge_fully(first_kept, base)?;
         *newest = false;
         self.skip_stripe(bottom)
     }
 
-    /// Passes the entries of the stripe that ends at `bottom`.
-    fn skip_stripe(&mut self, bottom: SequenceNumber) -> Result<Option<(SequenceNumber, EntryKind)>> {
+    /// Passes the input's entry and the others of the stripe that ends at `bottom`.
+    #[inline]
+    fn skip_stripe(&mut self, bottom: SequenceNumber) -> Result<Option<Version>> {
         loop {
-            match self.peek_same_key()? {
-                Some((sequence, _)) if sequence >= bottom => {
-                    if self.next_entry()?.is_none() {
-                        return Ok(None);
-                    }
-                }
+            match self.next_entry()? {
+                Some((sequence, _)) if sequence >= bottom => {}
                 at => return Ok(at),
             }
         }
-    }
-
-    fn peek_same_key(&self) -> Result<Option<(SequenceNumber, EntryKind)>> {
-        let Some(entry) = self.peek()? else { return Ok(None) };
-        let key = crate::base::key::user_key(self.input.key());
-        Ok(self.rules.order.compare_user(key, &self.user_key).is_eq().then_some(entry))
     }
 
     /// Keeps the input's entry, as the filter will have it. Gives the kind it has then.
@@ -477,10 +521,20 @@ impl<'a> Shadowing<'a> {
     }
 }
 
+/// Sequence number and kind of an entry that a table may contain.
+#[inline]
+fn version_of(key: &[u8]) -> Result<Version> {
+    match ParsedKey::parse(key) {
+        Some(parsed) if parsed.kind != EntryKind::RangeDelete => Ok((parsed.sequence, parsed.kind)),
+        _ => Err(corrupt_input("malformed internal key", key)),
+    }
+}
+
 fn decode_pointer(stored: &[u8], key: &[u8]) -> Result<ValuePointer> {
     ValuePointer::decode(stored).ok_or_else(|| corrupt_input("malformed value pointer", key))
 }
 
+#[cold]
 fn corrupt_input(what: &str, key: &[u8]) -> Error {
     let message = format!(
         "{what} at {} in the input of a flush or compaction; nothing was changed, verify the tables",

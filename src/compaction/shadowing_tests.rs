@@ -74,6 +74,29 @@ fn split(history: &History, sequence: u64) -> (History, History) {
     (part(&|s| s <= sequence), part(&|s| s > sequence))
 }
 
+/// What stays, each key announced once.
+#[derive(Default)]
+struct Collected(Vec<Entry>, Option<Vec<u8>>);
+
+impl Keeper for Collected {
+    fn begin_key(&mut self, user_key: &[u8]) -> Result<()> {
+        assert!(self.1.as_deref().is_none_or(|last| last < user_key), "a key was begun twice");
+        assert!(
+            self.0.last().map(|entry| &entry.key) == self.1.as_ref(),
+            "nothing stayed of a key that was begun"
+        );
+        self.1 = Some(user_key.to_vec());
+        Ok(())
+    }
+
+    fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
+        let entry = Entry::parse(internal_key, value);
+        assert_eq!(self.1.as_ref(), Some(&entry.key), "the key was not begun");
+        self.0.push(entry);
+        Ok(())
+    }
+}
+
 struct Judged {
     history: History,
     counts: (u64, u64),
@@ -101,11 +124,9 @@ fn judge(
     let mut history = History { tombstones: rules.needed_tombstones(covers), ..History::default() };
     let entries = ListIterator::new(input.entries.iter().map(Entry::internal).collect(), &order);
     let mut shadowing = Shadowing::new(Box::new(entries), rules, Box::new(Below(below.to_vec())));
-    while shadowing.next_key()? {
-        for (key, value) in shadowing.entries() {
-            history.entries.push(Entry::parse(key, value));
-        }
-    }
+    let mut kept = Collected::default();
+    shadowing.run(&mut kept)?;
+    history.entries = kept.0;
     Ok(Judged { history, counts: shadowing.counts() })
 }
 
@@ -253,12 +274,7 @@ fn error_of(entries: Vec<(Vec<u8>, Vec<u8>)>, end: Option<Error>) -> Error {
     let mut input = ListIterator::unsorted(entries);
     input.error = end;
     let mut shadowing = Shadowing::new(Box::new(input), rules, Box::new(MayExist));
-    loop {
-        match shadowing.next_key() {
-            Ok(more) => assert!(more, "no error"),
-            Err(error) => return error,
-        }
-    }
+    shadowing.run(&mut Collected::default()).expect_err("no error")
 }
 
 #[test]

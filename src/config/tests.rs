@@ -241,12 +241,8 @@ fn what_comes_later_is_not_implemented_by_name() {
         ErrorKind::NotImplemented,
         &[
             (
-                |c| c.memtable.implementation = MemtableImplementation::Art,
-                "memtable.implementation: Art comes with a later version; use SkipList",
-            ),
-            (
                 |c| c.memtable.implementation = MemtableImplementation::BTree,
-                "memtable.implementation: BTree comes with a later version; use SkipList",
+                "memtable.implementation: BTree comes with a later version; use SkipList or Art",
             ),
             (
                 |c| c.sst.use_ribbon_filters = true,
@@ -344,7 +340,7 @@ fn what_comes_later_is_not_implemented_by_name() {
 #[test]
 fn a_wrong_value_is_called_wrong_before_an_early_one() {
     let config = after(|c| {
-        c.memtable.implementation = MemtableImplementation::Art;
+        c.memtable.implementation = MemtableImplementation::BTree;
         c.performance.io_buffer_size = 1;
     });
     let text = config.validate().unwrap_err().to_string();
@@ -378,7 +374,7 @@ fn customised() -> Config {
             MemtableConfig::default()
                 .with_max_size(4096)
                 .with_flush_threshold(1.0)
-                .with_implementation(MemtableImplementation::SkipList)
+                .with_implementation(MemtableImplementation::Art)
                 .with_count(3),
         )
         .with_sst(
@@ -459,6 +455,7 @@ fn builders_set_what_they_name() {
         ("value_log.compression_algorithm", json!("Zstd")),
         ("memtable.max_size", json!(4096)),
         ("memtable.flush_threshold", json!(1.0)),
+        ("memtable.implementation", json!("Art")),
         ("memtable.count", json!(3)),
         ("sst.sst_path", json!("/tables")),
         ("sst.target_file_size", json!(4096)),

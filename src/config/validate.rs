@@ -117,7 +117,7 @@ fn learning(index: &LearnedIndexConfig, agent: &RlAgentConfig) -> Result<()> {
 pub(super) fn supported(config: &Config) -> Result<()> {
     let default = Config::default();
     let knob = config.memtable.implementation;
-    only("memtable.implementation", &knob, &[MemtableImplementation::SkipList])?;
+    only("memtable.implementation", &knob, &[MemtableImplementation::SkipList, MemtableImplementation::Art])?;
     same("sst.use_ribbon_filters", &config.sst.use_ribbon_filters, &default.sst.use_ribbon_filters)?;
     only("compaction.strategy", &config.compaction.strategy, &[CompactionStrategy::Leveled])?;
     let (seen, known) = (&config.compaction, &default.compaction);

@@ -9,6 +9,7 @@ use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::{Error, ErrorKind, Result};
 use crate::compaction::{self, CompactionPlan};
+use crate::config::SyncPolicy;
 use crate::version::Version;
 use crate::write::throttle::Pressure;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,15 +71,35 @@ impl Engine {
         None
     }
 
+    /// Starts the log thread, if it does not run yet.
+    pub(super) fn start_log_thread(&self) -> Result<()> {
+        let mut running = self.log_thread.lock();
+        if running.is_some() || self.env.runs_inline() {
+            return Ok(());
+        }
+        let interval = match self.committer.settings().policy {
+            SyncPolicy::EveryNMs(ms) => Some(Duration::from_millis(ms)),
+            _ => None,
+        };
+        let pipelined = self.options.config.wal.async_writes;
+        let durability = Arc::clone(&self.durability);
+        let body = Box::new(move || durability.run_log_thread(interval, pipelined));
+        *running = Some(self.env.spawn("auradb-log", body)?);
+        Ok(())
+    }
+
     fn next_flush(&self, state: &mut BackgroundState) -> Option<Job> {
         let mut due: Vec<Arc<Family>> = self
             .all_families()
             .into_iter()
             .filter(|family| !family.is_dropped() && !state.flushing.contains(&family.id))
-            .filter(|family| !family.view().sealed.is_empty())
+            .filter(|family| family.is_flush_due())
             .collect();
         if !self.options.atomic_flush {
             due.truncate(1);
+        } else if !due.is_empty() && state.flushing.is_empty() {
+            // One that was picked is sealed together with all others.
+            due = self.all_families().into_iter().filter(|family| !family.is_dropped()).collect();
         } else if !state.flushing.is_empty() {
             return None;
         }

@@ -30,30 +30,54 @@ fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(1));
 }
 
+/// Callbacks of asynchronous writes come exactly once: by a close with everything durable, and by one after a failure
+/// with the error.
 #[test]
-fn a_writer_that_waits_for_a_sync_is_answered_by_a_close_after_a_failure() {
-    let directory = Directory::new("close-waiter");
-    let mut options = Options { create_if_missing: true, ..Options::default() };
-    options.config.wal.async_writes = true;
-    let db = Db::open(&options, &directory.0, &ColumnFamilyOptions::default()).unwrap();
-    // As if the log thread were slow: nobody syncs for the writer.
-    db.engine().durability.stop();
-    db.engine().log_thread.lock().take().unwrap().join();
-    let writer = std::thread::spawn({
-        let db = db.clone();
-        move || db.put(&db.default_column_family(), b"key", b"value", &WriteOptions::default())
-    });
-    while db.engine().committer.lock().last_sequence == 0 {
-        pause();
+fn asynchronous_writes_are_answered_by_a_close() {
+    for fails in [false, true] {
+        let directory = Directory::new("close-asynchronous");
+        let mut options = Options { create_if_missing: true, ..Options::default() };
+        options.config.wal.async_writes = false;
+        let db = Db::open(&options, &directory.0, &ColumnFamilyOptions::default()).unwrap();
+        let family = db.default_column_family();
+        db.put(&family, b"first", b"", &WriteOptions::default()).unwrap();
+        if fails {
+            // As if the log thread were gone: nobody syncs for the writes.
+            db.engine().durability.stop();
+            db.engine().start_log_thread().unwrap();
+            db.engine().log_thread.lock().as_ref().expect("started");
+            let thread = db.engine().log_thread.lock().take().unwrap();
+            thread.join();
+            *db.engine().log_thread.lock() = Some(Box::new(NoThread));
+        }
+        let outcomes = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        for key in 0..100u8 {
+            let outcomes = Arc::clone(&outcomes);
+            let mut batch = crate::batch::WriteBatch::new();
+            batch.put(0, &[key], b"value").unwrap();
+            let callback = move |outcome: crate::base::Result<()>| outcomes.lock().push((key, outcome));
+            db.write_async(&batch, &WriteOptions::default(), Box::new(callback)).unwrap();
+            let value = db.get(&family, &[key], &ReadOptions::default()).unwrap();
+            assert_eq!(value.as_deref(), Some(&b"value"[..]), "readable at once");
+        }
+        if fails {
+            let full = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
+            db.engine().health.fail(&full);
+        }
+        db.close().unwrap();
+        let outcomes = outcomes.lock();
+        assert!(outcomes.iter().map(|(key, _)| *key).eq(0..100u8), "each once, in order");
+        for (key, outcome) in outcomes.iter() {
+            let subcode = outcome.as_ref().err().map(|error| error.subcode());
+            assert_eq!(subcode, fails.then_some(Subcode::SyncUnknown), "{key}: {outcome:?}");
+        }
     }
-    let full = Error::new(ErrorKind::Io, "full").with_subcode(Subcode::NoSpace);
-    db.engine().health.fail(&full);
-    db.close().unwrap();
-    let error = writer.join().unwrap().unwrap_err();
-    assert_eq!(error.subcode(), Subcode::SyncUnknown, "{error}");
-    let db = Db::open(&options, &directory.0, &ColumnFamilyOptions::default()).unwrap();
-    let value = db.get(&db.default_column_family(), b"key", &ReadOptions::default()).unwrap();
-    assert_eq!(value.as_deref(), Some(&b"value"[..]));
+}
+
+struct NoThread;
+
+impl crate::env::Joinable for NoThread {
+    fn join(self: Box<Self>) {}
 }
 
 #[derive(Default)]

@@ -49,14 +49,16 @@ pub(super) fn drop_family(engine: &Engine, family: &Arc<Family>) -> Result<()> {
     let edit = VersionEdit { column_family: family.id, drop: true, ..VersionEdit::default() };
     engine.apply_edits(vec![edit])?;
     family.dropped.store(true, Ordering::Release);
-    commit.families.remove(&family.id);
+    commit.families.remove(family.id);
     let mut families = engine.families.write();
     families.by_id.remove(&family.id);
     families.by_name.remove(&family.name);
     drop(families);
+    family.view().buffers().for_each(|buffer| buffer.release());
     drop(one);
-    drop(commit);
+    // Under the commit lock, as every change of it: a sum made before another change must not be stored after it.
     update_log_limit(engine);
+    drop(commit);
     // Under the lock: what was found before another change must not be set after it.
     let _state = engine.state.lock();
     engine.update_pressure();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// Moves over the visible entries of a column family, both ways. One thread at a time.
 pub struct DbIterator(Over);
 
+#[allow(clippy::large_enum_variant, reason = "nearly every iterator is the large one")]
 enum Over {
     Database(StoredIterator),
     Batch(Box<OverlaidIterator>),

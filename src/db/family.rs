@@ -1,10 +1,12 @@
 //! One column family inside the open engine: its options, its view for readers.
 
 use super::options::ColumnFamilyOptions;
-use crate::base::{Codec, InternalComparator};
+use crate::base::{Codec, Error, InternalComparator, Result};
 use crate::cache::Cache;
 use crate::compaction::LevelOptions;
+use crate::config::MemtableImplementation;
 use crate::memtable::Structure;
+use crate::memtable::budget::Memtables;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
 use crate::sst::TableOptions;
@@ -25,6 +27,8 @@ pub(super) struct Family {
     /// Values of at least so many bytes are separated.
     pub(super) threshold: AtomicU64,
     pub(super) dropped: AtomicBool,
+    /// Counts the memtables of the database.
+    memtables: Arc<Memtables>,
     view: RwLock<Arc<ReadView>>,
 }
 
@@ -35,6 +39,7 @@ impl Family {
         options: ColumnFamilyOptions,
         default_threshold: u64,
         value_log: &Arc<ValueLog>,
+        memtables: &Arc<Memtables>,
         view: ReadView,
     ) -> Arc<Family> {
         Arc::new(Family {
@@ -49,6 +54,7 @@ impl Family {
             threshold: AtomicU64::new(options.separation_threshold.unwrap_or(default_threshold)),
             options: RwLock::new(options),
             dropped: AtomicBool::new(false),
+            memtables: Arc::clone(memtables),
             view: RwLock::new(Arc::new(view)),
         })
     }
@@ -87,8 +93,17 @@ impl Family {
         ((memtable.max_size as f64 * memtable.flush_threshold) as u64).max(1)
     }
 
+    /// Whether something is sealed, or the active memtable is to be.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let view = self.view();
+        !view.sealed.is_empty() || (view.active.is_leaving() && !view.active.is_empty())
+    }
+
     pub(super) fn new_buffer(&self) -> Arc<WriteBuffer> {
-        WriteBuffer::new(Structure::SkipList, &self.order)
+        let structure = structure(&self.options.read()).expect("checked when the family was opened");
+        let buffer = WriteBuffer::new(structure, &self.order);
+        self.memtables.watch(self.id, &buffer);
+        buffer
     }
 
     pub(super) fn level_options(&self) -> LevelOptions {
@@ -102,6 +117,17 @@ impl Family {
             target_multiplier: options.target_file_size_multiplier,
             referenced_value_weight: 1.0 / 16.0,
         }
+    }
+}
+
+/// The structure of a family's memtables.
+pub(super) fn structure(options: &ColumnFamilyOptions) -> Result<Structure> {
+    match options.memtable.implementation {
+        MemtableImplementation::SkipList => Ok(Structure::SkipList),
+        MemtableImplementation::Art => Ok(Structure::Art),
+        MemtableImplementation::BTree => Err(Error::not_implemented(
+            "memtable.implementation: BTree comes with a later version; use SkipList or Art",
+        )),
     }
 }
 

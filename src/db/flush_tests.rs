@@ -153,7 +153,7 @@ fn a_value_on_its_way_when_its_segment_failed_is_refused() {
         count: 1,
     };
     let how = CommitOptions { sync: true, disable_wal: false };
-    let error = db.engine().committer.commit(prepared, how, &**db.engine()).unwrap_err();
+    let error = db.engine().committer.commit(&prepared, how, &**db.engine()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TryAgain);
     put(&db, &family, b"2", &[2; 5000]);
     db.flush_wal(true).unwrap();

@@ -53,11 +53,16 @@ impl Engine {
 
     /// Flushes what is sealed of each family now, and installs it in one edit.
     pub(super) fn flush_sealed(&self, families: &[Arc<Family>]) -> Result<()> {
+        self.seal_picked(families)?;
         let work: Vec<(Arc<Family>, Vec<Arc<WriteBuffer>>)> = {
             // All of one moment: views change under this lock.
             let _state = self.state.lock();
-            families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone())).collect()
+            let all = families.iter().map(|family| (Arc::clone(family), family.view().sealed.clone()));
+            all.filter(|(_, sealed)| !sealed.is_empty()).collect()
         };
+        if work.is_empty() {
+            return Ok(());
+        }
         let last = work
             .iter()
             .flat_map(|(_, sealed)| sealed)
@@ -168,7 +173,7 @@ impl Engine {
         let tombstones: Vec<RangeTombstone> = sealed
             .iter()
             .filter(|buffer| !buffer.deletions().is_empty())
-            .flat_map(|buffer| buffer.deletions().list(&family.order).iter().collect::<Vec<_>>())
+            .flat_map(|buffer| buffer.deletions().all())
             .collect();
         let mut context = self.merge_context(family, 0, false);
         // After a failed sync (resume) there may be entries nobody sees yet: what readers see now is kept.
@@ -242,6 +247,9 @@ impl Engine {
             };
             let old = family.view();
             let sealed = sealed(&family, &old);
+            for gone in old.sealed.iter().filter(|held| !sealed.iter().any(|kept| Arc::ptr_eq(kept, held))) {
+                gone.release();
+            }
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
         }
         state.look_for_compactions = true;

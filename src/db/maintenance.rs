@@ -61,7 +61,7 @@ impl Engine {
     pub(super) fn wait_for_quiet(&self) -> Result<()> {
         self.wait_until(&|state| {
             let quiet = state.flushes == 0 && state.compactions == 0 && !state.look_for_compactions;
-            quiet && self.all_families().iter().all(|family| family.view().sealed.is_empty())
+            quiet && !self.all_families().iter().any(|family| family.is_flush_due())
         })
     }
 
@@ -230,8 +230,10 @@ impl Engine {
             return Ok(());
         }
         self.throttle.release();
+        self.memtables.manager().wake();
         self.stop_workers();
         let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
+        self.detach_memtables();
         self.durability.stop();
         if let Some(thread) = self.log_thread.lock().take() {
             thread.join();

@@ -19,6 +19,7 @@ mod iterator;
 mod jobs;
 mod maintenance;
 mod manage;
+mod memory;
 mod open;
 pub mod options;
 mod overlay;
@@ -39,10 +40,12 @@ mod snapshots;
 mod state;
 mod writes;
 
+pub use crate::memtable::budget::WriteBufferManager;
 pub use crate::read::PinnedValue;
 pub use batch_reads::{SharedBatch, get_from_batch};
 pub use db_iterator::DbIterator;
 pub use health::Health;
+pub use memory::{MemoryConsumer, MemoryUsage};
 pub use options::{ColumnFamilyOptions, CompactRangeOptions, Options, ReadOptions, WriteOptions};
 
 use crate::base::error::Subcode;
@@ -269,6 +272,16 @@ impl Db {
     /// Waits until no flush or compaction is due or running.
     pub fn wait_for_background_work(&self) -> Result<()> {
         self.engine().wait_for_quiet()
+    }
+
+    /// The memory it holds now.
+    pub fn memory_usage(&self) -> MemoryUsage {
+        self.engine().memory_usage()
+    }
+
+    /// What tells of its memory later, without keeping it open.
+    pub fn memory_consumer(&self) -> MemoryConsumer {
+        MemoryConsumer::new(self.engine())
     }
 
     /// A property in words; `None` if unknown. Names start with `rocksdb.` or `auradb.`.

@@ -6,13 +6,13 @@
 //! 4. Replay the logs (`recovery`), flush what they held, retire them.
 //! 5. Remove files that nothing refers to; start background work.
 
-use super::family::{Family, table_options};
+use super::family::{Family, structure, table_options};
 use super::health::HealthState;
 use super::info_log::{FileLogger, NoLogger};
 use super::options::{ColumnFamilyOptions, Options};
 use super::snapshots::SnapshotList;
 use super::state::{BackgroundState, Directories, Engine, Families, TableOptionsMap};
-use super::{DEFAULT_COLUMN_FAMILY, recovery};
+use super::{DEFAULT_COLUMN_FAMILY, memory, recovery};
 use crate::base::error::Subcode;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, parse, path_of};
@@ -32,7 +32,6 @@ use std::cmp::Ordering as KeyOrder;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// Where the files of a database at `path` are.
 pub(super) fn directories(options: &Options, path: &Path) -> Directories {
@@ -181,6 +180,7 @@ pub(super) fn check_family(name: &str, options: &ColumnFamilyOptions) -> Result<
     if options.sst.block_size == 0 || options.sst.target_file_size == 0 || options.memtable.max_size == 0 {
         return wrong("block_size, target_file_size and memtable.max_size must not be 0".to_string());
     }
+    structure(options)?;
     Ok(())
 }
 
@@ -405,7 +405,6 @@ fn build_engine(
         buffer_size: config.wal.buffer_size,
         policy: config.wal.sync_policy,
         log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
-        write_buffer_limit: options.db_write_buffer_size,
         max_total_size: AtomicU64::new(options.max_total_wal_size),
     };
     let rate = config.compaction.io_rate_limit.map(|megabytes| megabytes * 1_000_000);
@@ -423,6 +422,7 @@ fn build_engine(
         committer: Committer::new(settings, Arc::clone(&durability), last_sequence),
         durability,
         throttle: Throttle::default(),
+        memtables: memory::memtables(&options),
         snapshots: SnapshotList::default(),
         health: HealthState::default(),
         families: RwLock::new(Families::default()),
@@ -457,12 +457,13 @@ pub(super) fn add_family(
     version: Arc<Version>,
 ) -> Arc<Family> {
     let order = crate::base::InternalComparator::new(Arc::clone(&options.comparator));
-    let active =
-        crate::memtable::write_buffer::WriteBuffer::new(crate::memtable::Structure::SkipList, &order);
+    let structure = structure(&options).expect("checked when the family was opened");
+    let active = crate::memtable::write_buffer::WriteBuffer::new(structure, &order);
+    engine.memtables.watch(id, &active);
     let can_merge = options.merge_operator.is_some();
     let view = ReadView { active: Arc::clone(&active), sealed: Vec::new(), version };
     let threshold = engine.options.config.value_log.separation_threshold;
-    let family = Family::new(id, name, options, threshold, &engine.value_log, view);
+    let family = Family::new(id, name, options, threshold, &engine.value_log, &engine.memtables, view);
     let target = FamilyTarget { active, seal_at: family.seal_at(), order, can_merge };
     {
         let mut families = engine.families.write();
@@ -499,6 +500,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     };
     if engine.read_only {
         engine.health.set_report(report);
+        engine.release_memtables();
         return Ok(());
     }
     recovery::sweep(engine)?;
@@ -508,13 +510,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     }
     engine.health.set_report(report);
     if engine.committer.settings().log_thread {
-        let interval = match engine.committer.settings().policy {
-            SyncPolicy::EveryNMs(ms) => Some(Duration::from_millis(ms)),
-            _ => None,
-        };
-        let durability = Arc::clone(&engine.durability);
-        let body = Box::new(move || durability.run_log_thread(interval));
-        *engine.log_thread.lock() = Some(engine.env.spawn("auradb-log", body)?);
+        engine.start_log_thread()?;
     }
     let mut state = engine.state.lock();
     state.started = true;
@@ -522,6 +518,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     engine.update_pressure();
     engine.wake_workers(&mut state);
     drop(state);
+    engine.attach_memtables();
     engine.run_inline();
     Ok(())
 }

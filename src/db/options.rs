@@ -5,6 +5,7 @@ use crate::base::{BytewiseComparator, Codec, Comparator, SequenceNumber, SliceTr
 use crate::cache::Cache;
 use crate::config::{Config, MemtableConfig, SstConfig};
 use crate::env::Env;
+use crate::memtable::budget::WriteBufferManager;
 use crate::wal::RecoveryMode;
 use std::sync::Arc;
 
@@ -30,8 +31,11 @@ pub struct Options {
     /// Keep tables, logs and segments directly in the database directory, as RocksDB does, unless their paths are
     /// set in `config`. Default false: `wal/`, `vlog/`, `sst/`.
     pub flat_layout: bool,
-    /// Bytes of all memtables together before the largest is flushed; 0 = no limit of its own.
+    /// Bytes of all memtables together: above 7/8 of it, or above all of it with those being flushed, the largest is
+    /// flushed; 0 = no limit of its own. Without effect if there is a `write_buffer_manager`.
     pub db_write_buffer_size: u64,
+    /// Counts and caps the memtables of this database together with those of others; `None` = of this one alone.
+    pub write_buffer_manager: Option<Arc<WriteBufferManager>>,
     /// Bytes of WAL files before the oldest memtables are flushed to free them; 0 = 4 x all memtable budgets.
     pub max_total_wal_size: u64,
     /// Flush all column families together, in one edit. Default false.
@@ -53,6 +57,7 @@ impl Default for Options {
             cache: None,
             flat_layout: false,
             db_write_buffer_size: 0,
+            write_buffer_manager: None,
             max_total_wal_size: 0,
             atomic_flush: false,
             max_background_jobs: 0,

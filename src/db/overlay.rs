@@ -7,7 +7,8 @@
 //!    value. Keys that the batch deletes, singly or by range, are passed over on both sides.
 //! 3. Bounds and the prefix mode of the database's iterator hold for the batch too.
 //!
-//! The key and the batch's value are copied at each move, so the batch may change meanwhile: the next move sees it as it
+//! The key and the batch's value are copied at each move, so the batch may change meanwhile: the next move sees it as
+//! it
 //! is then. An error of the database's iterator ends the walk: an end and a failure are not mistaken for each other.
 
 use super::ReadOptions;
@@ -321,7 +322,7 @@ impl OverlaidIterator {
     /// Passes over keys of the database in a deleted range: one by one at first, then with a seek.
     fn leave_range(&mut self, start: &[u8], end: &[u8], covered: usize) {
         let seeks_keep_prefix = self.bounds.prefix.is_some() && self.prefix.is_none();
-        if covered % STEPS_BEFORE_SEEK != 0 || seeks_keep_prefix {
+        if !covered.is_multiple_of(STEPS_BEFORE_SEEK) || seeks_keep_prefix {
             self.step_stored();
         } else if self.forward {
             self.stored.seek(end);

@@ -29,11 +29,11 @@ fn estimate_live_bytes(view: &ReadView) -> u64 {
 
 /// The number `name` stands for.
 pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Option<u64> {
+    let view = family.view();
     if let Some(own) = name.strip_prefix("auradb.") {
-        return own_int(engine, own);
+        return own_int(engine, own).or_else(|| memory_int(engine, family, &view, own));
     }
     let name = name.strip_prefix("rocksdb.")?;
-    let view = family.view();
     let flag = |on: bool| Some(u64::from(on));
     if let Some(level) = name.strip_prefix("num-files-at-level") {
         let level: usize = level.parse().ok()?;
@@ -46,14 +46,9 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
         "mem-table-flush-pending" => flag(!view.sealed.is_empty()),
         "compaction-pending" => flag(engine.state.lock().look_for_compactions),
         "background-errors" => flag(engine.health.failure().is_some()),
-        "cur-size-active-mem-table" => Some(view.active.memory_bytes() as u64),
-        "cur-size-all-mem-tables" | "size-all-mem-tables" => {
-            Some(view.buffers().map(|buffer| buffer.memory_bytes() as u64).sum())
-        }
         "num-entries-active-mem-table" => Some(view.active.entries()),
         "num-entries-imm-mem-tables" => Some(view.sealed.iter().map(|buffer| buffer.entries()).sum()),
         "estimate-num-keys" => Some(estimate_keys(&view)),
-        "estimate-table-readers-mem" => Some(sum(&view, |file| file.table.memory_bytes() as u64)),
         "estimate-live-data-size" => Some(estimate_live_bytes(&view)),
         "total-sst-files-size" | "live-sst-files-size" => Some(estimate_live_bytes(&view)),
         "num-snapshots" => Some(engine.snapshots.summary().0 as u64),
@@ -69,7 +64,7 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
             Some((state.compactions + state.manual) as u64)
         }
         "actual-delayed-write-rate" => Some(engine.throttle.delayed_rate()),
-        "is-write-stopped" => flag(engine.throttle.is_stopped()),
+        "is-write-stopped" => flag(engine.throttle.is_stopped() || engine.memtables.manager().is_stalling()),
         "estimate-pending-compaction-bytes" => {
             Some(crate::compaction::debt_bytes(&view.version, &family.level_options()))
         }
@@ -79,8 +74,29 @@ pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Opti
         "num-blob-files" => Some(engine.value_log.segments().len() as u64),
         "total-blob-file-size" => Some(segment_bytes(engine)),
         "live-blob-file-size" => Some(referenced_bytes(engine)),
+        _ => memory_int(engine, family, &view, name),
+    }
+}
+
+/// The numbers that `Db::memory_usage` adds up, for one family; under both prefixes.
+fn memory_int(engine: &Engine, family: &Family, view: &ReadView, name: &str) -> Option<u64> {
+    match name {
+        "cur-size-active-mem-table" => Some(view.active.allocated_bytes() as u64),
+        "cur-size-all-mem-tables" => Some(unflushed_bytes(view)),
+        "size-all-mem-tables" => Some(engine.memtables.held_bytes(Some(family.id))),
+        "estimate-table-readers-mem" => Some(table_reader_bytes(view)),
         _ => None,
     }
+}
+
+/// Bytes of the memtables that are not flushed.
+pub(super) fn unflushed_bytes(view: &ReadView) -> u64 {
+    view.buffers().map(|buffer| buffer.allocated_bytes() as u64).sum()
+}
+
+/// Bytes of the open tables: indexes, filters, models.
+pub(super) fn table_reader_bytes(view: &ReadView) -> u64 {
+    sum(view, |file| file.table.memory_bytes() as u64)
 }
 
 fn own_int(engine: &Engine, name: &str) -> Option<u64> {
@@ -106,7 +122,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "write-stops" => relaxed(&engine.throttle.stats.stops),
         "write-delays" => relaxed(&engine.throttle.stats.delays),
         "write-stall-micros" => relaxed(&engine.throttle.stats.micros),
-        "grouped-writes" => relaxed(&engine.committer.stats.grouped),
+        "grouped-writes" => Some(engine.durability.shared_syncs()),
         "cache-data-hits" => Some(engine.cache.stats().data_hits),
         "cache-data-misses" => Some(engine.cache.stats().data_misses),
         "cache-value-hits" => Some(value_cache_stats(engine).value_hits),
@@ -139,6 +155,7 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
         "auradb.learned-index" => return Some(learned_index_text(engine)),
         "auradb.cache" => return Some(cache_text(engine)),
         "auradb.write-amplification" => return Some(amplification_text(engine)),
+        "auradb.memory" => return Some(engine.memory_text()),
         "auradb.config" => return Some(format!("{:#?}", engine.options.config)),
         "auradb.summary" => {
             let mut text = String::new();
@@ -149,6 +166,7 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
             text.push_str(&value_log_text(engine));
             text.push_str(&learned_index_text(engine));
             text.push_str(&cache_text(engine));
+            text.push_str(&engine.memory_text());
             text.push_str(&amplification_text(engine));
             return Some(text);
         }
@@ -178,7 +196,7 @@ fn writes_text(engine: &Engine) -> String {
         stats.batches.load(Ordering::Relaxed),
         stats.entries.load(Ordering::Relaxed),
         stats.batch_bytes.load(Ordering::Relaxed),
-        stats.grouped.load(Ordering::Relaxed),
+        engine.durability.shared_syncs(),
     );
     let _ = writeln!(
         text,
@@ -211,8 +229,9 @@ fn levels_text(family: &Family) -> String {
             total(&|file| file.properties.segments.iter().map(|used| used.bytes).sum()),
         );
     }
-    let (entries, bytes) =
-        view.buffers().fold((0, 0), |sum, buffer| (sum.0 + buffer.entries(), sum.1 + buffer.memory_bytes()));
+    let (entries, bytes) = view
+        .buffers()
+        .fold((0, 0), |sum, buffer| (sum.0 + buffer.entries(), sum.1 + buffer.allocated_bytes()));
     let _ = writeln!(text, "memtables: {} with {entries} entries in {bytes} bytes", 1 + view.sealed.len());
     text
 }

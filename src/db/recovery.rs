@@ -254,19 +254,35 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Flushes memtables that have reached their size, so that recovery needs no more memory than running.
+    /// Flushes memtables that have reached their size, and the largest if all together have reached theirs, so that
+    /// recovery needs no more memory than running.
     fn flush_full(&mut self) -> Result<()> {
         if self.engine.read_only {
             return Ok(());
         }
+        let largest = self.largest_if_too_much().unwrap_or(usize::MAX);
         for replayed in self.families.values_mut() {
-            if replayed.buffer.memory_bytes() as u64 >= replayed.family.seal_at() {
+            let bytes = replayed.buffer.memory_bytes();
+            if bytes as u64 >= replayed.family.seal_at() || bytes >= largest {
                 let full = std::mem::replace(&mut replayed.buffer, replayed.family.new_buffer());
                 replayed.flushed = full.last_sequence();
                 flush(self.engine, vec![(Arc::clone(&replayed.family), vec![full])])?;
             }
         }
         Ok(())
+    }
+
+    /// The size of the largest memtable, if it is to be flushed for the manager's cap: when those of other databases
+    /// fill it, small tables of this one would help little.
+    fn largest_if_too_much(&self) -> Option<usize> {
+        let manager = self.engine.memtables.manager();
+        if !manager.should_flush() {
+            return None;
+        }
+        let buffers = || self.families.values().map(|replayed| &replayed.buffer);
+        let all: u64 = buffers().map(|buffer| buffer.allocated_bytes() as u64).sum();
+        let largest = buffers().map(|buffer| buffer.memory_bytes()).max();
+        largest.filter(|_| all >= manager.buffer_size() / 2)
     }
 
     /// The rest goes to tables; when reading only, it stays in memory and is shown from there.

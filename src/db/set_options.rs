@@ -5,6 +5,7 @@
 //! before it.
 
 use super::family::Family;
+use super::open::update_log_limit;
 use super::options::ColumnFamilyOptions;
 use super::state::Engine;
 use crate::base::{Codec, Error, Result};
@@ -20,7 +21,9 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     if changes.is_empty() {
         return Err(Error::invalid_argument("set_options: empty input: name at least one option"));
     }
-    let mut changed = family.options.read().clone();
+    // Locked from here on: of two changes at once neither is lost.
+    let mut options = family.options.write();
+    let mut changed = options.clone();
     let mut threshold = None;
     for (name, value) in changes {
         match *name {
@@ -30,13 +33,17 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     }
     raise_limits(&mut changed);
     super::open::check_family(&family.name, &changed)?;
-    *family.options.write() = changed;
+    *options = changed;
     if let Some(threshold) = threshold {
         family.threshold.store(threshold, Ordering::Relaxed);
     }
-    if let Some(target) = engine.committer.lock().families.get_mut(&family.id) {
+    drop(options);
+    let mut commit = engine.committer.lock();
+    if let Some(target) = commit.families.get_mut(family.id) {
         target.seal_at = family.seal_at();
     }
+    update_log_limit(engine);
+    drop(commit);
     let mut state = engine.state.lock();
     state.look_for_compactions = true;
     engine.update_pressure();
@@ -195,6 +202,53 @@ mod tests {
         );
         assert_eq!(options.compression_per_level, [Codec::None, Codec::Zstd]);
         assert_eq!(options.bottommost_compression, None);
+    }
+
+    /// Each thread changes an option of its own and must find it as it left it.
+    #[test]
+    fn changes_at_once_are_all_kept() {
+        let db = open();
+        let family = db.default_column_family();
+        std::thread::scope(|scope| {
+            for name in ["max_write_buffer_number", "level0_file_num_compaction_trigger"] {
+                let (db, family) = (&db, &family);
+                scope.spawn(move || {
+                    for value in 2..400usize {
+                        db.set_options(family, &[(name, &value.to_string())]).unwrap();
+                        let options = family.family.options.read();
+                        let kept = if name == "max_write_buffer_number" {
+                            options.memtable.count
+                        } else {
+                            options.level0_trigger
+                        };
+                        assert_eq!(kept, value, "{name}");
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn the_bound_on_all_logs_follows_the_memtables() {
+        let db = open();
+        let family = db.default_column_family();
+        let bound = || db.engine().committer.settings().max_total_size.load(Ordering::Relaxed);
+        for (size, number) in [("100m", "2"), ("500m", "3"), ("200m", "4")] {
+            db.set_options(&family, &[("write_buffer_size", size), ("max_write_buffer_number", number)])
+                .unwrap();
+            let megabytes: u64 = size.trim_end_matches('m').parse().unwrap();
+            assert_eq!(bound(), 4 * number.parse::<u64>().unwrap() * (megabytes << 20));
+        }
+        let options = Options {
+            create_if_missing: true,
+            env: Some(SimEnv::new(1)),
+            max_total_wal_size: 12345,
+            ..Options::default()
+        };
+        let db = Db::open(&options, Path::new("/db"), &ColumnFamilyOptions::default()).unwrap();
+        db.set_options(&db.default_column_family(), &[("write_buffer_size", "500m")]).unwrap();
+        let set = db.engine().committer.settings().max_total_size.load(Ordering::Relaxed);
+        assert_eq!(set, 12345, "what was set stays");
     }
 
     #[test]

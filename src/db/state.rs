@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
 use crate::env::{Env, FileLock, Joinable};
+use crate::memtable::budget::Memtables;
 use crate::value_log::ValueLog;
 use crate::version::{VersionEdit, VersionSet};
 use crate::write::commit::{CommitState, Owner};
@@ -101,6 +102,7 @@ pub(super) struct Engine {
     pub(super) committer: Committer,
     pub(super) separator: Separator,
     pub(super) throttle: Throttle,
+    pub(super) memtables: Arc<Memtables>,
     pub(super) snapshots: SnapshotList,
     pub(super) health: HealthState,
     pub(super) families: RwLock<Families>,
@@ -159,7 +161,7 @@ impl Engine {
 
     /// Seals one family's active memtable; false if there is nothing in it. Called under the state lock.
     fn seal_one(&self, state: &mut CommitState, family: u32) -> bool {
-        let Some(target) = state.families.get_mut(&family) else { return false };
+        let Some(target) = state.families.get_mut(family) else { return false };
         let Some(family) = self.family(family) else { return false };
         if target.active.is_empty() {
             return false;
@@ -168,6 +170,7 @@ impl Engine {
         target.active = Arc::clone(&fresh);
         target.seal_at = family.seal_at();
         let old = family.view();
+        old.active.leave();
         let mut sealed = Vec::with_capacity(old.sealed.len() + 1);
         sealed.push(Arc::clone(&old.active));
         sealed.extend(old.sealed.iter().cloned());
@@ -180,6 +183,7 @@ impl Engine {
         self.log(LogLevel::Error, format_args!("failure: {error}"));
         self.health.fail(error);
         self.throttle.release();
+        self.memtables.manager().wake();
         self.done.notify_all();
         error.clone()
     }
@@ -187,10 +191,11 @@ impl Engine {
 
 impl Owner for Engine {
     fn seal(&self, state: &mut CommitState, family: u32) -> Result<()> {
+        self.durability.drain(); // W6
         let mut background = self.state.lock();
         let sealed = if self.options.atomic_flush {
             // What is flushed together is cut at one moment.
-            let all: Vec<u32> = state.families.keys().copied().collect();
+            let all: Vec<u32> = state.families.iter().map(|(id, _)| id).collect();
             all.into_iter().filter(|family| self.seal_one(state, *family)).count()
         } else {
             usize::from(self.seal_one(state, family))
@@ -213,6 +218,10 @@ impl Owner for Engine {
     fn log_started(&self, number: u64) -> Result<()> {
         let edit = VersionEdit { started_wal: Some(number), ..VersionEdit::default() };
         self.versions.apply(vec![edit], &self.value_log)
+    }
+
+    fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()> {
+        self.flush_the_largest_if_due(state)
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -7,11 +7,12 @@ use super::background::panic_error;
 use super::state::Engine;
 use super::{ColumnFamily, Db, WriteOptions};
 use crate::base::key::TRAILER_LEN;
-use crate::base::{Error, Result, ValuePointer};
+use crate::base::{Error, Result, SequenceNumber, ValuePointer};
 use crate::batch::{MAX_RECORD_BYTES, PackedOperations, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
 use crate::write::commit::CommitOptions;
+use crate::write::durability::Callback;
 use crate::write::separate::{FamilyRules, unknown_family};
 use crate::write::{Few, Prepared};
 use std::cell::Cell;
@@ -44,6 +45,39 @@ impl Db {
             engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
             engine.commit(prepared, options)
         })
+    }
+
+    /// Applies a batch atomically without waiting for the device. It is readable when this returns (unless an earlier
+    /// synced write is still on its way, then with that). `callback` hears in the log thread, in the order of
+    /// writes, when it is durable or that it will not be; an empty batch asks about everything before it. After an
+    /// error from here nothing was applied and `callback` is not called. `callback` may use the database but not
+    /// close it. In an environment without threads it is durable, and called back, before this returns.
+    pub fn write_async(&self, batch: &WriteBatch, options: &WriteOptions, callback: Callback) -> Result<()> {
+        let engine = self.engine();
+        engine.check_writes()?;
+        if options.disable_wal {
+            return Err(Error::invalid_argument(
+                "an asynchronous write is called back when it is durable in the log: do not set disable_wal",
+            ));
+        }
+        if !engine.committer.settings().log_thread {
+            engine.start_log_thread()?;
+        }
+        if batch.is_empty() {
+            engine.durability.call_when_logged_is_durable(callback);
+        } else {
+            engine.admit(batch.data().len(), options)?;
+            with_buffer(&REWRITTEN, |buffer| {
+                let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+                engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
+                engine.guard(|| engine.committer.commit_asynchronously(&prepared, &**engine, callback))
+            })?;
+        }
+        if engine.env.runs_inline() {
+            engine.durability.sync_and_call_back();
+            engine.run_inline();
+        }
+        Ok(())
     }
 
     /// Applies packed operations (`batch/packed.rs` has the format) atomically. `family_at` gives the handle of the
@@ -174,7 +208,8 @@ impl Engine {
     fn admit(&self, bytes: usize, options: &WriteOptions) -> Result<()> {
         self.throttle.admit(&*self.env, bytes as u64, options.no_slowdown, &|| self.run_inline(), &|| {
             self.check_writes()
-        })
+        })?;
+        if self.memtables.manager().is_full() { self.wait_for_memory(options.no_slowdown) } else { Ok(()) }
     }
 
     fn commit(&self, prepared: Prepared<'_>, options: &WriteOptions) -> Result<()> {
@@ -184,15 +219,23 @@ impl Engine {
             ));
         }
         let how = CommitOptions { sync: options.sync, disable_wal: options.disable_wal };
-        let committed = catch_unwind(AssertUnwindSafe(|| self.committer.commit(prepared, how, self)));
+        let outcome = self.guard(|| self.committer.commit(&prepared, how, self));
+        if self.env.runs_inline() {
+            // Others too: their memtables may have been picked.
+            self.memtables.manager().run_inline();
+            self.run_inline();
+        }
+        outcome
+    }
+
+    /// Runs a commit; a panic or a failed sync makes the database read-only.
+    fn guard(&self, commit: impl FnOnce() -> Result<SequenceNumber>) -> Result<()> {
+        let committed = catch_unwind(AssertUnwindSafe(commit));
         let outcome = committed.unwrap_or_else(|panic| Err(self.fail(&panic_error(&*panic)))).map(|_| ());
         if outcome.is_err()
             && let Some(failure) = self.durability.failure()
         {
             self.fail(&failure);
-        }
-        if self.env.runs_inline() {
-            self.run_inline();
         }
         outcome
     }

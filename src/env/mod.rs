@@ -17,6 +17,7 @@ use std::time::Duration;
 
 mod action;
 pub mod faulty;
+pub mod memory;
 pub mod posix;
 mod random;
 pub mod read_only;

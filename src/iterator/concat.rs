@@ -154,6 +154,14 @@ impl<L: FileList> InternalIterator for ConcatIterator<L> {
     }
 
     #[inline]
+    fn step(&mut self) -> Option<&[u8]> {
+        if self.open.as_mut().expect("only called when valid").iterator.step().is_none() {
+            self.settle(true);
+        }
+        self.valid.then(|| self.current().iterator.key())
+    }
+
+    #[inline]
     fn prev(&mut self) {
         let iterator = &mut self.open.as_mut().expect("only called when valid").iterator;
         iterator.prev();

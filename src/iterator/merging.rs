@@ -19,13 +19,27 @@ use std::cmp::Ordering;
 /// One iterator over all entries of `children`. Where two have the same internal key, the earlier child's comes
 /// first: put newer sources first.
 pub fn merge(
+    children: Vec<Box<dyn InternalIterator>>,
+    order: &InternalComparator,
+) -> Box<dyn InternalIterator> {
+    merge_within(children, order, (&[], &[]))
+}
+
+/// The same where all user keys are known to be from `first` to `last`: in byte order the bytes that these two begin
+/// with need no comparison. Keys beyond them come out of order.
+pub fn merge_within(
     mut children: Vec<Box<dyn InternalIterator>>,
     order: &InternalComparator,
+    (first, last): (&[u8], &[u8]),
 ) -> Box<dyn InternalIterator> {
     match children.len() {
         0 => Box::new(EmptyIterator::default()),
         1 => children.pop().expect("one child"),
-        _ => Box::new(MergingIterator::new(children, order.clone())),
+        _ => {
+            let mut merging = MergingIterator::new(children, order.clone());
+            merging.shared_len = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+            Box::new(merging)
+        }
     }
 }
 
@@ -38,7 +52,7 @@ enum Direction {
 /// A valid child in the heap.
 #[derive(Clone, Copy)]
 struct Slot {
-    /// The first bytes of the child's user key, big-endian; 0 for all in a custom order.
+    /// Bytes of the child's user key, big-endian: the first that may differ. 0 for all in a custom order.
     prefix: u64,
     child: usize,
 }
@@ -47,6 +61,8 @@ struct Slot {
 pub struct MergingIterator {
     children: Vec<Box<dyn InternalIterator>>,
     order: InternalComparator,
+    /// Bytes that all user keys begin with.
+    shared_len: usize,
     /// The valid children; the first is the current one.
     heap: Vec<Slot>,
     /// Which of the heap's slots 1 and 2 comes first, if known.
@@ -64,6 +80,7 @@ impl MergingIterator {
         MergingIterator {
             children,
             order,
+            shared_len: 0,
             heap,
             runner_up: None,
             direction: Direction::Forward,
@@ -109,7 +126,7 @@ impl MergingIterator {
             }
             return None;
         }
-        let prefix = if self.order.is_bytewise() { key_prefix(user_key(iterator.key())) } else { 0 };
+        let prefix = prefix_of(iterator.key(), self.order.is_bytewise(), self.shared_len);
         Some(Slot { prefix, child })
     }
 
@@ -159,20 +176,23 @@ impl MergingIterator {
         self.runner_up
     }
 
-    /// Restores the heap after the top child moved.
+    /// Takes the top child, which is at its end or failed, out of the heap.
+    #[cold]
+    fn top_ended(&mut self) {
+        if let Some(error) = self.children[self.heap[0].child].error() {
+            self.error = Some(error.clone());
+            return self.heap.clear();
+        }
+        self.runner_up = None;
+        self.heap.swap_remove(0);
+        if !self.heap.is_empty() {
+            self.sift_down(0);
+        }
+    }
+
+    /// Restores the heap after the top child moved to `moved`.
     #[inline]
-    fn top_moved(&mut self) {
-        let Some(moved) = self.slot_of(self.heap[0].child) else {
-            if self.error.is_some() {
-                return self.heap.clear();
-            }
-            self.runner_up = None;
-            self.heap.swap_remove(0);
-            if !self.heap.is_empty() {
-                self.sift_down(0);
-            }
-            return;
-        };
+    fn top_moved(&mut self, moved: Slot) {
         self.heap[0] = moved;
         let Some(second) = self.find_runner_up() else { return };
         if self.precedes(self.heap[second], moved) {
@@ -210,6 +230,15 @@ impl MergingIterator {
         self.rebuild();
         // The current child still stands on the current entry, which precedes all others (M1).
         debug_assert!(self.error.is_some() || self.heap[0].child == current);
+    }
+}
+
+/// What a slot keeps of an internal key.
+#[inline]
+fn prefix_of(key: &[u8], bytewise: bool, shared_len: usize) -> u64 {
+    match user_key(key).get(shared_len..) {
+        Some(rest) if bytewise => key_prefix(rest),
+        _ => 0,
     }
 }
 
@@ -251,9 +280,12 @@ impl InternalIterator for MergingIterator {
             self.switch(Direction::Forward);
         }
         // Empty if the change of direction failed.
-        if let Some(top) = self.heap.first() {
-            self.children[top.child].next();
-            self.top_moved();
+        let Some(&Slot { child, .. }) = self.heap.first() else { return };
+        let (bytewise, shared_len) = (self.order.is_bytewise(), self.shared_len);
+        let prefix = self.children[child].step().map(|key| prefix_of(key, bytewise, shared_len));
+        match prefix {
+            Some(prefix) => self.top_moved(Slot { prefix, child }),
+            None => self.top_ended(),
         }
     }
 
@@ -261,10 +293,16 @@ impl InternalIterator for MergingIterator {
         if self.direction != Direction::Backward {
             self.switch(Direction::Backward);
         }
-        if let Some(top) = self.heap.first() {
-            self.children[top.child].prev();
-            self.top_moved();
+        let Some(&Slot { child, .. }) = self.heap.first() else { return };
+        self.children[child].prev();
+        match self.slot_of(child) {
+            Some(moved) => self.top_moved(moved),
+            None => self.top_ended(),
         }
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.heap.first().and_then(|top| self.children[top.child].entry())
     }
 
     fn key(&self) -> &[u8] {

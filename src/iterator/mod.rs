@@ -30,6 +30,18 @@ pub trait InternalIterator: Send {
     fn value(&self) -> &[u8];
     /// What went wrong, if anything.
     fn error(&self) -> Option<&Error>;
+    /// The internal key and the stored value, if it stands on an entry.
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.valid().then(|| (self.key(), self.value()))
+    }
+    /// One on, and the internal key there, if it stands on an entry then: one call through the trait for three. Only
+    /// when valid.
+    #[inline]
+    fn step(&mut self) -> Option<&[u8]> {
+        self.next();
+        self.valid().then(|| self.key())
+    }
 }
 
 /// An iterator over nothing, possibly because of an error.

@@ -3,11 +3,18 @@
 //! 1. A piece is taken from the current chunk with one atomic add; no lock.
 //! 2. When the chunk is full, one thread makes the next one under a lock. Chunks grow with the arena, from
 //!    `SMALLEST_CHUNK` to `LARGEST_CHUNK`, so a tiny memtable stays tiny and a big one makes few system calls.
-//! 3. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
+//! 3. Chunks of the largest size are huge pages where the system has them: a search in a big memtable is otherwise a
+//!    TLB miss at each step. When an arena goes they are kept for the next one, up to `MAX_SPARE`, for as long as any
+//!    arena lives: fresh memory would cost a page fault and its clearing.
+//! 4. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
 //! Invariant A2: `used_bytes` exceeds the bytes asked for by less than a third, and one small chunk.
+//! Invariant A3: while every length asked for is a multiple of one power of two up to `ALIGNMENT`, so is every piece's
+//! address.
 
+use crate::base::memory::allocation;
+use crate::env::memory::{HUGE_PAGE, prefer_huge_pages};
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -15,10 +22,67 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The first chunk.
 const SMALLEST_CHUNK: usize = 4 << 10;
-/// No shared chunk is larger.
-const LARGEST_CHUNK: usize = 1 << 20;
+/// No shared chunk is larger: a huge page.
+const LARGEST_CHUNK: usize = HUGE_PAGE;
+/// Chunks of the largest size kept for later arenas: together 64 MiB.
+const MAX_SPARE: usize = 32;
+/// Until chunks are huge pages, what is allocated ahead is at most this part of what is used.
+const GROWTH: usize = 32;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
 const PIECES_IN_CHUNK: usize = 4;
+
+/// What every chunk's address is a multiple of at least: a cache line.
+const ALIGNMENT: usize = 64;
+
+/// Memory of a chunk of the largest size that nobody uses.
+struct SpareChunk(NonNull<u8>);
+
+// SAFETY: the memory belongs to whoever holds this.
+unsafe impl Send for SpareChunk {}
+
+impl SpareChunk {
+    const LAYOUT: Layout = match Layout::from_size_align(LARGEST_CHUNK, LARGEST_CHUNK) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a chunk's size is a power of two"),
+    };
+
+    fn new() -> SpareChunk {
+        // SAFETY: the size is not zero.
+        let bytes = unsafe { alloc(SpareChunk::LAYOUT) };
+        let Some(bytes) = NonNull::new(bytes) else { handle_alloc_error(SpareChunk::LAYOUT) };
+        prefer_huge_pages(bytes, LARGEST_CHUNK);
+        SpareChunk(bytes)
+    }
+
+    fn free(self) {
+        // SAFETY: allocated in `new` with the same layout, and nobody else has it.
+        unsafe { dealloc(self.0.as_ptr(), SpareChunk::LAYOUT) }
+    }
+}
+
+/// What arenas leave to each other.
+struct Spare {
+    chunks: Vec<SpareChunk>,
+    arenas: usize,
+}
+
+static SPARE: Mutex<Spare> = Mutex::new(Spare { chunks: Vec::new(), arenas: 0 });
+
+/// Memory of the largest size, with anything in it.
+fn take_spare() -> SpareChunk {
+    let spare = SPARE.lock().chunks.pop();
+    spare.unwrap_or_else(SpareChunk::new)
+}
+
+/// Keeps the memory for a later arena, or frees it.
+fn give_spare(chunk: SpareChunk) {
+    let mut spare = SPARE.lock();
+    if spare.chunks.len() < MAX_SPARE {
+        return spare.chunks.push(chunk);
+    }
+    drop(spare);
+    chunk.free();
+}
 
 /// One allocation that pieces are cut from.
 struct Chunk {
@@ -32,6 +96,10 @@ struct Chunk {
 
 impl Chunk {
     fn new(capacity: usize, used: usize, before: usize) -> Box<Chunk> {
+        if capacity == LARGEST_CHUNK {
+            let bytes = take_spare().0;
+            return Box::new(Chunk { bytes, capacity, used: AtomicUsize::new(used), before });
+        }
         let layout = Chunk::layout(capacity);
         // SAFETY: the layout's size is not zero: every caller asks for at least one byte.
         let bytes = unsafe { alloc(layout) };
@@ -40,7 +108,7 @@ impl Chunk {
     }
 
     fn layout(capacity: usize) -> Layout {
-        Layout::array::<u8>(capacity).expect("an entry fits the address space")
+        Layout::from_size_align(capacity, ALIGNMENT).expect("an entry fits the address space")
     }
 
     /// Whether pieces of `len` bytes may come from this chunk, if there is room.
@@ -73,6 +141,9 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
+        if self.capacity == LARGEST_CHUNK {
+            return give_spare(SpareChunk(self.bytes));
+        }
         // SAFETY: allocated in `new` with the same layout; nobody uses a chunk after its arena is gone.
         unsafe { dealloc(self.bytes.as_ptr(), Chunk::layout(self.capacity)) }
     }
@@ -84,6 +155,8 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes in chunks of their own.
     own_chunk_bytes: AtomicUsize,
+    /// Bytes of memory that all chunks and their headers take.
+    allocated: AtomicUsize,
     /// Every chunk, as made by `Box::into_raw`; the lock is held only to add one.
     chunks: Mutex<Vec<*mut Chunk>>,
 }
@@ -95,14 +168,16 @@ unsafe impl Sync for Arena {}
 
 impl Arena {
     pub(super) fn new() -> Arena {
+        SPARE.lock().arenas += 1;
         Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             own_chunk_bytes: AtomicUsize::new(0),
+            allocated: AtomicUsize::new(0),
             chunks: Mutex::new(Vec::new()),
         }
     }
 
-    /// `len` uninitialised bytes, not aligned, valid until the arena is dropped. `len` must not be 0.
+    /// `len` uninitialised bytes, valid until the arena is dropped; aligned as A3 says. `len` must not be 0.
     #[inline]
     pub(super) fn allocate(&self, len: usize) -> NonNull<u8> {
         debug_assert!(len > 0);
@@ -116,6 +191,11 @@ impl Arena {
     pub(super) fn used_bytes(&self) -> usize {
         let shared = self.current_chunk().map_or(0, Chunk::used_so_far);
         shared + self.own_chunk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory taken from the system, with what is allocated ahead.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.allocated.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -133,13 +213,18 @@ impl Arena {
         if let Some(piece) = current.filter(|c| c.is_for(len)).and_then(|c| c.take(len)) {
             return piece;
         }
-        let capacity = (self.used_bytes() / 4).next_power_of_two().clamp(SMALLEST_CHUNK, LARGEST_CHUNK);
+        let used = self.used_bytes();
+        let ahead = (used / GROWTH).max(SMALLEST_CHUNK);
+        // A huge page is resident as a whole once it is touched, so it is no promise that memory stays unused.
+        let capacity = if used >= 8 * LARGEST_CHUNK { LARGEST_CHUNK } else { 1usize << ahead.ilog2() };
         let shared = len <= capacity / PIECES_IN_CHUNK;
         let chunk = if shared {
             Chunk::new(capacity, len, current.map_or(0, Chunk::close))
         } else {
             Chunk::new(len, len, 0)
         };
+        let taken = allocation(chunk.capacity) + allocation(size_of::<Chunk>()) + size_of::<*mut Chunk>();
+        self.allocated.fetch_add(taken, Ordering::Relaxed);
         let piece = chunk.bytes;
         let chunk = Box::into_raw(chunk);
         chunks.push(chunk);
@@ -158,6 +243,11 @@ impl Drop for Arena {
             // SAFETY: made by `Box::into_raw`, each pushed once; `&mut self` says that no one else is here.
             drop(unsafe { Box::from_raw(chunk) });
         }
+        let mut spare = SPARE.lock();
+        spare.arenas -= 1;
+        let unused = if spare.arenas == 0 { std::mem::take(&mut spare.chunks) } else { Vec::new() };
+        drop(spare);
+        unused.into_iter().for_each(SpareChunk::free);
     }
 }
 
@@ -197,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn pieces_are_aligned_as_their_lengths_are() {
+        for alignment in [8, ALIGNMENT] {
+            let arena = Arena::new();
+            for round in 0..3000usize {
+                let len = alignment * (1 + round * 13 % if round % 100 == 0 { 3000 } else { 40 });
+                assert_eq!(fill(&arena, len, 1).addr().get() % alignment, 0, "A3: {len} of {alignment}");
+            }
+        }
+    }
+
+    #[test]
     fn small_arenas_stay_small() {
         let arena = Arena::new();
         for _ in 0..100 {
@@ -207,9 +308,51 @@ mod tests {
         assert_eq!(allocated, SMALLEST_CHUNK);
     }
 
+    #[test]
+    fn little_is_allocated_ahead() {
+        for len in [10, 100, 1000] {
+            let arena = Arena::new();
+            for _ in 0..(8 << 20) / len {
+                arena.allocate(len);
+                let (used, allocated) = (arena.used_bytes(), arena.allocated_bytes());
+                assert!(allocated >= used, "{allocated} for {used}");
+                assert!(allocated <= used + used / 4 + 2 * SMALLEST_CHUNK, "{allocated} for {used}");
+            }
+        }
+    }
+
     fn chunk_capacity(chunk: *mut Chunk) -> usize {
         // SAFETY: a chunk of a live arena.
         unsafe { (*chunk).capacity }
+    }
+
+    #[test]
+    fn large_chunks_go_from_arena_to_arena() {
+        let addresses = |arena: &Arena| {
+            let large = |&chunk: &*mut Chunk| chunk_capacity(chunk) == LARGEST_CHUNK;
+            let chunks = arena.chunks.lock().iter().copied().filter(large).collect::<Vec<_>>();
+            // SAFETY: chunks of a live arena.
+            chunks.into_iter().map(|chunk| unsafe { (*chunk).bytes.addr().get() }).collect::<Vec<_>>()
+        };
+        let living = Arena::new();
+        let fill_large = || {
+            let arena = Arena::new();
+            (0..400).for_each(|round| {
+                fill(&arena, 100 << 10, round as u8);
+            });
+            arena
+        };
+        let first = fill_large();
+        let used = addresses(&first);
+        assert!(used.len() > 5 && used.iter().all(|address| address % LARGEST_CHUNK == 0));
+        drop(first);
+        // Other tests take and give chunks meanwhile, but never more than there are.
+        assert!(SPARE.lock().chunks.len() <= MAX_SPARE);
+        let pieces: Vec<_> =
+            (0..400).map(|round| (fill(&living, 100 << 10, round as u8), round as u8)).collect();
+        let second = fill_large();
+        assert!(addresses(&second).iter().all(|address| !addresses(&living).contains(address)));
+        assert!(pieces.iter().all(|&(piece, mark)| is_filled(piece, 100 << 10, mark)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::base::InternalComparator;
 use crate::base::key::{
     EntryKind, SequenceNumber, TRAILER_LEN, append_internal_key, key_trailer, trailer, user_key,
 };
+use crate::base::memory::allocation;
 use crate::iterator::InternalIterator;
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
@@ -27,8 +28,20 @@ use std::sync::Arc;
 const PREFIX_LEN: usize = 8;
 /// Lookup keys up to this length are put together on the stack.
 const STACK_KEY_LEN: usize = 128;
-/// What a node takes: the key, the reference count, two tower pointers (the mean) and the allocator's header.
-const NODE_BYTES: usize = size_of::<NodeKey<Prefix>>() + 8 + 2 * 8 + 8;
+/// What a node takes in the mean, with what the allocator adds.
+const NODE_BYTES: usize = mean_node_bytes();
+
+/// A node has its key, a word of counts and a tower of pointers; half of all towers are one high, a quarter two, and so
+/// on.
+const fn mean_node_bytes() -> usize {
+    let (mut sum, mut height) = (0u64, 1);
+    while height <= 32 {
+        let node = size_of::<NodeKey<Prefix>>() + size_of::<usize>() + height * size_of::<usize>();
+        sum += (allocation(node) as u64) << (32 - height);
+        height += 1;
+    }
+    (sum >> 32) as usize + 1
+}
 
 /// An empty skip list memtable.
 pub(super) fn create(order: &InternalComparator) -> Arc<dyn MemTable> {
@@ -251,6 +264,10 @@ impl<O: KeyOrder> MemTable for SkipListMemTable<O> {
     /// Exact for the arena (bytes handed out, not chunk capacity, so that it grows evenly), a mean for nodes.
     fn memory_bytes(&self) -> usize {
         self.arena.used_bytes() + self.map.len() * NODE_BYTES
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.arena.allocated_bytes() + self.map.len() * NODE_BYTES + allocation(size_of::<Self>())
     }
 
     fn len(&self) -> usize {

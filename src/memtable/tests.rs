@@ -37,6 +37,16 @@ fn orders() -> Vec<InternalComparator> {
     user.into_iter().map(InternalComparator::new).collect()
 }
 
+const STRUCTURES: [Structure; 3] = [Structure::SkipList, Structure::Art, Structure::BTree];
+
+/// Every structure with every order.
+fn kinds() -> Vec<(Structure, InternalComparator)> {
+    STRUCTURES
+        .iter()
+        .flat_map(|&structure| orders().into_iter().map(move |order| (structure, order)))
+        .collect()
+}
+
 struct Random(u64);
 
 impl Random {
@@ -89,9 +99,9 @@ fn assert_stands_on(iterator: &dyn InternalIterator, expected: Option<&(Vec<u8>,
 
 #[test]
 fn gets_answer_as_a_map_at_every_snapshot() {
-    for (number, order) in orders().iter().enumerate() {
+    for (number, (structure, order)) in kinds().iter().enumerate() {
         let mut random = Random(number as u64);
-        let memtable = create(Structure::SkipList, order);
+        let memtable = create(*structure, order);
         assert!(memtable.is_empty() && memtable.memory_bytes() == 0);
         let entries = fill(&*memtable, &mut random, 1, 2000);
         assert_eq!(memtable.len(), 2000);
@@ -112,16 +122,16 @@ fn gets_answer_as_a_map_at_every_snapshot() {
                 seen.push((sequence, kind, value.to_vec()));
                 seen.len() < limit
             });
-            assert!(seen == expected, "order {number}, key {key:?} at {snapshot}");
+            assert!(seen == expected, "kind {number}, key {key:?} at {snapshot}");
         }
     }
 }
 
 #[test]
 fn iterators_move_as_over_a_sorted_list() {
-    for (number, order) in orders().iter().enumerate() {
+    for (number, (structure, order)) in kinds().iter().enumerate() {
         let mut random = Random(100 + number as u64);
-        let memtable = create(Structure::SkipList, order);
+        let memtable = create(*structure, order);
         let mut iterator = memtable.clone().iter();
         iterator.seek_to_first();
         assert_stands_on(&*iterator, None, "empty");
@@ -130,13 +140,7 @@ fn iterators_move_as_over_a_sorted_list() {
             // The iterator was made before: it sees later inserts.
             model.extend(fill(&*memtable, &mut random, 1 + round * 500, 500));
             model.sort_by(|a, b| order.compare(&a.0, &b.0));
-            random_walk(
-                &mut *iterator,
-                &model,
-                order,
-                &mut random,
-                &format!("order {number}, round {round}"),
-            );
+            random_walk(&mut *iterator, &model, order, &mut random, &format!("kind {number}, round {round}"));
         }
         // The iterator keeps the memtable alive.
         drop(memtable);
@@ -188,28 +192,41 @@ fn random_walk(
 
 #[test]
 fn memory_grows_with_the_entries_without_jumps() {
-    let memtable = create(Structure::SkipList, &InternalComparator::default());
-    let mut before = 0;
-    for sequence in 1..=3000u64 {
-        memtable.insert(sequence, EntryKind::Put, format!("key{sequence:08}").as_bytes(), &[7; 100]);
-        let now = memtable.memory_bytes();
+    for structure in STRUCTURES {
+        // What one insert may add to its entry: the largest node of the tree.
+        let node = match structure {
+            Structure::SkipList => 0,
+            Structure::Art => 2112,
+            // A split makes one, at the root two, and inner nodes with their children.
+            Structure::BTree => 4 * 1088,
+        };
+        let memtable = create(structure, &InternalComparator::default());
         let entry = 11 + 8 + 100;
-        assert!(now >= before + entry && now < before + 4 * entry, "{before} then {now} at {sequence}");
-        before = now;
+        let mut before = 0;
+        for sequence in 1..=3000u64 {
+            memtable.insert(sequence, EntryKind::Put, format!("key{sequence:08}").as_bytes(), &[7; 100]);
+            let now = memtable.memory_bytes();
+            let bounds = before + entry..before + 4 * entry + node;
+            assert!(bounds.contains(&now), "{structure:?}: {before} then {now} at {sequence}");
+            before = now;
+        }
+        assert!(before < 3000 * 2 * entry, "{structure:?}: {before}");
     }
 }
 
 #[test]
 fn entries_may_be_large() {
-    let memtable = create(Structure::SkipList, &InternalComparator::default());
-    for (sequence, len) in [(1, 5 << 20), (2, 0), (3, 300 << 10)] {
-        memtable.insert(sequence, EntryKind::Put, &vec![b'k'; len], &vec![sequence as u8; len]);
-        let mut seen = None;
-        memtable.get(&vec![b'k'; len], sequence, &mut |_, _, value| {
-            seen = Some(value.to_vec());
-            true
-        });
-        assert!(seen == Some(vec![sequence as u8; len]));
+    for structure in STRUCTURES {
+        let memtable = create(structure, &InternalComparator::default());
+        for (sequence, len) in [(1, 5 << 20), (2, 0), (3, 300 << 10)] {
+            memtable.insert(sequence, EntryKind::Put, &vec![b'k'; len], &vec![sequence as u8; len]);
+            let mut seen = None;
+            memtable.get(&vec![b'k'; len], sequence, &mut |_, _, value| {
+                seen = Some(value.to_vec());
+                true
+            });
+            assert!(seen == Some(vec![sequence as u8; len]));
+        }
     }
 }
 
@@ -219,8 +236,11 @@ fn entries_may_be_large() {
 fn readers_run_while_writers_insert() {
     const WRITERS: u64 = 4;
     const INSERTS: u64 = 5000;
-    for order in [InternalComparator::default(), InternalComparator::new(Arc::new(Backwards))] {
-        let memtable = create(Structure::SkipList, &order);
+    let (bytewise, backwards) = (InternalComparator::default(), InternalComparator::new(Arc::new(Backwards)));
+    let structures = STRUCTURES.map(|structure| (structure, bytewise.clone()));
+    let more = [Structure::SkipList, Structure::BTree].map(|structure| (structure, backwards.clone()));
+    for (structure, order) in structures.into_iter().chain(more) {
+        let memtable = create(structure, &order);
         let finished: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
         std::thread::scope(|scope| {
             for writer in 0..WRITERS {

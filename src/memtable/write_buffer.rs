@@ -3,17 +3,22 @@
 //!
 //! Invariant B1: a write adds its holds before its entries, so a reader that finds a pointer finds the file.
 
+use super::budget::{Charge, WriteBufferManager};
 use super::{MemTable, RangeDeletions, Structure, create};
+use crate::base::memory::allocation;
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{EntryKind, InternalComparator, SequenceNumber};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Something a memtable's entries depend on (a value-log segment), kept alive while the memtable lives.
 pub type Hold = Arc<dyn Any + Send + Sync>;
+
+/// Bytes of memory that a hold takes: number and pointer in a node of the map, which is two thirds full in the mean.
+const HOLD_BYTES: usize = 36;
 
 /// One memtable of a column family.
 pub struct WriteBuffer {
@@ -23,7 +28,9 @@ pub struct WriteBuffer {
     first_sequence: AtomicU64,
     last_sequence: AtomicU64,
     holds: Mutex<BTreeMap<u64, Hold>>,
+    hold_count: AtomicUsize,
     first_unlogged: AtomicU64,
+    charge: OnceLock<Charge>,
 }
 
 impl WriteBuffer {
@@ -36,7 +43,9 @@ impl WriteBuffer {
             first_sequence: AtomicU64::new(u64::MAX),
             last_sequence: AtomicU64::new(0),
             holds: Mutex::new(BTreeMap::new()),
+            hold_count: AtomicUsize::new(0),
             first_unlogged: AtomicU64::new(u64::MAX),
+            charge: OnceLock::new(),
         })
     }
 
@@ -57,11 +66,43 @@ impl WriteBuffer {
             self.first_sequence.fetch_min(sequence, Ordering::Relaxed);
         }
         self.last_sequence.fetch_max(sequence, Ordering::Release);
+        if let Some(charge) = self.charge.get() {
+            charge.update(self.allocated_bytes());
+        }
+    }
+
+    /// Counts its memory at `manager`, from now until it is dropped. Once.
+    pub fn charge_to(&self, manager: &Arc<WriteBufferManager>) {
+        self.charge.get_or_init(|| Charge::new(manager, self.allocated_bytes()));
+    }
+
+    /// Whether it takes writes and its flush was not asked for.
+    pub fn is_mutable(&self) -> bool {
+        self.charge.get().is_some_and(Charge::is_mutable)
+    }
+
+    /// Whether its flush was asked for while it took writes; true until it is flushed.
+    pub fn is_leaving(&self) -> bool {
+        self.charge.get().is_some_and(Charge::is_leaving)
+    }
+
+    /// It will be sealed soon, or is; true if that is new.
+    pub fn leave(&self) -> bool {
+        self.charge.get().is_some_and(Charge::leave)
+    }
+
+    /// No flush will free it any more: it was flushed, or will never be.
+    pub fn release(&self) {
+        if let Some(charge) = self.charge.get() {
+            charge.release();
+        }
     }
 
     /// Keeps `hold` (numbered, each number once) for as long as the memtable lives.
     pub fn keep(&self, number: u64, hold: &Hold) {
-        self.holds.lock().entry(number).or_insert_with(|| Arc::clone(hold));
+        let mut holds = self.holds.lock();
+        holds.entry(number).or_insert_with(|| Arc::clone(hold));
+        self.hold_count.store(holds.len(), Ordering::Relaxed);
     }
 
     /// The numbers of what is held, ascending.
@@ -94,7 +135,7 @@ impl WriteBuffer {
         if self.deletions.is_empty() {
             return 0;
         }
-        self.deletions.list(&self.order).covering_sequence(user_key, snapshot, &self.order)
+        self.deletions.covering_sequence(user_key, snapshot, &self.order)
     }
 
     /// Smallest sequence number inside; `u64::MAX` when empty.
@@ -117,8 +158,15 @@ impl WriteBuffer {
         self.table.len() as u64 + self.deletions.count() as u64
     }
 
-    /// Bytes of memory in use.
+    /// Bytes of memory in use. Grows evenly: memtables are sealed by it.
     pub fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.deletions.memory_bytes()
+    }
+
+    /// Bytes of memory taken from the system: what users are shown and budgets count.
+    pub fn allocated_bytes(&self) -> usize {
+        let own = allocation(size_of::<WriteBuffer>() + 2 * size_of::<usize>());
+        let holds = self.hold_count.load(Ordering::Relaxed) * HOLD_BYTES;
+        own + holds + self.table.allocated_bytes() + self.deletions.memory_bytes()
     }
 }

@@ -13,7 +13,7 @@ pub mod view;
 pub use fold::FoldContext;
 pub use pinned::PinnedValue;
 pub use scan::{ScanBounds, ScanIterator};
-pub use view::ReadView;
+pub use view::{ReadView, Tombstones};
 
 /// How one read treats caches and devices.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@
 
 use super::ReadMode;
 use super::fold::FoldContext;
+use super::view::Tombstones;
 use crate::base::key::MAX_SEQUENCE;
-use crate::base::range_tombstone::TombstoneList;
 use crate::base::{
     EntryKind, Error, ErrorKind, InternalComparator, InternalKey, ParsedKey, Result, SequenceNumber,
     SliceTransform,
@@ -53,7 +53,7 @@ enum Current {
 /// Moves over the visible entries.
 pub struct ScanIterator {
     inner: Box<dyn InternalIterator>,
-    tombstones: Option<TombstoneList>,
+    tombstones: Option<Tombstones>,
     order: InternalComparator,
     snapshot: SequenceNumber,
     fold: FoldContext,
@@ -74,7 +74,7 @@ impl ScanIterator {
     /// Over `inner` at `snapshot`; not positioned.
     pub fn new(
         inner: Box<dyn InternalIterator>,
-        tombstones: Option<TombstoneList>,
+        tombstones: Option<Tombstones>,
         order: InternalComparator,
         snapshot: SequenceNumber,
         fold: FoldContext,

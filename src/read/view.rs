@@ -2,7 +2,7 @@
 
 use super::ReadMode;
 use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
-use crate::base::{InternalComparator, Result};
+use crate::base::{InternalComparator, Result, SequenceNumber};
 use crate::iterator::concat::{ConcatIterator, FileList};
 use crate::iterator::{InternalIterator, merging};
 use crate::memtable::write_buffer::WriteBuffer;
@@ -51,18 +51,37 @@ impl ReadView {
         merging::merge(children, order)
     }
 
-    /// All range deletions, cut into fragments; `None` if there are none (the usual case, found without work).
-    pub fn tombstones(&self, order: &InternalComparator) -> Option<TombstoneList> {
-        let mut all: Vec<RangeTombstone> = Vec::new();
+    /// All range deletions; `None` if there are none (the usual case, found without work).
+    pub fn tombstones(&self, order: &InternalComparator) -> Option<Tombstones> {
+        let mut lists: Vec<Arc<TombstoneList>> = Vec::new();
         for buffer in self.buffers().filter(|buffer| !buffer.deletions().is_empty()) {
-            all.extend(buffer.deletions().list(order).iter());
+            lists.extend(buffer.deletions().lists(order));
         }
-        for (_, file) in self.version.files() {
-            if file.properties.range_tombstones > 0 {
-                all.extend(file.table.range_tombstones().iter());
-            }
+        let with_any = self.version.files().filter(|(_, file)| file.properties.range_tombstones > 0);
+        let of_tables: Vec<RangeTombstone> =
+            with_any.flat_map(|(_, file)| file.table.range_tombstones().iter()).collect();
+        if !of_tables.is_empty() {
+            lists.push(Arc::new(TombstoneList::build(&of_tables, order)));
         }
-        (!all.is_empty()).then(|| TombstoneList::build(&all, order))
+        (!lists.is_empty()).then_some(Tombstones { lists })
+    }
+}
+
+/// Range deletions of a view: those of each memtable in a few lists, those of all tables in one.
+pub struct Tombstones {
+    lists: Vec<Arc<TombstoneList>>,
+}
+
+impl Tombstones {
+    /// The newest deletion of `user_key` visible at `snapshot`; 0 if none.
+    pub fn covering_sequence(
+        &self,
+        user_key: &[u8],
+        snapshot: SequenceNumber,
+        order: &InternalComparator,
+    ) -> SequenceNumber {
+        let lists = self.lists.iter();
+        lists.map(|list| list.covering_sequence(user_key, snapshot, order)).max().unwrap_or(0)
     }
 }
 

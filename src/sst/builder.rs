@@ -15,6 +15,7 @@ use super::format::{
 };
 use super::learned_index::{KeyCodeBuilder, LearnedIndex};
 use super::properties::{self, SegmentCounter, TableNames, TableProperties};
+use crate::base::compression::Compressor;
 use crate::base::key::{MAX_SEQUENCE, ParsedKey};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Codec, EntryKind, Error, InternalKey, Result, ValuePointer};
@@ -44,10 +45,13 @@ pub struct TableBuilder {
     block: BlockBuilder,
     /// Contents of a block or section before compression.
     scratch: Vec<u8>,
+    compressor: Compressor,
     /// The last key of the last finished block.
     last_key: Vec<u8>,
     fence: FenceBuilder,
     bloom: Option<BloomBuilder>,
+    /// Bytes of the filter of all keys up to the current block.
+    filter_len: usize,
     key_codes: Option<KeyCodeBuilder>,
     tombstones: Vec<RangeTombstone>,
     tombstone_bytes: u64,
@@ -76,8 +80,10 @@ impl TableBuilder {
             written: 0,
             block: BlockBuilder::new(bytewise),
             scratch: Vec::new(),
+            compressor: Compressor::default(),
             last_key: Vec::new(),
             fence: FenceBuilder::default(),
+            filter_len: bloom.as_ref().map_or(0, BloomBuilder::contents_len),
             bloom,
             key_codes: (options.learned_index && bytewise).then(KeyCodeBuilder::default),
             tombstones: Vec::new(),
@@ -181,8 +187,8 @@ impl TableBuilder {
     /// Bytes the file would have if finished now.
     pub fn estimated_size(&self) -> u64 {
         let pending = if self.block.is_empty() { 0 } else { self.block.contents_len() + SECTION_TRAILER_LEN };
-        let filter = self.bloom.as_ref().map_or(0, BloomBuilder::contents_len);
-        let sections = pending + filter + self.fence.contents_len() + FOOTER_LEN + 5 * SECTION_TRAILER_LEN;
+        let sections =
+            pending + self.filter_len + self.fence.contents_len() + FOOTER_LEN + 5 * SECTION_TRAILER_LEN;
         self.position() + sections as u64 + self.tombstone_bytes + PROPERTIES_ESTIMATE
     }
 
@@ -210,9 +216,10 @@ impl TableBuilder {
         } else {
             self.scratch.clear();
             self.block.finish(&mut self.scratch);
-            append_section(&mut self.out, &self.scratch, self.options.compression, self.number, offset)
+            self.append_contents(self.options.compression, offset)
         };
         self.properties.data_blocks += 1;
+        self.filter_len = self.bloom.as_ref().map_or(0, BloomBuilder::contents_len);
         self.properties.data_bytes += self.position() - offset;
         self.fence.push(&self.last_key, stored_len, entries);
         if self.out.len() >= self.io_buffer_size { self.write_out() } else { Ok(()) }
@@ -234,8 +241,14 @@ impl TableBuilder {
     /// Appends `scratch` as a section.
     fn append_scratch(&mut self, codec: Codec) -> Handle {
         let offset = self.position();
-        let stored_len = append_section(&mut self.out, &self.scratch, codec, self.number, offset);
+        let stored_len = self.append_contents(codec, offset);
         Handle { offset, stored_len }
+    }
+
+    /// The same at `offset`, which is where the next byte will stand. Returns the stored length.
+    fn append_contents(&mut self, codec: Codec, offset: u64) -> u64 {
+        let how = (codec, &mut self.compressor);
+        append_section(&mut self.out, &self.scratch, how, self.number, offset)
     }
 
     /// Writes filter, indexes, properties and footer, and syncs the file.

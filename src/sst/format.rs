@@ -28,7 +28,7 @@
 
 use crate::base::checksum::{bind, crc32};
 use crate::base::coding::{Decoder, put_slice, put_u32, put_u64, put_varint};
-use crate::base::compression::{compress, decompress_into};
+use crate::base::compression::{Compressor, decompress_into};
 use crate::base::error::Subcode;
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Codec, Error, Result};
@@ -184,12 +184,18 @@ fn length_is_sane(contents_len: usize, stored_len: usize) -> bool {
 
 /// Appends `contents` as a section that will stand at `offset` of file `number`, compressed by `codec` where
 /// that pays. Returns the stored length.
-pub fn append_section(out: &mut Vec<u8>, contents: &[u8], codec: Codec, number: u64, offset: u64) -> u64 {
+pub fn append_section(
+    out: &mut Vec<u8>,
+    contents: &[u8],
+    (codec, compressor): (Codec, &mut Compressor),
+    number: u64,
+    offset: u64,
+) -> u64 {
     let from = out.len();
-    match compress(codec, contents).filter(|small| length_is_sane(contents.len(), small.len())) {
+    match compressor.compress(codec, contents).filter(|small| length_is_sane(contents.len(), small.len())) {
         Some(small) => {
             put_u32(out, u32::try_from(contents.len()).expect("the builder bounds blocks to 32 bits"));
-            out.extend_from_slice(&small);
+            out.extend_from_slice(small);
             seal_section(out, from, codec, number, offset)
         }
         None => {
@@ -346,7 +352,7 @@ mod tests {
         let path = Path::new("t");
         for codec in [Codec::None, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             let mut out = Vec::new();
-            let stored_len = append_section(&mut out, &text, codec, 3, 4096);
+            let stored_len = append_section(&mut out, &text, (codec, &mut Compressor::default()), 3, 4096);
             assert_eq!(stored_len as usize + SECTION_TRAILER_LEN, out.len());
             let (stored_codec, stored) = check_section(&out, path, 3, 4096).unwrap();
             assert_eq!(stored_codec, codec);

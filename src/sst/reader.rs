@@ -191,14 +191,11 @@ impl Table {
     }
 
     fn count_memory(&self) -> usize {
-        let fragment = |fragment: &crate::base::range_tombstone::Fragment| {
-            size_of_val(fragment) + fragment.start.len() + fragment.end.len() + 8 * fragment.sequences.len()
-        };
         size_of::<Table>()
             + self.fence.memory_bytes()
             + self.filter.as_ref().map_or(0, BloomFilter::memory_bytes)
             + self.model.as_ref().map_or(0, LearnedIndex::memory_bytes)
-            + self.tombstones.fragments().iter().map(fragment).sum::<usize>()
+            + self.tombstones.memory_bytes()
             + self.properties.smallest.len()
             + self.properties.largest.len()
             + size_of_val(&self.properties.segments[..])

@@ -1,41 +1,34 @@
-//! The commit: sequence numbers, WAL, memtables, one group at a time.
+//! The commit: sequence numbers and the WAL in order, memtables side by side.
 //!
-//! A writer that finds the commit lock free commits by itself: one lock, no allocation, no system call beyond the
-//! log's own. Otherwise it leaves its batch in the queue; whoever holds the lock next commits everything queued
-//! as one group with one sync. Lock order: commit lock, then the engine's state lock.
+//! 1. Under the commit lock, which is held for a copy of the batch into the log: sequence numbers, log, a ticket.
+//! 2. Outside it: into the memtables, beside other writers.
+//! 3. `publish` makes batches visible in the order of their tickets; `durability` syncs for all who asked.
+//!
+//! No allocation, no system call beyond the log's own, and without contention no futex. Whoever needs all of it at
+//! rest (sealing a memtable, a new family, close) takes the lock by `Committer::lock`, which waits until nothing is
+//! half inserted. Lock order: commit lock, then the engine's state lock.
 //!
 //! Invariant W5: WAL order is sequence order, and memtables hold a batch only after the WAL does.
+//! Invariant W6: a memtable is sealed only when nothing is half inserted, so a sealed one never changes.
 
-use super::durability::Durability;
-use super::few::Few;
+use super::durability::{Callback, Durability};
+use super::families::{Families, Targets};
+use super::publish::Ticket;
 use super::separate::{Prepared, unknown_family};
-use crate::base::{EntryKind, InternalComparator, Result, SequenceNumber};
-use crate::batch::{BatchIter, Record};
+use crate::base::error::Subcode;
+use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::config::SyncPolicy;
 use crate::env::Env;
-use crate::memtable::write_buffer::{Hold, WriteBuffer};
 use crate::wal::{WalHeader, WalPosition, WalWriter, WalWriterOptions};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Room a frame needs besides its payload: header, mark, alignment.
 const FRAME_ROOM: usize = 4096;
-
-/// Where a column family's writes go.
-pub struct FamilyTarget {
-    /// The memtable that takes writes.
-    pub active: Arc<WriteBuffer>,
-    /// Bytes at which it is sealed.
-    pub seal_at: u64,
-    /// Order of its keys.
-    pub order: InternalComparator,
-    /// Whether it has a merge operator.
-    pub can_merge: bool,
-}
 
 /// A log file that may still be needed.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +50,7 @@ pub struct CommitState {
     /// Logs not retired, oldest first; the last is the active one.
     pub wals: VecDeque<LiveWal>,
     /// Column families by id.
-    pub families: HashMap<u32, FamilyTarget>,
+    pub families: Families,
     /// The last sequence number handed out.
     pub last_sequence: SequenceNumber,
     mark_version: u64,
@@ -83,8 +76,6 @@ pub struct WalSettings {
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
     pub log_thread: bool,
-    /// Bytes of all active memtables together at which the largest is sealed; 0 = no limit.
-    pub write_buffer_limit: u64,
     /// Bytes of all logs above which the families holding the oldest are sealed.
     pub max_total_size: AtomicU64,
 }
@@ -97,6 +88,8 @@ pub trait Owner {
     fn next_log_number(&self) -> Result<u64>;
     /// A log file was created and is about to take writes: its number is made durable, so that its loss is noticed.
     fn log_started(&self, number: u64) -> Result<()>;
+    /// Has a memtable flushed if all together take too much memory. Called under the commit lock.
+    fn keep_memory_within_limit(&self, state: &mut CommitState) -> Result<()>;
     /// Refuses when the engine takes no writes.
     fn check_writable(&self) -> Result<()>;
 }
@@ -119,40 +112,21 @@ pub struct CommitStats {
     pub entries: AtomicU64,
     /// Bytes of batches as logged.
     pub batch_bytes: AtomicU64,
-    /// Batches committed by another thread's group.
-    pub grouped: AtomicU64,
 }
 
-struct Item<'a> {
-    bytes: &'a [u8],
-    families: &'a [u32],
-    holds: &'a [(u64, Hold)],
-    count: u32,
-    options: CommitOptions,
-}
-
-struct Request {
-    bytes: Vec<u8>,
-    families: Few<u32>,
-    holds: Few<(u64, Hold)>,
-    count: u32,
-    options: CommitOptions,
-    done: AtomicBool,
-    outcome: Mutex<Option<Result<Committed>>>,
-}
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug)]
-struct Committed {
+/// A batch that is in the log and has its place in the order of publication.
+struct Logged {
+    first: SequenceNumber,
     last: SequenceNumber,
-    visible: bool,
+    ticket: Ticket,
+    targets: Targets,
+    /// Not to be acknowledged before it is durable.
+    sync: bool,
 }
 
 /// Commits batches.
 pub struct Committer {
     state: Mutex<CommitState>,
-    queue: Mutex<VecDeque<Arc<Request>>>,
-    queued: AtomicUsize,
     durability: Arc<Durability>,
     settings: WalSettings,
     /// Counts.
@@ -171,23 +145,23 @@ impl Committer {
                 wal: None,
                 previous: None,
                 wals: VecDeque::new(),
-                families: HashMap::new(),
+                families: Families::default(),
                 last_sequence,
                 mark_version: 0,
                 writes_since_sync: 0,
                 last_sync: settings.env.now(),
             }),
-            queue: Mutex::new(VecDeque::new()),
-            queued: AtomicUsize::new(0),
             durability,
             settings,
             stats: CommitStats::default(),
         }
     }
 
-    /// The state, with no commit running.
+    /// The state, with no commit running: nothing is half logged or half inserted while the guard lives.
     pub fn lock(&self) -> MutexGuard<'_, CommitState> {
-        self.state.lock()
+        let state = self.state.lock();
+        self.durability.drain();
+        state
     }
 
     /// How the log is written.
@@ -198,161 +172,114 @@ impl Committer {
     /// Commits a batch and returns its last sequence number once it is visible (and durable, if it asked).
     pub fn commit(
         &self,
-        prepared: Prepared<'_>,
+        prepared: &Prepared<'_>,
         options: CommitOptions,
         owner: &dyn Owner,
     ) -> Result<SequenceNumber> {
-        let committed = if self.queued.load(Ordering::Acquire) == 0
-            && let Some(mut state) = self.state.try_lock()
-        {
-            let item = Item {
-                bytes: prepared.bytes,
-                families: &prepared.families,
-                holds: &prepared.holds,
-                count: prepared.count,
-                options,
-            };
-            self.commit_alone(&mut state, &item, owner)?
-        } else {
-            self.commit_queued(prepared, options, owner)?
-        };
-        if !committed.visible {
-            self.durability.wait(committed.last)?;
+        let logged = self.log(prepared, options, false, owner)?;
+        let visible = self.insert(prepared, options, &logged)?;
+        if logged.sync {
+            self.durability.sync_until(logged.last)?;
         }
-        Ok(committed.last)
+        if !visible {
+            self.durability.wait(logged.last)?;
+        }
+        Ok(logged.last)
     }
 
-    fn commit_alone(&self, state: &mut CommitState, item: &Item<'_>, owner: &dyn Owner) -> Result<Committed> {
-        owner.check_writable()?;
-        let last = self.put_one(state, item, owner)?;
-        let visible = self.finish_group(state, 1, item.options.sync)?;
-        Ok(Committed { last, visible })
-    }
-
-    fn commit_queued(
+    /// Commits a batch without waiting for the device; `callback` hears when it is durable, or that it will not be.
+    /// An error here means that the batch was not applied and `callback` is never called.
+    pub fn commit_asynchronously(
         &self,
-        prepared: Prepared<'_>,
-        options: CommitOptions,
+        prepared: &Prepared<'_>,
         owner: &dyn Owner,
-    ) -> Result<Committed> {
-        let request = Arc::new(Request {
-            bytes: prepared.bytes.to_vec(),
-            families: prepared.families,
-            holds: prepared.holds,
-            count: prepared.count,
-            options,
-            done: AtomicBool::new(false),
-            outcome: Mutex::new(None),
-        });
-        self.queued.fetch_add(1, Ordering::AcqRel);
-        self.queue.lock().push_back(Arc::clone(&request));
-        let mut state = self.state.lock();
-        if !request.done.load(Ordering::Acquire) {
-            let group: Vec<Arc<Request>> = self.queue.lock().drain(..).collect();
-            self.queued.fetch_sub(group.len(), Ordering::AcqRel);
-            self.commit_group(&mut state, &group, owner);
-        }
-        drop(state);
-        let outcome = request.outcome.lock().take();
-        outcome.expect("whoever took the request out of the queue has answered it")
+        callback: Callback,
+    ) -> Result<SequenceNumber> {
+        let logged = self.log(prepared, CommitOptions::default(), true, owner)?;
+        self.insert(prepared, CommitOptions::default(), &logged)?;
+        self.durability.call_when_durable(logged.last, callback);
+        Ok(logged.last)
     }
 
-    fn commit_group(&self, state: &mut CommitState, group: &[Arc<Request>], owner: &dyn Owner) {
-        let mut results: Vec<Result<SequenceNumber>> = Vec::with_capacity(group.len());
-        let (mut good, mut sync) = (0, false);
-        for request in group {
-            let item = Item {
-                bytes: &request.bytes,
-                families: &request.families,
-                holds: &request.holds,
-                count: request.count,
-                options: request.options,
-            };
-            let result = owner.check_writable().and_then(|()| self.put_one(state, &item, owner));
-            if result.is_ok() {
-                good += 1;
-                sync |= request.options.sync;
-            }
-            results.push(result);
+    /// Gives the batch its sequence numbers, logs it, and takes its place in the order of publication.
+    fn log(
+        &self,
+        prepared: &Prepared<'_>,
+        options: CommitOptions,
+        asynchronous: bool,
+        owner: &dyn Owner,
+    ) -> Result<Logged> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        owner.check_writable()?;
+        self.durability.check_segments(prepared.holds.iter().map(|(segment, _)| *segment))?;
+        self.make_room(state, prepared, owner)?;
+        let first = state.last_sequence + 1;
+        if !options.disable_wal {
+            self.append(state, first, prepared.bytes, owner)?;
         }
-        let finished = if good > 0 { self.finish_group(state, good, sync) } else { Ok(true) };
-        self.stats.grouped.fetch_add(group.len().saturating_sub(1) as u64, Ordering::Relaxed);
-        for (request, result) in group.iter().zip(results) {
-            let outcome = match (&finished, result) {
-                (_, Err(error)) => Err(error),
-                (Ok(visible), Ok(last)) => Ok(Committed { last, visible: *visible }),
-                (Err(error), Ok(_)) => Err(error.clone()),
-            };
-            *request.outcome.lock() = Some(outcome);
-            request.done.store(true, Ordering::Release);
+        let targets = state.families.targets(&prepared.families)?;
+        let last = state.last_sequence + u64::from(prepared.count);
+        state.last_sequence = last;
+        if let Some(live) = state.wals.back_mut() {
+            live.last_sequence = last;
         }
+        let due = self.sync_is_due(state);
+        // After a failed append there is no active log, but there may be one with unsynced writes.
+        let sync =
+            (options.sync || due) && !asynchronous && (state.wal.is_some() || state.previous.is_some());
+        if sync {
+            state.writes_since_sync = 0;
+            self.durability.request(first, last);
+        }
+        self.durability.logged(last);
+        let ticket = self.durability.ticket(last);
+        drop(guard);
+        self.stats.batches.fetch_add(1, Ordering::Relaxed);
+        self.stats.entries.fetch_add(prepared.count.into(), Ordering::Relaxed);
+        self.stats.batch_bytes.fetch_add(prepared.bytes.len() as u64, Ordering::Relaxed);
+        Ok(Logged { first, last, ticket, targets, sync })
     }
 
-    /// Logs and inserts one batch.
-    fn put_one(&self, state: &mut CommitState, item: &Item<'_>, owner: &dyn Owner) -> Result<SequenceNumber> {
-        self.durability.check_segments(item.holds.iter().map(|(segment, _)| *segment))?;
-        for family in item.families {
-            let target = state.families.get(family).ok_or_else(|| unknown_family(*family))?;
+    /// Seals what is full. Later, nothing that is checked here can fail.
+    fn make_room(&self, state: &mut CommitState, prepared: &Prepared<'_>, owner: &dyn Owner) -> Result<()> {
+        for family in prepared.families.iter() {
+            let target = state.families.get(*family).ok_or_else(|| unknown_family(*family))?;
             if target.active.memory_bytes() as u64 >= target.seal_at && !target.active.is_empty() {
                 owner.seal(state, *family)?;
             }
         }
-        self.keep_write_buffers_within_limit(state, owner)?;
-        let first = state.last_sequence + 1;
-        if !item.options.disable_wal {
-            self.append(state, first, item.bytes, owner)?;
-        }
-        state.last_sequence += u64::from(item.count);
-        if let Some(live) = state.wals.back_mut() {
-            live.last_sequence = state.last_sequence;
-        }
-        insert(state, first, item)?;
-        self.stats.batches.fetch_add(1, Ordering::Relaxed);
-        self.stats.entries.fetch_add(item.count.into(), Ordering::Relaxed);
-        self.stats.batch_bytes.fetch_add(item.bytes.len() as u64, Ordering::Relaxed);
-        Ok(state.last_sequence)
+        owner.keep_memory_within_limit(state)
     }
 
-    /// Above the bound on all memtables together, seals the largest.
-    fn keep_write_buffers_within_limit(&self, state: &mut CommitState, owner: &dyn Owner) -> Result<()> {
-        if self.settings.write_buffer_limit == 0 {
-            return Ok(());
-        }
-        let size = |target: &FamilyTarget| target.active.memory_bytes() as u64;
-        let total: u64 = state.families.values().map(size).sum();
-        if total < self.settings.write_buffer_limit {
-            return Ok(());
-        }
-        let filled = state.families.iter().filter(|(_, target)| !target.active.is_empty());
-        let largest = filled.max_by_key(|(_, target)| size(target)).map(|(id, _)| *id);
-        largest.map_or(Ok(()), |family| owner.seal(state, family))
-    }
-
-    /// Decides on the sync, does it where this thread is to, and publishes. Returns whether the group is visible.
-    fn finish_group(&self, state: &mut CommitState, writes: u64, asked: bool) -> Result<bool> {
-        state.writes_since_sync += writes;
-        let env = &self.settings.env;
-        let due = match self.settings.policy {
+    /// Whether the policy asks that the write just logged be synced.
+    fn sync_is_due(&self, state: &mut CommitState) -> bool {
+        match self.settings.policy {
+            SyncPolicy::Manual => false,
             SyncPolicy::EveryWrite => true,
-            SyncPolicy::EveryNWrites(n) => state.writes_since_sync >= n,
-            SyncPolicy::EveryNMs(ms) if !self.settings.log_thread => {
-                env.now().saturating_sub(state.last_sync) >= Duration::from_millis(ms)
+            SyncPolicy::EveryNWrites(n) => {
+                state.writes_since_sync += 1;
+                state.writes_since_sync >= n
             }
-            SyncPolicy::EveryNMs(_) | SyncPolicy::Manual => false,
-        };
-        // After a failed append there is no active log, but there may be one with unsynced writes.
-        let sync = (asked || due) && (state.wal.is_some() || state.previous.is_some());
-        if sync {
-            state.writes_since_sync = 0;
+            SyncPolicy::EveryNMs(_) if self.settings.log_thread => false,
+            SyncPolicy::EveryNMs(ms) => {
+                let now = self.settings.env.now();
+                let due = now.saturating_sub(state.last_sync) >= Duration::from_millis(ms);
+                if due {
+                    state.last_sync = now;
+                }
+                due
+            }
         }
-        let position = state.wal.as_ref().map_or(state.previous.unwrap_or_default(), WalWriter::position);
-        let visible = self.durability.inserted(state.last_sequence, position, sync);
-        if sync && !self.settings.log_thread {
-            state.last_sync = env.now();
-            self.durability.sync()?;
-            return Ok(true);
-        }
-        Ok(visible)
+    }
+
+    /// Puts a logged batch into the memtables, beside other batches. Returns whether it is visible.
+    fn insert(&self, prepared: &Prepared<'_>, options: CommitOptions, logged: &Logged) -> Result<bool> {
+        let whole = GiveUpUnlessWhole(&self.durability);
+        logged.targets.hold(prepared, options.disable_wal.then_some(logged.first));
+        logged.targets.insert(prepared.bytes, logged.first)?;
+        std::mem::forget(whole);
+        Ok(self.durability.inserted(logged.ticket))
     }
 
     fn append(
@@ -394,6 +321,7 @@ impl Committer {
 
     /// Starts a new log file with room for `room` bytes at least.
     fn rotate(&self, state: &mut CommitState, room: usize, owner: &dyn Owner) -> Result<()> {
+        self.durability.drain();
         self.seal_holders_of_oldest_log(state, owner)?;
         if let Some(wal) = state.wal.take() {
             state.previous = Some(wal.position());
@@ -430,7 +358,7 @@ impl Committer {
             .families
             .iter()
             .filter(|(_, target)| target.active.first_sequence() <= oldest.last_sequence)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         holders.into_iter().try_for_each(|family| owner.seal(state, family))
     }
@@ -477,50 +405,19 @@ impl Committer {
     }
 }
 
-/// Inserts a batch, which is in the log and was checked before.
-fn insert(state: &CommitState, first: SequenceNumber, item: &Item<'_>) -> Result<()> {
-    for family in item.families {
-        let target = &state.families[family];
-        for (number, hold) in item.holds {
-            target.active.keep(*number, hold);
-        }
-        if item.options.disable_wal {
-            target.active.note_unlogged(first);
-        }
+/// Dropped when a batch could not be inserted whole (a defect of ours): no reader may see it or what follows.
+struct GiveUpUnlessWhole<'a>(&'a Durability);
+
+impl Drop for GiveUpUnlessWhole<'_> {
+    fn drop(&mut self) {
+        self.0.give_up(
+            Error::new(
+                ErrorKind::Aborted,
+                "a batch is half inserted; the log has it whole: reopen the database",
+            )
+            .with_subcode(Subcode::Panic),
+        );
     }
-    let mut sequence = first;
-    let mut last: Option<(u32, &FamilyTarget)> = None;
-    for record in BatchIter::over(item.bytes)? {
-        let (family, kind, key, value) = match record? {
-            Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-            Record::Pointer { column_family, key, pointer } => {
-                (column_family, EntryKind::Pointer, key, pointer)
-            }
-            Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-            Record::SingleDelete { column_family, key } => {
-                (column_family, EntryKind::SingleDelete, key, &[][..])
-            }
-            Record::Merge { column_family, key, operand } => (column_family, EntryKind::Merge, key, operand),
-            Record::RangeDelete { column_family, start, end } => {
-                (column_family, EntryKind::RangeDelete, start, end)
-            }
-            Record::LogData(_) => continue,
-        };
-        let target = match last {
-            Some((id, target)) if id == family => target,
-            _ => {
-                let target = state.families.get(&family).ok_or_else(|| unknown_family(family))?;
-                last = Some((family, target));
-                target
-            }
-        };
-        match kind {
-            EntryKind::RangeDelete => target.active.delete_range(sequence, key, value),
-            kind => target.active.insert(sequence, kind, key, value),
-        }
-        sequence += 1;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

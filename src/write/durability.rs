@@ -1,37 +1,47 @@
-//! When writes become durable and visible: syncs the value log, then the WAL, and publishes sequence numbers.
+//! When writes become durable: syncs the value log, then the WAL, for everybody who waits at once.
 //!
-//! The committer reports each group it has put into WAL and memtables (`inserted`). A group that asked for
-//! durability, and every group after it, becomes visible when a sync has covered it; without a pending request a
-//! group is visible at once. Who syncs is a setting: a log thread (`run_log_thread`), with later groups appended
-//! meanwhile, or the committing thread itself.
+//! 1. A write that asks for durability says so under the commit lock (`request`): from then on nothing from it on
+//!    becomes visible (the barrier of `publish`) until a sync has covered it.
+//! 2. Whoever needs durability and finds no sync running does it himself, for all that is logged by then. Appends
+//!    go on meanwhile. Those who come while a sync runs wait; the next sync is for all of them, done by the log
+//!    thread where there is one (pipelined), else by one of them.
+//! 3. The log thread also syncs what nobody waits for: asynchronous writes, which it calls back, and the interval.
 //!
 //! Invariant W1: a sync first covers every segment with unsynced values, then the WAL.
 //! A failed sync is final: nothing after the last good one becomes visible, every waiter gets the error, and no file
 //! is synced again (a second fsync would lie).
 
+use super::publish::{Publisher, Ticket};
 use crate::base::error::Subcode;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::env::Env;
 use crate::value_log::ValueLog;
 use crate::wal::{DurableMark, WalPosition, WalSyncer};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// What an asynchronous write is told when it is durable, or never will be.
+pub type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
 #[derive(Default)]
 struct State {
-    /// Everything up to here is in WAL and memtables.
-    inserted: SequenceNumber,
-    /// Where the log stood then.
-    position: WalPosition,
-    /// Somebody waits for durability up to here.
-    requested: SequenceNumber,
     /// A sync has covered everything up to here.
     durable: SequenceNumber,
     durable_position: WalPosition,
+    /// Writes that wait for durability: first and last sequence number, oldest first.
+    requests: VecDeque<(SequenceNumber, SequenceNumber)>,
+    /// Asynchronous writes by their last sequence number, oldest first.
+    callbacks: VecDeque<(SequenceNumber, Callback)>,
     /// Logs with possibly unsynced bytes, oldest first; the last is the active one.
     logs: Vec<WalSyncer>,
+    /// Somebody syncs.
+    syncing: bool,
+    /// Threads that wait for the sync after the one that runs.
+    sync_waiters: usize,
     failure: Option<Error>,
     stop: bool,
     /// Nobody syncs any more.
@@ -42,17 +52,24 @@ struct State {
 pub struct Durability {
     env: Arc<dyn Env>,
     value_log: Arc<ValueLog>,
+    /// The log thread syncs for those who wait.
+    pipelined: AtomicBool,
+    publisher: Publisher,
     state: Mutex<State>,
-    /// Signalled when `visible` moves, on failure and at the end.
-    published: Condvar,
+    /// Signalled when `visible` or `durable` moves, on failure and at the end.
+    moved: Condvar,
+    /// Threads that wait for `moved`.
+    waiting: AtomicUsize,
     /// Signalled for the log thread.
     wanted: Condvar,
-    /// One sync at a time.
-    syncing: Mutex<()>,
-    visible: AtomicU64,
+    /// The log thread sleeps until the first unsynced write.
+    sleeps_until_write: AtomicBool,
+    /// Everything up to here is in the log.
+    logged: AtomicU64,
     durable: AtomicU64,
     marks: AtomicU64,
     syncs: AtomicU64,
+    shared_syncs: AtomicU64,
 }
 
 impl Durability {
@@ -61,20 +78,25 @@ impl Durability {
         Arc::new(Durability {
             env,
             value_log,
-            state: Mutex::new(State { inserted: last, requested: last, durable: last, ..State::default() }),
-            published: Condvar::new(),
+            pipelined: AtomicBool::new(false),
+            publisher: Publisher::new(last),
+            state: Mutex::new(State { durable: last, ..State::default() }),
+            moved: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             wanted: Condvar::new(),
-            syncing: Mutex::new(()),
-            visible: AtomicU64::new(last),
+            sleeps_until_write: AtomicBool::new(false),
+            logged: AtomicU64::new(last),
             durable: AtomicU64::new(last),
             marks: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            shared_syncs: AtomicU64::new(0),
         })
     }
 
     /// What readers see: everything up to here.
+    #[inline]
     pub fn visible(&self) -> SequenceNumber {
-        self.visible.load(Ordering::Acquire)
+        self.publisher.visible()
     }
 
     /// What a power loss cannot take.
@@ -87,7 +109,13 @@ impl Durability {
         self.syncs.load(Ordering::Relaxed)
     }
 
+    /// Waits for durability that another thread's sync ended.
+    pub fn shared_syncs(&self) -> u64 {
+        self.shared_syncs.load(Ordering::Relaxed)
+    }
+
     /// A number that changes with `mark`.
+    #[inline]
     pub fn mark_version(&self) -> u64 {
         self.marks.load(Ordering::Acquire)
     }
@@ -112,7 +140,7 @@ impl Durability {
         }
     }
 
-    /// A new log file becomes the active one.
+    /// A new log file becomes the active one. Before anything is appended to it.
     pub fn add_log(&self, log: WalSyncer) {
         self.state.lock().logs.push(log);
     }
@@ -127,125 +155,238 @@ impl Durability {
         self.state.lock().failure.clone()
     }
 
-    /// A group up to `last` is in WAL and memtables, the log standing at `position`. Returns whether it is visible
-    /// already; if not, `wait` for it. Calls come in the order of sequence numbers.
-    pub fn inserted(&self, last: SequenceNumber, position: WalPosition, wants_sync: bool) -> bool {
+    /// Everything up to `last` is in the log. Under the commit lock.
+    #[inline]
+    pub(super) fn logged(&self, last: SequenceNumber) {
+        self.logged.store(last, Ordering::SeqCst);
+        if self.sleeps_until_write.load(Ordering::SeqCst) {
+            // The first unsynced write: the interval begins.
+            let _state = self.state.lock();
+            self.sleeps_until_write.store(false, Ordering::SeqCst);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// The write `first..=last` is not to be seen before it is durable. Under the commit lock, before its ticket.
+    pub(super) fn request(&self, first: SequenceNumber, last: SequenceNumber) {
         let mut state = self.state.lock();
-        if state.inserted <= state.durable {
-            // The first unsynced write: where there is an interval, it begins.
-            self.wanted.notify_one();
+        state.requests.push_back((first, last));
+        if state.requests.len() == 1 {
+            self.publisher.set_barrier(Some(first));
         }
-        state.inserted = last;
-        state.position = position;
-        if wants_sync {
-            state.requested = last;
+    }
+
+    /// A place in the order of publication for a group up to `last`. Under the commit lock.
+    #[inline]
+    pub(super) fn ticket(&self, last: SequenceNumber) -> Ticket {
+        self.publisher.ticket(last)
+    }
+
+    /// The group is in the memtables. Returns whether it is visible; if not, `wait` for it.
+    #[inline]
+    pub(super) fn inserted(&self, ticket: Ticket) -> bool {
+        let visible = self.publisher.done(ticket);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.wake();
         }
-        if state.requested > state.durable {
-            self.wanted.notify_one();
-            return false;
-        }
-        self.visible.store(last, Ordering::Release);
-        // A flush may wait for a group whose memtable was sealed by a later batch of the same group.
-        self.published.notify_all();
-        true
+        visible
+    }
+
+    /// A group is half inserted and stays so.
+    #[cold]
+    pub(super) fn give_up(&self, error: Error) {
+        self.publisher.give_up();
+        let mut state = self.state.lock();
+        state.failure.get_or_insert(error);
+        self.moved.notify_all();
+        self.wanted.notify_all();
+    }
+
+    /// Waits until no group is half inserted. Under the commit lock.
+    pub fn drain(&self) {
+        self.publisher.drain();
+    }
+
+    #[cold]
+    fn wake(&self) {
+        let _state = self.state.lock();
+        self.moved.notify_all();
     }
 
     /// Waits until everything up to `sequence` is visible, or the sync it depends on has failed.
     pub fn wait(&self, sequence: SequenceNumber) -> Result<()> {
-        let mut state = self.state.lock();
-        while self.visible() < sequence {
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
-            if state.ended {
-                let message = "the database was closed before the write was synced: whether it is durable is known \
-                               at the next open";
-                return Err(
-                    Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
-                );
-            }
-            self.published.wait(&mut state);
+        if self.visible() >= sequence || self.publisher.spin_until_visible(sequence) {
+            return Ok(());
         }
-        Ok(())
+        let mut state = self.state.lock();
+        // Before the look: who moves `visible` afterwards sees it.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let outcome = loop {
+            if self.visible() >= sequence {
+                break Ok(());
+            }
+            if let Some(error) = gone(&state) {
+                break Err(error);
+            }
+            self.moved.wait(&mut state);
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        outcome
     }
 
-    /// Makes everything inserted before the call durable, in this thread. Concurrent calls share syncs.
+    /// Makes everything logged before the call durable. Concurrent calls share syncs.
     pub fn sync(&self) -> Result<()> {
-        let wanted = self.state.lock().inserted;
-        let _one = self.syncing.lock();
-        let (inserted, position, logs) = {
-            let state = self.state.lock();
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
-            if state.durable >= wanted && state.requested <= state.durable {
+        match self.failure() {
+            Some(failure) => Err(failure),
+            None => self.sync_until(self.logged.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Makes everything up to `sequence`, which is logged, durable: by a sync of this thread or of another.
+    pub fn sync_until(&self, sequence: SequenceNumber) -> Result<()> {
+        self.share_sync(sequence, &self.pipelined)
+    }
+
+    /// As `sync_until`; who had to wait does not lead while `leave_to_others` says so.
+    fn share_sync(&self, sequence: SequenceNumber, leave_to_others: &AtomicBool) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut waited = false;
+        loop {
+            if state.durable >= sequence {
+                self.shared_syncs.fetch_add(u64::from(waited), Ordering::Relaxed);
                 return Ok(());
             }
-            (state.inserted, state.position, state.logs.clone())
-        };
-        // W1: everything inserted had its values appended before, so this covers every pointer the WAL sync covers.
-        let outcome = self.value_log.sync(None).and_then(|()| logs.iter().try_for_each(WalSyncer::sync));
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        match outcome {
-            Ok(()) => {
-                self.synced(inserted, position);
-                Ok(())
+            if let Some(error) = gone(&state) {
+                return Err(error);
             }
-            Err(error) => Err(self.fail(error)),
+            let left_to_others = waited && leave_to_others.load(Ordering::Relaxed);
+            if !state.syncing && !left_to_others {
+                return self.lead(state);
+            }
+            waited = true;
+            state.sync_waiters += 1;
+            self.moved.wait(&mut state);
+            state.sync_waiters -= 1;
         }
     }
 
-    fn synced(&self, inserted: SequenceNumber, position: WalPosition) {
+    /// Syncs everything logged by now.
+    fn lead(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
+        state.syncing = true;
+        // In this order: a log is added before anything in it is logged.
+        let logged = self.logged.load(Ordering::SeqCst);
+        let logs = state.logs.clone();
+        drop(state);
+        // W1: everything logged had its values appended before, so this covers every pointer the WAL sync covers.
+        let outcome = self.value_log.sync(None).and_then(|()| logs.iter().try_for_each(WalSyncer::sync));
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
-        if inserted >= state.durable {
-            // Not after a sync that `recovered` overtook.
-            state.durable = inserted;
-            state.durable_position = position;
+        state.syncing = false;
+        if state.sync_waiters > 0 {
+            self.wanted.notify_one();
         }
-        state.logs.retain(|log| log.number() >= position.log);
-        let visible = if state.requested <= inserted { state.inserted } else { inserted };
-        self.durable.fetch_max(inserted, Ordering::Release);
-        self.visible.fetch_max(visible, Ordering::Release);
+        match outcome {
+            Ok(()) => {
+                self.synced(&mut state, logged, logs.last());
+                Ok(())
+            }
+            Err(error) => Err(self.fail_locked(&mut state, error)),
+        }
+    }
+
+    /// A sync has covered everything up to `logged`, and `active` up to where it is durable.
+    fn synced(&self, state: &mut State, logged: SequenceNumber, active: Option<&WalSyncer>) {
+        if logged >= state.durable {
+            // Not after a sync that `recovered` overtook.
+            state.durable = logged;
+            if let Some(log) = active {
+                state.durable_position = state.durable_position.max(log.durable());
+                let number = log.number();
+                state.logs.retain(|log| log.number() >= number);
+            }
+        }
+        self.publish_durable(state);
+    }
+
+    /// Tells everybody of `state.durable`.
+    fn publish_durable(&self, state: &mut State) {
+        while state.requests.front().is_some_and(|(_, last)| *last <= state.durable) {
+            state.requests.pop_front();
+        }
+        self.publisher.set_barrier(state.requests.front().map(|(first, _)| *first));
+        self.durable.fetch_max(state.durable, Ordering::Release);
+        self.publisher.republish();
         self.marks.fetch_add(1, Ordering::Release);
-        self.published.notify_all();
+        self.moved.notify_all();
+        if !state.callbacks.is_empty() {
+            self.wanted.notify_all();
+        }
     }
 
     /// Records a failure that makes further durability impossible; every waiter gets it.
     pub fn fail(&self, error: Error) -> Error {
+        self.fail_locked(&mut self.state.lock(), error)
+    }
+
+    fn fail_locked(&self, state: &mut State, error: Error) -> Error {
         let error = error.with_subcode(Subcode::SyncUnknown).context(
             "sync failed: whether the write is durable is known only after the next open; the database is \
              read-only now",
         );
-        let mut state = self.state.lock();
         let first = state.failure.get_or_insert(error).clone();
-        self.published.notify_all();
+        self.moved.notify_all();
         self.wanted.notify_all();
         first
     }
 
-    /// After everything inserted was made durable in tables (resume): syncing starts again with new logs.
+    /// After everything inserted was made durable in tables (resume): syncing starts again with new logs. Under the
+    /// commit lock, with no group half inserted.
     pub fn recovered(&self, position: WalPosition) {
         let mut state = self.state.lock();
         state.failure = None;
         state.logs.retain(|log| log.number() >= position.log);
-        state.requested = state.inserted;
-        state.durable = state.inserted;
+        state.durable = self.publisher.inserted();
         state.durable_position = position;
-        self.durable.store(state.inserted, Ordering::Release);
-        self.visible.fetch_max(state.inserted, Ordering::Release);
-        self.marks.fetch_add(1, Ordering::Release);
-        self.published.notify_all();
+        self.publish_durable(&mut state);
     }
 
     /// After replay: everything up to `last` is in tables.
     pub fn set_recovered(&self, last: SequenceNumber) {
         let mut state = self.state.lock();
-        (state.inserted, state.requested, state.durable) = (last, last, last);
-        self.visible.store(last, Ordering::Release);
+        state.durable = last;
+        self.publisher.reset(last);
+        self.logged.store(last, Ordering::SeqCst);
         self.durable.store(last, Ordering::Release);
     }
 
-    /// Ends the log thread, after the sync that somebody waits for.
+    /// Calls `callback` in the log thread once everything up to `last`, which is logged, is durable.
+    pub(super) fn call_when_durable(&self, last: SequenceNumber, callback: Callback) {
+        let mut state = self.state.lock();
+        if state.ended {
+            drop(state);
+            return callback(Err(closed()));
+        }
+        let after = state.callbacks.iter().rposition(|(other, _)| *other <= last).map_or(0, |at| at + 1);
+        state.callbacks.insert(after, (last, callback));
+        self.wanted.notify_one();
+    }
+
+    /// Calls `callback` in the log thread once everything logged by now is durable.
+    pub fn call_when_logged_is_durable(&self, callback: Callback) {
+        self.call_when_durable(self.logged.load(Ordering::SeqCst), callback);
+    }
+
+    /// Does the log thread's work of the moment, where there is none.
+    pub fn sync_and_call_back(&self) {
+        // A failure is kept in the state, where the callbacks find it.
+        let _ = self.sync();
+        let mut state = self.state.lock();
+        while let Some((callback, outcome)) = next_call(&mut state) {
+            MutexGuard::unlocked(&mut state, || callback(outcome));
+        }
+    }
+
+    /// Ends the log thread, after what somebody waits for.
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.wanted.notify_all();
@@ -253,40 +394,111 @@ impl Durability {
 
     /// Nobody syncs any more: what is not visible now stays so, and who waits for it is told.
     pub fn end(&self) {
-        self.state.lock().ended = true;
-        self.published.notify_all();
-    }
-
-    /// The log thread's body: syncs whenever somebody waits, and with `interval` also that often while there are
-    /// unsynced writes.
-    pub fn run_log_thread(&self, interval: Option<Duration>) {
-        let mut last_sync = self.env.now();
-        loop {
-            {
-                let mut state = self.state.lock();
-                loop {
-                    if state.failure.is_none() && state.requested > state.durable {
-                        break;
-                    }
-                    if state.stop {
-                        return;
-                    }
-                    let dirty = state.inserted > state.durable && state.failure.is_none();
-                    match interval.filter(|_| dirty) {
-                        None => self.wanted.wait(&mut state),
-                        Some(interval) => {
-                            let elapsed = self.env.now().saturating_sub(last_sync);
-                            if elapsed >= interval {
-                                break;
-                            }
-                            self.wanted.wait_for(&mut state, interval - elapsed);
-                        }
-                    }
-                }
-            }
-            // A failure is kept in the state, where every waiter finds it.
-            let _ = self.sync();
-            last_sync = self.env.now();
+        let callbacks = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            self.moved.notify_all();
+            std::mem::take(&mut state.callbacks)
+        };
+        for (_, callback) in callbacks {
+            callback(Err(closed()));
         }
     }
+
+    /// The log thread's body: syncs for asynchronous writes and calls back, and with `interval` also syncs that often
+    /// while there are unsynced writes.
+    pub fn run_log_thread(&self, interval: Option<Duration>, pipelined: bool) {
+        self.pipelined.store(pipelined, Ordering::Relaxed);
+        let mut last_sync = self.env.now();
+        let mut state = self.state.lock();
+        loop {
+            if let Some((callback, outcome)) = next_call(&mut state) {
+                // A panic in it must not end the thread that others wait for.
+                let call = AssertUnwindSafe(|| callback(outcome));
+                let _ = MutexGuard::unlocked(&mut state, || catch_unwind(call));
+                continue;
+            }
+            let wanted = match self.next_sync(&state, interval, last_sync) {
+                NextSync::Now => None,
+                NextSync::After(wait) => Some(wait),
+                NextSync::Never if state.stop => return self.stop_pipelining(&state),
+                NextSync::Never => {
+                    self.sleep_until_wanted(&mut state, interval.is_some());
+                    continue;
+                }
+            };
+            match wanted {
+                Some(_) if state.stop => return self.stop_pipelining(&state),
+                Some(wait) => {
+                    self.wanted.wait_for(&mut state, wait);
+                }
+                None => {
+                    let target = self.logged.load(Ordering::SeqCst);
+                    // A failure is kept in the state, where every waiter finds it.
+                    let _ =
+                        MutexGuard::unlocked(&mut state, || self.share_sync(target, &AtomicBool::new(false)));
+                    last_sync = self.env.now();
+                }
+            }
+        }
+    }
+
+    /// From now on those who wait sync for themselves.
+    fn stop_pipelining(&self, _state: &State) {
+        self.pipelined.store(false, Ordering::Relaxed);
+        self.moved.notify_all();
+    }
+
+    fn next_sync(&self, state: &State, interval: Option<Duration>, last_sync: Duration) -> NextSync {
+        if state.failure.is_some() {
+            return NextSync::Never;
+        }
+        if !state.callbacks.is_empty() || (state.sync_waiters > 0 && self.pipelined.load(Ordering::Relaxed)) {
+            return NextSync::Now;
+        }
+        let dirty = self.logged.load(Ordering::SeqCst) > state.durable;
+        match interval.filter(|_| dirty) {
+            None => NextSync::Never,
+            Some(interval) => {
+                let elapsed = self.env.now().saturating_sub(last_sync);
+                if elapsed >= interval { NextSync::Now } else { NextSync::After(interval - elapsed) }
+            }
+        }
+    }
+
+    fn sleep_until_wanted(&self, state: &mut MutexGuard<'_, State>, for_writes: bool) {
+        if for_writes {
+            self.sleeps_until_write.store(true, Ordering::SeqCst);
+            if self.logged.load(Ordering::SeqCst) > state.durable && state.failure.is_none() {
+                self.sleeps_until_write.store(false, Ordering::SeqCst);
+                return;
+            }
+        }
+        self.wanted.wait(state);
+    }
+}
+
+/// What the log thread has to sync.
+enum NextSync {
+    Now,
+    After(Duration),
+    Never,
+}
+
+/// The oldest callback whose outcome is known.
+fn next_call(state: &mut State) -> Option<(Callback, Result<()>)> {
+    let (last, _) = state.callbacks.front()?;
+    let outcome = if *last <= state.durable { Ok(()) } else { Err(state.failure.clone()?) };
+    state.callbacks.pop_front().map(|(_, callback)| (callback, outcome))
+}
+
+/// Why what is waited for will not come.
+fn gone(state: &State) -> Option<Error> {
+    state.failure.clone().or_else(|| state.ended.then(closed))
+}
+
+fn closed() -> Error {
+    let message =
+        "the database was closed before the write was synced: the next open knows whether it is durable";
+    Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
 }

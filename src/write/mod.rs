@@ -3,9 +3,10 @@
 //! 1. `throttle`: a writer waits or is slowed when flushes or compactions are behind.
 //! 2. `separate`: values of at least the threshold go to the value log, outside every lock; the batch then carries
 //!    pointers (the WAL never stores a value that the value log stores).
-//! 3. `commit`: one thread at a time takes sequence numbers, appends the group to the WAL and inserts it into the
-//!    memtables; waiting writers are committed by whoever holds the lock.
-//! 4. `durability`: syncs the value log, then the WAL (W1), and publishes sequence numbers in order.
+//! 3. `commit`: one thread at a time takes sequence numbers and appends to the WAL; many insert into the memtables
+//!    (`families`) at once.
+//! 4. `publish`: makes batches visible whole and in the order of their sequence numbers.
+//! 5. `durability`: syncs the value log, then the WAL (W1), once for all who wait; calls back for asynchronous writes.
 //!
 //! Invariant W1 (value before pointer): no WAL sync covers a pointer whose value is not yet synced.
 //! Invariant W4 (order of visibility): a write becomes visible only after every write before it, and a write that
@@ -13,12 +14,15 @@
 
 pub mod commit;
 pub mod durability;
+pub mod families;
 pub mod few;
+mod publish;
 pub mod separate;
 pub mod throttle;
 
-pub use commit::{CommitState, Committer, FamilyTarget, Owner, WalSettings};
+pub use commit::{CommitState, Committer, Owner, WalSettings};
 pub use durability::Durability;
+pub use families::FamilyTarget;
 pub use few::Few;
 pub use separate::{Prepared, Separator};
 pub use throttle::Throttle;

@@ -128,7 +128,7 @@ impl<'f> Touched<'f> {
 
     /// Refuses a record that its family does not take. Gives family, key and value of one that is to be separated.
     #[inline]
-    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<(u32, &'a [u8], &'a [u8])>> {
+    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<Separable<'a>>> {
         match *record {
             Record::Put { column_family, key, value } => {
                 let big = value.len() as u64 >= self.rules(column_family)?.separate_from;
@@ -165,6 +165,9 @@ impl<'f> Touched<'f> {
         Ok(rules)
     }
 }
+
+/// Family, key and value of a record whose value is to be separated.
+type Separable<'a> = (u32, &'a [u8], &'a [u8]);
 
 fn hold(holds: &mut Few<(u64, Hold)>, segment: SegmentRef) {
     let number = segment.number();

@@ -3,6 +3,7 @@
 
 mod compaction;
 mod knobs;
+mod memory;
 mod opening;
 mod pins;
 mod threads;

@@ -1,4 +1,5 @@
-//! The order of a batch's keys: a skip list of places in the batch's bytes, in three arrays that only grow. Keys are not
+//! The order of a batch's keys: a skip list of places in the batch's bytes, in three arrays that only grow. Keys are
+//! not
 //! copied, an insert allocates nothing but the arrays' growth, and steps in key order follow one link.
 //!
 //! Each node is one key; its updates form a chain from the newest to the oldest. Node 0 is the head, before every key,

@@ -90,7 +90,8 @@ impl FamilyIndex {
 }
 
 impl IndexedBatch {
-    /// An empty one with room for `bytes` encoded bytes. With `overwrite`, the index forgets what a put or delete of the
+    /// An empty one with room for `bytes` encoded bytes. With `overwrite`, the index forgets what a put or delete of
+    /// the
     /// same key has made void, which saves memory where keys are written again and again; all reads are the same. The
     /// batch itself keeps every operation in any case.
     pub fn new(bytes: usize, overwrite: bool) -> IndexedBatch {

@@ -4,7 +4,7 @@ use super::super::boundary::{change, look, present_mut, quiet};
 use super::super::constants::auradb_wal_sync_policy_t::*;
 use super::auradb_options_t;
 use crate::base::Error;
-use crate::config::SyncPolicy;
+use crate::config::{MemtableImplementation, SyncPolicy};
 use libc::{c_int, c_uchar};
 
 /// Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
@@ -146,4 +146,29 @@ pub extern "C" fn auradb_options_set_learned_index(options: Option<&mut auradb_o
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_get_learned_index(options: Option<&auradb_options_t>) -> c_uchar {
     look(options, |options| c_uchar::from(options.learned_index))
+}
+
+/// By the numbers of `auradb_memtable_kind_t`.
+pub(super) const MEMTABLES: [MemtableImplementation; 3] =
+    [MemtableImplementation::SkipList, MemtableImplementation::Art, MemtableImplementation::BTree];
+
+/// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
+/// and noted (`auradb_last_error`); one that is not available fails at open, with "Not implemented: ".
+/// Default skip list (0).
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_memtable_kind(options: Option<&mut auradb_options_t>, kind: c_int) {
+    quiet(|| {
+        let known = usize::try_from(kind).ok().and_then(|kind| MEMTABLES.get(kind));
+        let Some(known) = known else {
+            return Err(Error::invalid_argument(format!("there is no memtable kind {kind}")));
+        };
+        present_mut(options)?.memtable_kind = *known;
+        Ok(())
+    });
+}
+
+/// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_memtable_kind(options: Option<&auradb_options_t>) -> c_int {
+    look(options, |options| options.memtable_kind as c_int)
 }

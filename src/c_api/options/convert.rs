@@ -71,6 +71,7 @@ impl auradb_options_t {
             cache: self.cache(families),
             flat_layout: true,
             db_write_buffer_size: self.db_write_buffer_size as u64,
+            write_buffer_manager: self.write_buffer_manager.clone(),
             max_total_wal_size: self.max_total_wal_size,
             atomic_flush: self.atomic_flush,
             max_background_jobs: self.max_background_jobs.max(1) as usize,
@@ -121,6 +122,7 @@ impl auradb_options_t {
         config.value_log.compress_values = config.value_log.compression_algorithm != Codec::None;
         config.memtable.max_size = (self.write_buffer_size as u64).max(LEAST_WRITE_BUFFER);
         config.memtable.flush_threshold = 1.0;
+        config.memtable.implementation = self.memtable_kind;
         config.memtable.count = self.max_write_buffer_number.max(LEAST_MEMTABLES) as usize;
         config.sst.target_file_size = self.target_file_size.max(LEAST_FILE_SIZE);
         config.sst.compression = codec(self.compression)?;

@@ -14,11 +14,13 @@ pub mod read;
 pub mod table;
 pub mod wal;
 pub mod write;
+pub mod write_buffer_manager;
 
 use super::boundary::{destroy, give, look, present, quiet, text};
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, Logger, MergeOperator};
 use crate::base::{Comparator, Result, SliceTransform};
-use crate::config::{Config, SyncPolicy};
+use crate::config::{Config, MemtableImplementation, SyncPolicy};
+use crate::db::WriteBufferManager;
 use crate::env::Env;
 use libc::{c_char, c_int};
 use std::ffi::CString;
@@ -43,6 +45,7 @@ pub struct auradb_options_t {
 
     write_buffer_size: usize,
     db_write_buffer_size: usize,
+    write_buffer_manager: Option<Arc<WriteBufferManager>>,
     max_write_buffer_number: c_int,
 
     max_total_wal_size: u64,
@@ -80,6 +83,7 @@ pub struct auradb_options_t {
     value_log_compression: c_int,
     value_log_segment_size: u64,
     learned_index: bool,
+    memtable_kind: MemtableImplementation,
 }
 
 const MIB: u64 = 1 << 20;
@@ -104,6 +108,7 @@ impl Default for auradb_options_t {
             atomic_flush: false,
             write_buffer_size: 64 << 20,
             db_write_buffer_size: 0,
+            write_buffer_manager: None,
             max_write_buffer_number: 2,
             max_total_wal_size: 0,
             wal_dir: CString::default(),
@@ -136,6 +141,7 @@ impl Default for auradb_options_t {
             value_log_compression: config.value_log.compression_algorithm as c_int,
             value_log_segment_size: config.value_log.max_segment_size,
             learned_index: config.learned_index.enabled,
+            memtable_kind: MemtableImplementation::SkipList,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::callbacks::slice_transform::{FixedPrefix, NoTransform};
 use super::super::callbacks::uint64_add::Uint64Add;
+use super::auradb::MEMTABLES;
 use super::auradb_options_t;
 use super::table::{TableOptions, sane_bits};
 use crate::base::{BytewiseComparator, Error, Result};
@@ -68,6 +69,7 @@ impl auradb_options_t {
             "value_log_compression" => self.value_log_compression = one_of(name, value, CODECS)?,
             "value_log_segment_size" => self.value_log_segment_size = size(name, value)?,
             "learned_index" => self.learned_index = boolean(name, value)?,
+            "memtable_kind" => self.memtable_kind = MEMTABLES[one_of(name, value, MEMTABLE_NAMES)? as usize],
             _ => return Err(Error::invalid_argument(format!("there is no option \"{name}\""))),
         }
         Ok(())
@@ -128,6 +130,7 @@ const CODECS: &[(&str, c_int)] = &[
     ("kZSTD", 7),
     ("kDisableCompressionOption", 255),
 ];
+const MEMTABLE_NAMES: &[(&str, c_int)] = &[("skip_list", 0), ("art", 1), ("btree", 2)];
 const STYLES: &[(&str, c_int)] =
     &[("kCompactionStyleLevel", 0), ("kCompactionStyleUniversal", 1), ("kCompactionStyleFIFO", 2)];
 const RECOVERY_MODES: &[(&str, c_int)] = &[

@@ -83,12 +83,7 @@ impl LearnedIndex {
             }
         }
         let lines = chosen?;
-        let (mut under, mut over) = (0, 0);
-        for (code, ordinal) in points() {
-            let guess = lines.predict(code);
-            under = under.max(ordinal.saturating_sub(guess));
-            over = over.max(guess.saturating_sub(ordinal));
-        }
+        let (under, over) = lines.errors(points());
         (under.max(over) <= MAX_ERROR).then_some(LearnedIndex { code, lines, under, over })
     }
 

@@ -48,8 +48,9 @@ impl PiecewiseLinear {
         for (code, ordinal) in points {
             if let Some((start, first, low, high)) = &mut open {
                 let (run, rise) = ((code - *start) as f64, (ordinal - *first) as f64);
-                let narrowed_low = low.max((rise - bound) / run);
-                let narrowed_high = high.min((rise + bound) / run);
+                let once = 1.0 / run;
+                let narrowed_low = low.max((rise - bound) * once);
+                let narrowed_high = high.min((rise + bound) * once);
                 if narrowed_low <= narrowed_high {
                     (*low, *high) = (narrowed_low, narrowed_high);
                     continue;
@@ -106,7 +107,27 @@ impl PiecewiseLinear {
         if code < self.starts[0] {
             return 0;
         }
-        let segment = self.segment_of(code);
+        self.predict_in(self.segment_of(code), code)
+    }
+
+    /// How far `points`, ascending in code, stand above and below what is predicted, at most.
+    pub fn errors(&self, points: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
+        let (mut under, mut over) = (0, 0);
+        let mut segment = 0;
+        for (code, ordinal) in points {
+            while self.starts.get(segment + 1).is_some_and(|&next| next <= code) {
+                segment += 1;
+            }
+            let guess = if code < self.starts[0] { 0 } else { self.predict_in(segment, code) };
+            under = under.max(ordinal.saturating_sub(guess));
+            over = over.max(guess.saturating_sub(ordinal));
+        }
+        (under, over)
+    }
+
+    /// The ordinal of `code` by a segment that starts at or before it.
+    #[inline]
+    fn predict_in(&self, segment: usize, code: u64) -> u64 {
         let line = self.lines[segment];
         let limit = self.lines.get(segment + 1).map_or(self.entries, |next| next.ordinal);
         let rise = line.slope * (code - self.starts[segment]) as f64 + 0.5;

@@ -4,7 +4,7 @@ use super::recorder::{Recorder, Recording};
 use crate::support::Random;
 use crate::support::reference::Change;
 use crate::support::settings::{NONE, tiny};
-use auradb::config::{Config, SyncPolicy};
+use auradb::config::{Config, MemtableImplementation, SyncPolicy};
 use auradb::db::Options;
 use auradb::env::simulated::{ImageKind, SimEnv};
 
@@ -43,7 +43,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 37] = [
+pub const WORKLOADS: [Workload; 39] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -110,6 +110,8 @@ pub const WORKLOADS: [Workload; 37] = [
     workload("anything, all separated", all_separated, anything),
     workload("anything in small logs", small_logs, anything),
     workload("anything, not mapped", not_mapped, anything),
+    workload("flushes of radix trees", radix_trees, |run, _| flushes(run)),
+    workload("anything, radix trees", radix_trees, anything),
 ];
 
 fn all_separated(config: &mut Config) {
@@ -122,6 +124,11 @@ fn small_logs(config: &mut Config) {
     manual(config);
     config.wal.max_file_size = 4 << 10;
     config.memtable.max_size = 64 << 10;
+}
+
+fn radix_trees(config: &mut Config) {
+    manual(config);
+    config.memtable.implementation = MemtableImplementation::Art;
 }
 
 fn not_mapped(config: &mut Config) {

@@ -106,8 +106,9 @@ impl<'a> Runner<'a> {
         let path = directory.as_ref().map_or(PathBuf::from("/db"), |directory| directory.0.join("db"));
         let simulated = directory.is_none().then(|| SimEnv::new(seed));
         let env = simulated.clone().map(|env| env as Arc<dyn Env>);
-        let db = Db::open(&options(env, &config), &path, &family_options(&config, "default", true))
-            .map_err(failed)?;
+        let db =
+            Db::open(&arm.budget(options(env, &config)), &path, &family_options(&config, "default", true))
+                .map_err(failed)?;
         let handle = db.default_column_family();
         let default =
             Live { name: "default".into(), handle, state: FamilyState::default(), writes: HashMap::new() };
@@ -368,7 +369,7 @@ impl<'a> Runner<'a> {
             .iter()
             .map(|family| (family.name.clone(), family_options(&self.config, &family.name, self.partial)))
             .collect();
-        let options = options(env, &self.config);
+        let options = self.arm.budget(options(env, &self.config));
         self.check_names(&options)?;
         let (db, handles) = Db::open_column_families(&options, &self.path, &names)
             .map_err(|error| format!("reopen: {error}"))?;

@@ -5,9 +5,10 @@ use super::reference::{Add, Append, ReverseComparator};
 use auradb::base::Codec;
 use auradb::config::{
     CacheConfig, CompactionConfig, CompactionTriggers, Config, EvictionPolicy, LearnedIndexConfig,
-    MemtableConfig, PerformanceConfig, SstConfig, SyncPolicy, ValueLogConfig, WalConfig,
+    MemtableConfig, MemtableImplementation, PerformanceConfig, SstConfig, SyncPolicy, ValueLogConfig,
+    WalConfig,
 };
-use auradb::db::{ColumnFamilyOptions, Options};
+use auradb::db::{ColumnFamilyOptions, Options, WriteBufferManager};
 use auradb::env::Env;
 use std::sync::Arc;
 
@@ -70,7 +71,24 @@ pub struct Arm {
     pub fix: fn(&mut Config),
 }
 
-pub const ARMS: [Arm; 20] = [
+impl Arm {
+    /// What the arm chooses that is not in `Config`: how memtables are capped. A manager lives as long as an opening.
+    pub fn budget(&self, options: Options) -> Options {
+        let manager = |allow_stall| Some(WriteBufferManager::new(20 << 10, None, allow_stall));
+        match self.name {
+            "memtables capped" => Options { write_buffer_manager: manager(false), ..options },
+            "memtables capped, writers wait" => Options { write_buffer_manager: manager(true), ..options },
+            _ => options,
+        }
+    }
+}
+
+/// Four families of memtables that would never fill, under a cap that does.
+fn large_memtables(config: &mut Config) {
+    config.memtable.max_size = 1 << 20;
+}
+
+pub const ARMS: [Arm; 23] = [
     Arm { name: "any", fix: |_| {} },
     Arm { name: "all separated", fix: |config| config.value_log.separation_threshold = 0 },
     Arm { name: "separated from 24 bytes", fix: |config| config.value_log.separation_threshold = 24 },
@@ -90,6 +108,12 @@ pub const ARMS: [Arm; 20] = [
     Arm { name: "manual sync", fix: |config| config.wal.sync_policy = SyncPolicy::Manual },
     Arm { name: "sync every 3 writes", fix: |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3) },
     Arm { name: "leader syncs", fix: |config| config.wal.async_writes = false },
+    Arm {
+        name: "radix tree memtables",
+        fix: |config| config.memtable.implementation = MemtableImplementation::Art,
+    },
+    Arm { name: "memtables capped", fix: large_memtables },
+    Arm { name: "memtables capped, writers wait", fix: large_memtables },
     Arm { name: "no filters", fix: |config| config.sst.use_bloom_filters = false },
 ];
 
@@ -110,6 +134,8 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     config.sst.block_size = random.pick(&[64, 256, 256, 4096]);
     config.sst.bloom_bits_per_key = random.pick(&[1.5, 10.0]);
     config.memtable.flush_threshold = random.pick(&[0.3, 0.8, 1.0]);
+    config.memtable.implementation =
+        random.pick(&[MemtableImplementation::SkipList, MemtableImplementation::Art]);
     config.wal.max_file_size = random.pick(&[4 << 10, 64 << 10]);
     config.wal.async_writes = random.one_in(2);
     config.wal.sync_policy = random.pick(&[
