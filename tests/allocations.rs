@@ -1,6 +1,5 @@
 //! How often a write asks the allocator, from the C call to the memtable: never, beside the node that the skip list
-//! makes
-//! for each entry.
+//! makes for each entry.
 //!
 //! A test binary of its own, because it replaces the allocator. Only the calling thread is counted.
 
