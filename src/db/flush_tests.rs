@@ -1,6 +1,6 @@
 //! Flushes of several column families and power losses; flushes that fail again and again.
 
-use super::background::Job;
+use super::background::{Begun, Job};
 use super::state::Engine;
 use super::{
     ColumnFamily, ColumnFamilyOptions, DEFAULT_COLUMN_FAMILY, Db, Options, ReadOptions, WriteOptions,
@@ -213,20 +213,20 @@ fn families_are_flushed_side_by_side() {
         put(&db, family, b"key", b"");
         seal(db.engine(), family);
     }
-    let jobs: Vec<Job> = {
+    let jobs: Vec<Begun> = {
         let mut state = db.engine().state.lock();
         state.hold_flushes = false;
         let jobs = std::iter::from_fn(|| db.engine().next_job(&mut state)).take(3).collect();
         assert_eq!(state.flushes, 2);
         jobs
     };
-    let flushed = jobs.iter().map(|job| match job {
+    let flushed = jobs.iter().map(|begun| match &begun.job {
         Job::Flush(families) => families.iter().map(|family| family.id).collect(),
-        Job::Compact(..) => Vec::new(),
+        _ => Vec::new(),
     });
     assert_eq!(flushed.collect::<Vec<_>>(), vec![vec![families[0].id()], vec![families[1].id()]]);
     // They end in the other order than they began.
-    jobs.into_iter().rev().for_each(|job| db.engine().run_job(job));
+    jobs.into_iter().rev().for_each(|begun| db.engine().run_job(begun));
     for family in &families {
         assert!(family.family.view().sealed.is_empty());
         assert_eq!(get(&db, family, b"key"), Some(vec![]));
