@@ -32,8 +32,8 @@ const LARGEST_BATCH: usize = 2048;
 const BATCH_BYTES: u64 = 1 << 20;
 /// A batch ends when so much has been copied: keys, pointers and values that are not in the value log.
 const COPIED_BYTES: usize = 256 << 10;
-/// From this size of batches on it is a long scan, which does not fill the cache with values.
-const LONG_SCAN_BATCH: usize = 128;
+/// A larger batch belongs to a long scan, whose values push nothing out of the cache.
+const SHORT_SCAN_BATCH: usize = 64;
 /// Entries not shown that are passed in search of the next one for a batch.
 const PATIENCE: usize = 1000;
 
@@ -74,6 +74,15 @@ impl Batch {
     }
 }
 
+/// Which values of a batch are kept in the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// Those that are dear to read again.
+    Large,
+    None,
+}
+
 /// Where the value of the batch's entry is, once it was asked for.
 enum Shown {
     Nothing,
@@ -95,6 +104,7 @@ pub struct Scan {
     asked: bool,
     /// Entries of the next batch.
     batch_len: usize,
+    kept: Kept,
 }
 
 impl Scan {
@@ -109,6 +119,7 @@ impl Scan {
             reads: 0,
             asked: false,
             batch_len: FIRST_BATCH,
+            kept: Kept::All,
         }
     }
 
@@ -166,16 +177,26 @@ impl Scan {
     fn read(&mut self) -> Result<Shown> {
         let (entry, fold) = (&self.batch.entries[self.batch.at], self.entries.fold());
         let (key, pointer) = (&self.batch.bytes[entry.key.clone()], &self.batch.bytes[entry.value.clone()]);
-        let fill_cache = self.fills_cache();
-        if !fill_cache && self.ahead.read(&fold.value_log, self.batch.at, fold.column_family, key) {
+        let is_left_alone = match self.kept {
+            Kept::All => true,
+            Kept::Large => self.ahead.is_large(self.batch.at),
+            Kept::None => false,
+        };
+        if !is_left_alone && self.ahead.read(&fold.value_log, self.batch.at, fold.column_family, key) {
             return Ok(Shown::Ahead);
         }
-        let mode = ReadMode { fill_cache, ..self.entries.mode() };
+        let mode = ReadMode { fill_cache: is_left_alone, ..self.entries.mode() };
         fold.resolve(key, pointer, mode).map(Shown::Pinned)
     }
 
-    fn fills_cache(&self) -> bool {
-        self.entries.mode().fill_cache && self.batch_len <= LONG_SCAN_BATCH
+    /// In a short scan all that is read, as the caller wishes. A long one keeps what the cache has room for.
+    fn kept_of_batch(&self, value_bytes: u64) -> Kept {
+        let cache_has_room = || self.entries.fold().value_log.cache_has_room(value_bytes);
+        match self.entries.mode().fill_cache {
+            true if self.batch_len <= SHORT_SCAN_BATCH => Kept::All,
+            true if cache_has_room() => Kept::Large,
+            _ => Kept::None,
+        }
     }
 
     /// To the first entry within the bounds.
@@ -283,7 +304,7 @@ impl Scan {
     fn take_batch(&mut self) {
         self.batch.clear();
         self.ahead.clear();
-        let mut bytes = 0;
+        let (mut bytes, mut value_bytes) = (0, 0);
         while self.batch.entries.len() < self.batch_len
             && bytes < BATCH_BYTES
             && self.batch.bytes.len() < COPIED_BYTES
@@ -300,12 +321,16 @@ impl Scan {
                     None
                 }
             };
-            bytes += pointer.map_or(0, |pointer| u64::from(pointer.record_len));
+            if let Some(pointer) = &pointer {
+                bytes += u64::from(pointer.record_len);
+                value_bytes += u64::from(pointer.value_len);
+            }
             self.ahead.push(pointer);
             self.entries.step(self.direction, PATIENCE);
         }
         self.ahead.plan(&self.entries.fold().value_log);
         self.ahead.hint();
+        self.kept = self.kept_of_batch(value_bytes);
         self.batch_len = (2 * self.batch_len).min(LARGEST_BATCH);
     }
 }

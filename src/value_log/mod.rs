@@ -222,6 +222,15 @@ impl ValueLog {
         reader::read(self, pointer, column_family, key, fill_cache, allow_io)
     }
 
+    /// Whether the cache takes so many more bytes of values and pushes nothing out for them.
+    pub fn cache_has_room(&self, bytes: u64) -> bool {
+        self.options.cache.as_ref().is_some_and(|cache| {
+            // Entries are spread over shards, which do not fill up evenly.
+            let capacity = cache.capacity();
+            cache.usage() + bytes <= capacity - capacity / 16
+        })
+    }
+
     /// Whether the record `pointer` names is whole and belongs to `key` (for recovery). Errors are I/O errors only.
     pub fn verify(&self, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
         reader::verify(self, pointer, column_family, key)

@@ -8,7 +8,7 @@
 //!    just as a single read does. What does not pass is left to a single read, which tries again and says what is
 //!    wrong: a damaged record, or a run that cannot be read, hurts nobody but whom it concerns.
 //!
-//! Values are not put into the cache: those of a long scan would push out what point reads need, and be gone
+//! What is read here is not put into the cache: values of a long scan would push out what point reads need, and be gone
 //! themselves before the scan comes round again.
 //!
 //! Invariant A1: whatever `push` was given, `read` gives the value of the pointer and the key it is asked for, or none.
@@ -30,8 +30,8 @@ const GAP_ANNOUNCED: u64 = 16 << 10;
 const RUN_MAX: u64 = 128 << 10;
 /// A longer record is read alone: the call is little of what that takes.
 const JOINED_MAX: u32 = 16 << 10;
-/// For values below this the cache is not asked: reading costs no more than looking.
-const LOOKED_FOR: u32 = 4 << 10;
+/// For values below this the cache is not asked: reading neighbours costs no more than looking for each.
+const LARGE: u32 = 4 << 10;
 /// One run of so many is asked about.
 const ASKED_STRIDE: usize = 8;
 /// Longer buffers are given back.
@@ -189,7 +189,7 @@ impl ReadAhead {
         if number == ALONE || pointer.record_len > JOINED_MAX {
             return false;
         }
-        if pointer.value_len >= LOOKED_FOR
+        if pointer.value_len >= LARGE
             && let Some(value) = reader::cached(log, &pointer, column_family, key)
         {
             self.shown = Shown::Cached(value);
@@ -218,6 +218,11 @@ impl ReadAhead {
         }
         log.values_read.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache.
+    pub fn is_large(&self, index: usize) -> bool {
+        self.planned[index].pointer.is_some_and(|pointer| pointer.value_len >= LARGE)
     }
 
     /// The value read last.

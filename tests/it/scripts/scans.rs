@@ -187,6 +187,32 @@ fn a_damaged_value_is_told_where_it_is_and_one_failed_read_is_not() {
 }
 
 #[test]
+fn a_long_scan_keeps_large_values_while_there_is_room() {
+    // All fit; half fit.
+    for (cache, all_kept) in [(8 << 20, true), (1 << 20, false)] {
+        let mut config = knobs();
+        config.cache.block_cache_size = cache;
+        config.cache.vlog_cache_size = cache;
+        let machine = Machine::new(&config);
+        keys(400).enumerate().for_each(|(number, key)| machine.put(key, noise(number, 5000)));
+        machine.flush();
+        let scan = || {
+            machine.plan().count(reads());
+            let found = check::scan(&machine.db, &machine.family, &ReadOptions::default());
+            assert_eq!(found.expect("the scan succeeds").len(), 400);
+            machine.plan().seen()
+        };
+        let (first, second) = (scan(), scan());
+        assert!(first > 0);
+        if all_kept {
+            assert_eq!(second, 0, "everything was kept");
+        } else {
+            assert!(0 < second && second < first, "some were kept, and stay: {second} reads after {first}");
+        }
+    }
+}
+
+#[test]
 fn a_key_and_a_value_stay_until_the_next_move() {
     let machine = Machine::new(&knobs());
     keys(300).enumerate().for_each(|(number, key)| machine.put(key, noise(number, 100)));
