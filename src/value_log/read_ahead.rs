@@ -30,8 +30,10 @@ const GAP_ANNOUNCED: u64 = 16 << 10;
 const RUN_MAX: u64 = 128 << 10;
 /// A longer record is read alone: the call is little of what that takes.
 const JOINED_MAX: u32 = 16 << 10;
-/// For values below this the cache is not asked: reading neighbours costs no more than looking for each.
+/// For values from this size on the cache is always asked: one that it has not costs much more than the question.
 const LARGE: u32 = 4 << 10;
+/// Of smaller values it is asked for one of so many, unless it had half of those asked for in the plan before.
+const LOOKUP_STRIDE: usize = 8;
 /// One run of so many is asked about.
 const ASKED_STRIDE: usize = 8;
 /// Longer buffers are given back.
@@ -83,6 +85,11 @@ pub struct ReadAhead {
     shown: Shown,
     restored: Vec<u8>,
     spare: Vec<Vec<u8>>,
+    /// Small values that the cache was asked for, and had, in this plan.
+    asked: u32,
+    found: u32,
+    /// Whether it is asked for all.
+    looks_up_all: bool,
 }
 
 impl Default for ReadAhead {
@@ -94,6 +101,9 @@ impl Default for ReadAhead {
             shown: Shown::Nothing,
             restored: Vec::new(),
             spare: Vec::new(),
+            asked: 0,
+            found: 0,
+            looks_up_all: true,
         }
     }
 }
@@ -115,6 +125,10 @@ impl ReadAhead {
 
     /// Makes runs of all that was pushed.
     pub fn plan(&mut self, log: &ValueLog) {
+        if self.asked > 0 {
+            self.looks_up_all = 2 * self.found >= self.asked;
+            (self.asked, self.found) = (0, 0);
+        }
         let place = |planned: &Planned| planned.pointer.map(|pointer| (pointer.segment, pointer.offset));
         self.order.clear();
         let with_pointer = self.planned.iter().enumerate().filter(|(_, planned)| planned.pointer.is_some());
@@ -189,9 +203,7 @@ impl ReadAhead {
         if number == ALONE || pointer.record_len > JOINED_MAX {
             return false;
         }
-        if pointer.value_len >= LARGE
-            && let Some(value) = reader::cached(log, &pointer, column_family, key)
-        {
+        if let Some(value) = self.look_up(log, index, &pointer, column_family, key) {
             self.shown = Shown::Cached(value);
             return true;
         }
@@ -218,6 +230,27 @@ impl ReadAhead {
         }
         log.values_read.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// The value if the cache is asked for it, and has it.
+    fn look_up(
+        &mut self,
+        log: &ValueLog,
+        index: usize,
+        pointer: &ValuePointer,
+        column_family: u32,
+        key: &[u8],
+    ) -> Option<ValueBytes> {
+        let is_large = pointer.value_len >= LARGE;
+        if !is_large && !self.looks_up_all && !index.is_multiple_of(LOOKUP_STRIDE) {
+            return None;
+        }
+        let value = reader::cached(log, pointer, column_family, key);
+        if !is_large {
+            self.asked += 1;
+            self.found += u32::from(value.is_some());
+        }
+        value
     }
 
     /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache.

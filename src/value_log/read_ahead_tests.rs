@@ -4,6 +4,7 @@ use super::tests::{append, dir, open, options};
 use super::*;
 use crate::base::Result;
 use crate::base::file_name::{FileKind, path_of};
+use crate::cache::EvictionPolicy;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::SimEnv;
 use crate::record::test_env::{Random, TestEnv};
@@ -124,4 +125,33 @@ fn a_run_is_one_read_and_one_that_fails_is_given_up() -> Result<()> {
     faulty.plan().heal();
     assert_eq!(read_all(), 200);
     Ok(())
+}
+
+#[test]
+fn the_cache_is_asked_for_small_values_while_it_has_them() {
+    let env = TestEnv::new();
+    let cache = Cache::new(1 << 20, EvictionPolicy::Lru, 0);
+    let how = ValueLogOptions { cache: Some(cache.clone()), cache_owner: 1, ..options() };
+    let log = ValueLog::open(env.clone(), how, Arc::new(AtomicU64::new(5))).unwrap();
+    let pointers: Vec<_> = (0..64).map(|n| append(&log, n)).collect();
+    let mut ahead = ReadAhead::default();
+    let mut read_all = || {
+        let before = cache.stats();
+        ahead.clear();
+        pointers.iter().for_each(|(pointer, _)| ahead.push(Some(*pointer)));
+        ahead.plan(&log);
+        for (n, (pointer, _)) in pointers.iter().enumerate() {
+            assert!(ahead.read(&log, n, 7, &key(n as u64)));
+            assert_eq!(ahead.value().len(), pointer.value_len as usize);
+        }
+        let after = cache.stats();
+        (after.value_hits - before.value_hits, after.value_misses - before.value_misses)
+    };
+    assert_eq!(read_all(), (0, 64));
+    assert_eq!(read_all(), (0, 8));
+    for (n, (pointer, _)) in pointers.iter().enumerate() {
+        log.read(pointer, 7, &key(n as u64), true, true).unwrap();
+    }
+    assert_eq!(read_all(), (8, 0));
+    assert_eq!(read_all(), (64, 0));
 }
