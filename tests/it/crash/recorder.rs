@@ -492,9 +492,11 @@ struct Inside {
     env: Arc<SimEnv>,
     /// Whether every write is synced.
     every: bool,
-    /// What comes next, the last value's number, and what happened, with what is promised at once.
-    state: Mutex<(Random, u64, Vec<(Event, bool)>)>,
+    state: Mutex<Acting>,
 }
+
+/// What comes next, the last value's number, and what happened, with what is promised at once.
+type Acting = (Random, u64, Vec<(Event, bool)>);
 
 impl Inside {
     fn act(&self) {
