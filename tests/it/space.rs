@@ -37,7 +37,7 @@ struct Case {
 }
 
 /// What a run has shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Seen {
     /// The most bytes that the segments took.
     most: u64,
@@ -47,6 +47,8 @@ struct Seen {
     copied: u64,
     /// Bytes written in all for each byte put while overwriting.
     written: f64,
+    /// The property that tells of each segment and class.
+    segments: String,
 }
 
 impl Case {
@@ -279,11 +281,13 @@ fn run(case: &Case) -> Result<Seen, String> {
     run.check("the files took", allocated.saturating_sub(inexact), 5 * run.count)?;
     let written = report(&run, &sampler, &loaded);
     run.check_values()?;
+    let segments = run.db.property(&run.families[0], "auradb.value-log-segments").unwrap_or_default();
     Ok(Seen {
         most,
         live: run.live(),
         copied: number(&run.db, &run.families[0], "value-log-gc-bytes-written"),
         written,
+        segments,
     })
 }
 
@@ -347,6 +351,10 @@ fn overwrite_by(law: Law, most: [f64; 4]) {
     for (case, most) in cases(law).iter().zip(most) {
         let seen = held_bound(case);
         assert!(seen.written <= most, "{law:?} {}: {seen:?}, at most {most} were expected", case.value_len);
+        // There are enough segments for classes.
+        let classes = ["warm", "hot", "hottest", "copies", "old copies", "older copies", "oldest copies"];
+        let known = classes.iter().filter(|class| seen.segments.contains(&format!("\n{class:13} ")));
+        assert!(known.count() >= 4, "{}", seen.segments);
     }
 }
 
@@ -366,7 +374,7 @@ fn the_bound_is_the_one_that_was_set() {
         let (live_bytes, segment) = (8 << 20, 128 << 10);
         held_bound(&Case { value_len: 4 << 10, law: Law::Uniform, live_bytes, segment, factor, families: 1 })
     });
-    let [tight, middle, loose] = seen;
+    let [tight, middle, loose] = &seen;
     // Less space costs more copying, and what may be used is used.
     assert!(tight.copied > 2 * middle.copied && middle.copied > 2 * loose.copied, "{seen:?}");
     assert!(middle.most > tight.most && loose.most > 3 * loose.live, "{seen:?}");
@@ -377,6 +385,41 @@ fn the_bound_holds_over_several_families() {
     let (live_bytes, segment) = (16 << 20, 512 << 10);
     let case = Case { value_len: 4 << 10, law: Law::Uniform, live_bytes, segment, factor: 1.4, families: 8 };
     held_bound(&case);
+}
+
+#[test]
+fn what_a_reader_keeps_is_told_with_its_age() {
+    let directory = TemporaryDirectory::new("space");
+    let (live_bytes, segment) = (0, 64 << 10);
+    let case = Case { value_len: 4 << 10, law: Law::Uniform, live_bytes, segment, factor: 1.4, families: 1 };
+    let options = Options { config: config(&case), create_if_missing: true, ..Options::default() };
+    let db = Db::open(&options, &directory.0, &ColumnFamilyOptions::from_config(&options.config)).unwrap();
+    let family = db.default_column_family();
+    let write = |byte| {
+        for at in 0..100 {
+            db.put(&family, &key(at), &[byte; 4 << 10], &WriteOptions::default()).unwrap();
+        }
+    };
+    write(1);
+    db.flush(&[&family], true).unwrap();
+    let mut reader = db.iterator(&family, &ReadOptions::default()).unwrap();
+    write(2);
+    db.collect_garbage(0.0).unwrap();
+    let text = |name: &str| db.property(&family, name).unwrap();
+    let pinned = || {
+        (number(&db, &family, "value-log-pinned-segments"), number(&db, &family, "value-log-pinned-bytes"))
+    };
+    let (segments, bytes) = pinned();
+    assert!(segments >= 6 && bytes >= 100 * (4 << 10), "{segments} segments of {bytes} bytes");
+    assert!(number(&db, &family, "value-log-oldest-pinned-seconds") < 3600);
+    let list = text("auradb.value-log-segments");
+    assert_eq!(list.matches("pinned by readers").count() as u64, segments, "{list}");
+    reader.seek_to_first();
+    assert_eq!(reader.value(), [1; 4 << 10]);
+    drop(reader);
+    db.wait_for_background_work().unwrap();
+    db.collect_garbage(0.0).unwrap();
+    assert_eq!(pinned(), (0, 0), "{}", text("auradb.value-log-segments"));
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 43] = [
+pub const WORKLOADS: [Workload; 44] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -123,6 +123,7 @@ pub const WORKLOADS: [Workload; 43] = [
     workload("merges", manual, |run, _| merges(run)),
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
     workload("garbage collected by itself", tight, |run, _| overwrites(run)),
+    workload("garbage collected by classes", tight, |run, _| classes(run)),
     workload("garbage collected by hand", manual, |run, _| collections(run)),
     workload("anything, tight", tight, anything),
     workload("snapshots", manual, |run, _| snapshots(run)),
@@ -320,6 +321,26 @@ fn overwrites(mut run: Recorder) -> Recorder {
             run.flush(&["default", "one"]);
         }
     }
+    run
+}
+
+/// Enough segments for classes of values, and keys that are rewritten often, now and then, never.
+fn classes(mut run: Recorder) -> Recorder {
+    for index in 0..72 {
+        run.put(&format!("k{index:02}"), 1000, index == 71);
+    }
+    run.flush(&["default"]);
+    for round in 0..45 {
+        run.put(&format!("k{:02}", round % 3), 1000, round % 15 == 14);
+        if round % 3 == 2 {
+            run.put(&format!("k{:02}", (round * 7) % 60), 900, false);
+        }
+        if round % 9 == 8 {
+            run.flush(&["default"]);
+        }
+    }
+    let segments = run.text("auradb.value-log-segments");
+    assert!(segments.contains("hottest") && segments.contains("copies"), "{segments}");
     run
 }
 
