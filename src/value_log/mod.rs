@@ -268,6 +268,10 @@ impl ValueLog {
         self.codec.store(codec as u8, Ordering::Relaxed);
     }
 
+    fn cache(&self) -> Option<&Cache> {
+        self.options.cache.as_deref()
+    }
+
     fn codec(&self) -> Codec {
         Codec::from_tag(self.codec.load(Ordering::Relaxed)).expect("only codecs are stored")
     }
