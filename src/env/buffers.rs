@@ -7,21 +7,25 @@
 //! 1. Memory is mapped in chunks, each divided into units; a bitmap says which are free.
 //! 2. `take` finds the first free run of units in the chunk that last gave or got one, then in the others, then makes
 //!    a chunk. So a buffer that was just dropped, still in the processor's cache, is the next to be handed out.
-//! 3. What the pool does not do comes from the heap: short buffers, very long ones, and those above its limit.
-//! 4. A chunk that has become free is kept for what comes; a second one is given back to the system.
+//! 3. A chunk becomes real memory from its beginning, in extents: a huge page at a time, all at once. Where that is
+//!    slow (the system has to make room for a huge page, or a hypervisor to find memory), ordinary pages are used for
+//!    a while, some at a time.
+//! 4. What the pool does not do comes from the heap: short buffers, very long ones, and those above its limit.
+//! 5. A chunk that has become free is kept for what comes; a second one is given back to the system.
 //!
 //! Invariants:
 //! - M1 the units of a buffer are marked as taken from `take` until it is dropped, so no two buffers overlap.
 //! - M2 a chunk with a taken unit stays mapped: buffers hold the pool, and only a free chunk is let go.
 //! - M3 every byte of a buffer is initialised: fresh memory is zero, memory used before holds what was there.
 
-use super::memory::{HUGE_PAGE, prefer_huge_pages};
+use super::memory::{HUGE_PAGE, populate, prefer_huge_pages};
 use memmap2::MmapMut;
 use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Shorter buffers come from the heap, whose waste is less.
 const SHORTEST: usize = 4000;
@@ -33,6 +37,12 @@ const UNIT: usize = 512;
 const CHUNK: usize = 4 * HUGE_PAGE;
 const UNITS: usize = CHUNK / UNIT;
 const WORDS: usize = UNITS / 64;
+/// Bytes of an extent of ordinary pages.
+const ORDINARY: usize = 256 << 10;
+/// Making a huge page real takes 200 us or so, as much in ordinary pages 640. What takes longer than this is slow.
+const SLOW: Duration = Duration::from_micros(800);
+/// So many extents are of ordinary pages after a huge page was slow: 64 MiB.
+const ORDINARY_EXTENTS: usize = 256;
 
 /// Bytes that one owner may change, from the heap or from a pool.
 pub struct Bytes {
@@ -155,13 +165,17 @@ impl BufferPool {
 
     /// `len` bytes with anything in them.
     pub fn take(self: &Arc<BufferPool>, len: usize) -> Bytes {
-        if (SHORTEST..=LONGEST).contains(&len)
-            && let Some((start, chunk, unit)) = self.state.lock().take(len.div_ceil(UNIT))
-        {
-            let home = Some(Home { pool: self.clone(), chunk, unit });
-            return Bytes { start, len, capacity: len.next_multiple_of(UNIT), home };
+        if !(SHORTEST..=LONGEST).contains(&len) {
+            return Bytes::from(vec![0; len]);
         }
-        Bytes::from(vec![0; len])
+        let Some(run) = self.state.lock().take(len.div_ceil(UNIT)) else { return Bytes::from(vec![0; len]) };
+        if let Some(extent) = run.extent
+            && !extent.make_real()
+        {
+            self.state.lock().ordinary_left = ORDINARY_EXTENTS;
+        }
+        let home = Some(Home { pool: self.clone(), chunk: run.chunk, unit: run.unit });
+        Bytes { start: run.start, len, capacity: len.next_multiple_of(UNIT), home }
     }
 
     /// Bytes of address space that are mapped for chunks; of them at most as many are memory.
@@ -184,6 +198,38 @@ struct State {
     most_chunks: usize,
     /// The chunk that last gave or got a run.
     last: usize,
+    /// Extents that are to be of ordinary pages.
+    ordinary_left: usize,
+}
+
+/// Units that were free.
+struct Run {
+    start: NonNull<u8>,
+    chunk: usize,
+    unit: usize,
+    /// What is to be made real first, outside the lock.
+    extent: Option<Extent>,
+}
+
+/// A part of a chunk that nobody has used.
+struct Extent {
+    start: NonNull<u8>,
+    len: usize,
+    is_huge: bool,
+}
+
+impl Extent {
+    /// False if it was slow for huge pages. The caller has taken a part of it, so it stays mapped (M2).
+    #[cold]
+    #[allow(clippy::disallowed_methods)] // the environment's own look at its clock
+    fn make_real(&self) -> bool {
+        let before = Instant::now();
+        if self.is_huge {
+            prefer_huge_pages(self.start, self.len);
+        }
+        populate(self.start, self.len);
+        !self.is_huge || before.elapsed() <= SLOW * (self.len / HUGE_PAGE) as u32
+    }
 }
 
 struct Chunk {
@@ -193,14 +239,16 @@ struct Chunk {
     /// A set bit is a taken unit.
     taken: Box<[u64; WORDS]>,
     units_taken: usize,
+    /// Bytes from the start that are real, or that somebody is making so.
+    real: usize,
 }
 
 // SAFETY: `start` points into `mapping`, which may move between threads.
 unsafe impl Send for Chunk {}
 
 impl State {
-    /// The first byte, the chunk and the first unit of a run of `units`, now taken.
-    fn take(&mut self, units: usize) -> Option<(NonNull<u8>, usize, usize)> {
+    /// A run of `units`, now taken.
+    fn take(&mut self, units: usize) -> Option<Run> {
         let (before, from_last) = (0..self.last, self.last..self.longest.len());
         for number in from_last.chain(before) {
             if usize::from(self.longest[number]) < units {
@@ -216,12 +264,16 @@ impl State {
         Some(self.take_at(number, 0, units))
     }
 
-    fn take_at(&mut self, number: usize, unit: usize, units: usize) -> (NonNull<u8>, usize, usize) {
+    fn take_at(&mut self, number: usize, unit: usize, units: usize) -> Run {
         self.last = number;
         let chunk = self.chunks[number].as_mut().expect("the caller found it");
         chunk.mark(unit, units, true);
+        let extent = chunk.grow_to((unit + units) * UNIT, self.ordinary_left > 0);
+        if extent.is_some() {
+            self.ordinary_left = self.ordinary_left.saturating_sub(1);
+        }
         // SAFETY: the run is inside the chunk.
-        (unsafe { chunk.start.add(unit * UNIT) }, number, unit)
+        Run { start: unsafe { chunk.start.add(unit * UNIT) }, chunk: number, unit, extent }
     }
 
     fn add_chunk(&mut self) -> Option<usize> {
@@ -262,8 +314,21 @@ impl Chunk {
         let mut mapping = MmapMut::map_anon(CHUNK + HUGE_PAGE).ok()?;
         let skipped = mapping.as_ptr().align_offset(HUGE_PAGE);
         let start = NonNull::from(&mut mapping[skipped..skipped + CHUNK]).cast::<u8>();
-        prefer_huge_pages(start, CHUNK);
-        Some(Chunk { mapping, start, taken: Box::new([0; WORDS]), units_taken: 0 })
+        Some(Chunk { mapping, start, taken: Box::new([0; WORDS]), units_taken: 0, real: 0 })
+    }
+
+    /// What has to be made real before the bytes up to `end` are used.
+    #[inline]
+    fn grow_to(&mut self, end: usize, ordinary: bool) -> Option<Extent> {
+        if end <= self.real {
+            return None;
+        }
+        let from = self.real;
+        // The rest of a huge page that has begun with ordinary ones goes on with them.
+        let is_huge = !ordinary && from.is_multiple_of(HUGE_PAGE);
+        self.real = end.next_multiple_of(if is_huge { HUGE_PAGE } else { ORDINARY });
+        // SAFETY: `from` is inside the chunk.
+        Some(Extent { start: unsafe { self.start.add(from) }, len: self.real - from, is_huge })
     }
 
     /// The first unit of the first free run of `units`; if there is none, the length of the longest.
@@ -402,7 +467,7 @@ mod tests {
                 assert!(bytes.iter().all(|&byte| byte == fill), "seed {seed}");
             }
             assert_eq!(taken(&pool), 0);
-            let whole = pool.state.lock().take(UNITS).map(|(_, chunk, unit)| (chunk, unit));
+            let whole = pool.state.lock().take(UNITS).map(|run| (run.chunk, run.unit));
             let (chunk, unit) = whole.expect("all is free");
             assert_eq!(unit, 0);
             drop(pool.state.lock().give(chunk, 0, UNITS));
@@ -425,6 +490,23 @@ mod tests {
         assert_eq!(chunk.find(1), Ok(UNITS - 1));
         chunk.mark(UNITS - 1, 1, true);
         chunk.mark(0, UNITS, false);
+    }
+
+    #[test]
+    fn a_chunk_becomes_real_by_extents() {
+        let mut chunk = Chunk::new().unwrap();
+        let mut grow = |end, ordinary| {
+            let extent = chunk.grow_to(end, ordinary)?;
+            Some((extent.start.as_ptr() as usize - chunk.start.as_ptr() as usize, extent.len, extent.is_huge))
+        };
+        assert_eq!(grow(1, false), Some((0, HUGE_PAGE, true)));
+        assert_eq!(grow(HUGE_PAGE, false), None);
+        assert_eq!(grow(HUGE_PAGE + 1, true), Some((HUGE_PAGE, ORDINARY, false)));
+        assert_eq!(grow(HUGE_PAGE + ORDINARY + 1, false), Some((HUGE_PAGE + ORDINARY, ORDINARY, false)));
+        let rest = HUGE_PAGE + 2 * ORDINARY;
+        assert_eq!(grow(3 * HUGE_PAGE, true), Some((rest, 3 * HUGE_PAGE - rest, false)));
+        assert_eq!(grow(CHUNK, false), Some((3 * HUGE_PAGE, HUGE_PAGE, true)));
+        assert_eq!(grow(CHUNK, true), None);
     }
 
     #[test]
