@@ -296,8 +296,8 @@ impl Env for FaultyEnv {
         self.inner.random()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-        self.inner.spawn(name, body)
+    fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+        self.inner.spawn(name, nice, body)
     }
 
     fn runs_inline(&self) -> bool {
