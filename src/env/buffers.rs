@@ -14,9 +14,9 @@
 //! 5. A chunk that has become free is kept for what comes; a second one is given back to the system.
 //!
 //! Invariants:
-//! - M1 the units of a buffer are marked as taken from `take` until it is dropped, so no two buffers overlap.
-//! - M2 a chunk with a taken unit stays mapped: buffers hold the pool, and only a free chunk is let go.
-//! - M3 every byte of a buffer is initialised: fresh memory is zero, memory used before holds what was there.
+//! - U1 the units of a buffer are marked as taken from `take` until it is dropped, so no two buffers overlap.
+//! - U2 a chunk with a taken unit stays mapped: buffers hold the pool, and only a free chunk is let go.
+//! - U3 every byte of a buffer is initialised: fresh memory is zero, memory used before holds what was there.
 
 use super::memory::{HUGE_PAGE, populate, prefer_huge_pages};
 use memmap2::MmapMut;
@@ -59,7 +59,7 @@ struct Home {
     unit: usize,
 }
 
-// SAFETY: the memory belongs to this value alone (M1, or as a vector's), and the pool is behind a lock.
+// SAFETY: the memory belongs to this value alone (U1, or as a vector's), and the pool is behind a lock.
 unsafe impl Send for Bytes {}
 // SAFETY: a shared reference gives nothing but shared access to the bytes.
 unsafe impl Sync for Bytes {}
@@ -74,8 +74,8 @@ impl Bytes {
     /// The bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: `start` is valid for `len` bytes until `self` is dropped (M1, M2, or as a vector's), they are
-        // initialised (M3), and nobody changes them while `self` is borrowed.
+        // SAFETY: `start` is valid for `len` bytes until `self` is dropped (U1, U2, or as a vector's), they are
+        // initialised (U3), and nobody changes them while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
@@ -219,7 +219,7 @@ struct Extent {
 }
 
 impl Extent {
-    /// False if it was slow for huge pages. The caller has taken a part of it, so it stays mapped (M2).
+    /// False if it was slow for huge pages. The caller has taken a part of it, so it stays mapped (U2).
     #[cold]
     #[allow(clippy::disallowed_methods)] // the environment's own look at its clock
     fn make_real(&self) -> bool {
@@ -293,7 +293,7 @@ impl State {
 
     /// Takes a run back; gives a chunk that is not needed any more.
     fn give(&mut self, number: usize, unit: usize, units: usize) -> Option<Chunk> {
-        let chunk = self.chunks[number].as_mut().expect("M2");
+        let chunk = self.chunks[number].as_mut().expect("U2");
         chunk.mark(unit, units, false);
         // At most: the next search that fails says how long it is.
         self.longest[number] = UNITS as u16;
@@ -361,7 +361,7 @@ impl Chunk {
             let len = (64 - at % 64).min(end - at);
             let mask = (u64::MAX >> (64 - len)) << (at % 64);
             let word = &mut self.taken[at / 64];
-            debug_assert_eq!(*word & mask, if taken { 0 } else { mask }, "M1");
+            debug_assert_eq!(*word & mask, if taken { 0 } else { mask }, "U1");
             *word ^= mask;
             at += len;
         }
@@ -371,7 +371,7 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        debug_assert_eq!(self.units_taken, 0, "M2");
+        debug_assert_eq!(self.units_taken, 0, "U2");
         debug_assert!(self.mapping.len() >= CHUNK);
     }
 }
