@@ -359,6 +359,10 @@ impl ValueLog {
         self.registry.create(&*self.env, number, &self.options.database, class, now)
     }
 
+    fn cache(&self) -> Option<&Cache> {
+        self.options.cache.as_deref()
+    }
+
     fn codec(&self) -> Codec {
         Codec::from_tag(self.codec.load(Ordering::Relaxed)).expect("only codecs are stored")
     }
