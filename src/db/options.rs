@@ -28,6 +28,9 @@ pub struct Options {
     pub logger: Option<Arc<dyn Logger>>,
     /// A cache shared with other databases; `None` = an own one, as `config.cache` says.
     pub cache: Option<Arc<Cache>>,
+    /// A cache of values of their own, which may be shared with other databases; `None` = they share `cache` if it is
+    /// set, or else as `config.cache` says.
+    pub value_cache: Option<Arc<Cache>>,
     /// Keep tables, logs and segments directly in the database directory, as RocksDB does, unless their paths are
     /// set in `config`. Default false: `wal/`, `vlog/`, `sst/`.
     pub flat_layout: bool,
@@ -58,6 +61,7 @@ impl Default for Options {
             env: None,
             logger: None,
             cache: None,
+            value_cache: None,
             flat_layout: false,
             db_write_buffer_size: 0,
             write_buffer_manager: None,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod action;
+pub mod buffers;
 pub mod faulty;
 pub mod memory;
 pub mod posix;

@@ -73,6 +73,7 @@ impl Engine {
         self.tell_choice(&survey, &victims);
         state.garbage.copying = true;
         let live: u64 = victims.iter().map(|victim| victim.live).sum();
+        state.garbage.copies_from = self.next_file_number.load(Ordering::Acquire);
         state.garbage.copied_then = self.value_log.stats().copied_bytes + live;
         let versions =
             survey.views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
