@@ -7,8 +7,9 @@ use crate::support::reference::Change;
 use auradb::config::Config;
 use auradb::env::simulated::ImageKind;
 
-pub const WORKLOADS: [Workload; 16] = [
+pub const WORKLOADS: [Workload; 17] = [
     workload("garbage collected by itself", tight, |run, _| overwrites(run)),
+    workload("garbage collected by classes", tight, |run, _| classes(run)),
     workload("garbage collected by hand", manual, |run, _| collections(run)),
     workload("anything, tight", tight, anything),
     workload("garbage under readers", manual, |run, _| under_readers(run)),
@@ -49,6 +50,26 @@ fn overwrites(mut run: Recorder) -> Recorder {
             run.flush(&["default", "one"]);
         }
     }
+    run
+}
+
+/// Enough segments for classes of values, and keys that are rewritten often, now and then, never.
+fn classes(mut run: Recorder) -> Recorder {
+    for index in 0..72 {
+        run.put(&format!("k{index:02}"), 1000, index == 71);
+    }
+    run.flush(&["default"]);
+    for round in 0..45 {
+        run.put(&format!("k{:02}", round % 3), 1000, round % 15 == 14);
+        if round % 3 == 2 {
+            run.put(&format!("k{:02}", (round * 7) % 60), 900, false);
+        }
+        if round % 9 == 8 {
+            run.flush(&["default"]);
+        }
+    }
+    let segments = run.text("auradb.value-log-segments");
+    assert!(segments.contains("hottest") && segments.contains("copies"), "{segments}");
     run
 }
 

@@ -342,6 +342,11 @@ impl Recorder {
         self.db.compact_range(&self.handles[name], None, None, &how).expect("the compaction succeeds");
     }
 
+    /// A property of the default family.
+    pub fn text(&self, name: &str) -> String {
+        self.db.property(&self.db.default_column_family(), name).expect("there is such a property")
+    }
+
     pub fn collect_garbage(&mut self, least: f64) {
         self.db.collect_garbage(least).expect("the collection succeeds");
         self.db.verify_value_log().expect("all values are whole");
