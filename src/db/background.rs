@@ -94,7 +94,25 @@ impl Engine {
         if let Some(job) = self.next_flush(state) {
             return Some(job);
         }
-        self.next_compaction(state).or_else(|| self.next_garbage_job(state))
+        let job = self.next_compaction(state).or_else(|| self.next_garbage_job(state));
+        if job.is_none() {
+            self.end_retries(state);
+        }
+        job
+    }
+
+    /// What failed for want of space is not to be done any more (its garbage collection was for somebody who gave up):
+    /// no success will ever tell that there is room, so writes find out themselves.
+    fn end_retries(&self, state: &mut BackgroundState) {
+        let runs = state.flushes + state.compactions + state.manual > 0 || state.garbage.is_running();
+        if state.retry_at.is_none() || state.hold_flushes || runs {
+            return;
+        }
+        state.retry_at = None;
+        if self.health.clear_soft() {
+            self.log(LogLevel::Info, format_args!("nothing is left that failed: writes go on"));
+            self.update_pressure(state);
+        }
     }
 
     fn next_compaction(&self, state: &mut BackgroundState) -> Option<Job> {

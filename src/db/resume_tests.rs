@@ -109,3 +109,28 @@ fn a_full_device_refuses_writes_and_takes_them_again_when_there_is_room() {
     drop(db);
     check(&open(world.simulated), 0..51, 2000);
 }
+
+/// Somebody asks for garbage collection, which finds no space, and gives up. There is nothing left to try again: that
+/// must not keep writes refused for ever.
+#[test]
+fn a_failure_of_work_nobody_wants_any_more_ends_by_itself() {
+    let world = world(9);
+    let db = open(world.faulty.clone());
+    let family = db.default_column_family();
+    (0..10).for_each(|key| put(&db, &family, key, 5000).unwrap());
+    db.flush(&[&family], true).unwrap();
+    (0..5).for_each(|key| put(&db, &family, key, 5000).unwrap());
+    let selection = Selection::of(&[OperationClass::Rename]).named(".vlog");
+    world.faulty.plan().arm(Fault { selection, nth: 0, failure: Failure::FULL, lasting: true });
+    assert!(db.collect_garbage(0.0).is_err());
+    assert!(db.health().failure.is_some() && world.faulty.plan().fired() > 0);
+    assert!(put(&db, &family, 11, 10).is_err());
+    world.faulty.plan().heal();
+    crate::env::Env::sleep(&*world.simulated, std::time::Duration::from_secs(1));
+    db.wait_for_background_work().unwrap();
+    assert!(db.health().failure.is_none());
+    put(&db, &family, 10, 5000).unwrap();
+    check(&db, 0..11, 5000);
+    db.collect_garbage(0.0).unwrap();
+    check(&db, 0..11, 5000);
+}

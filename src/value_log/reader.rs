@@ -115,6 +115,11 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
             log.syncs.fetch_add(1, Ordering::Relaxed);
         }
         segment.file.file().drop_cache();
+        // Replay goes on to its end, as a rule: large reads, and while records before are checked.
+        segment
+            .file
+            .file()
+            .will_need(pointer.offset, segment.file.appended_len().saturating_sub(pointer.offset));
     }
     match read_record_twice(&segment, pointer, column_family, key, &mut Vec::new()) {
         Ok(_) => Ok(true),
