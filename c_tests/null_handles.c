@@ -86,6 +86,7 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_write_queues(NULL));
   auradb_options_set_value_log_compression(NULL, 0);
   ZERO(auradb_options_get_value_log_compression(NULL));
+  auradb_options_set_blob_cache(NULL, NULL);
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
   auradb_options_set_background_nice(NULL, 0);
@@ -229,6 +230,7 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_write_queues(NULL));
   auradb_options_set_value_log_compression(NULL, 0);
   ZERO(auradb_options_get_value_log_compression(NULL));
+  auradb_options_set_blob_cache(NULL, NULL);
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
   auradb_options_set_background_nice(NULL, 0);

@@ -1394,6 +1394,14 @@ auradb_cache_t *auradb_cache_create_lru(size_t capacity);
 // As `auradb_cache_create_lru`, with options.
 auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *options);
 
+// Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
+// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
+// database itself is opened with, not from those of column families. Default NULL.
+//
+// A value is kept at once while there is room, and later when it is asked for the second time.
+void auradb_options_set_blob_cache(auradb_options_t *options,
+                                   const auradb_cache_t *blob_cache);
+
 // Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.
 void auradb_cache_destroy(auradb_cache_t *cache);
 
@@ -1668,7 +1676,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.
@@ -2228,6 +2237,14 @@ auradb_cache_t *auradb_cache_create_lru(size_t capacity);
 // As `auradb_cache_create_lru`, with options.
 auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *options);
 
+// Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
+// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
+// database itself is opened with, not from those of column families. Default NULL.
+//
+// A value is kept at once while there is room, and later when it is asked for the second time.
+void auradb_options_set_blob_cache(auradb_options_t *options,
+                                   const auradb_cache_t *blob_cache);
+
 // Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.
 void auradb_cache_destroy(auradb_cache_t *cache);
 
@@ -2318,7 +2335,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.

@@ -295,7 +295,7 @@ fn caches_show_what_their_entries_take() {
         let before = live();
         for number in 0..count {
             let key = CacheKey { owner: 1, file: 1, offset: number };
-            cache.insert(key, EntryClass::Data, &Arc::new(vec![7; len]));
+            cache.insert(key, EntryClass::Data, &Arc::new(vec![7; len].into()));
         }
         let (shown, real) = (cache.usage() as usize, since(before));
         println!(

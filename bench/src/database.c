@@ -109,6 +109,7 @@ static void set_engine_specific(struct database *database, const struct options 
     if (options->unordered_write || options->pipelined_write)
         die("--unordered_write and --pipelined_write are options of RocksDB, this is %s", ENGINE_NAME);
     set_memtable(database, options->memtable);
+    auradb_options_set_value_log_compression(database->options, compression_of(options->compression));
 }
 
 #endif

@@ -3,17 +3,22 @@
 //! 1. A key's hash chooses a shard: a mutex around a slab of entries, a hash table and the policy's lists.
 //! 2. An entry is charged its buffer's capacity and a fixed overhead; before it goes in, others leave until it fits.
 //! 3. Reservations (memory of indexes, filters, models held elsewhere) take room from all shards evenly.
+//! 4. A value that others would have to leave for is kept only if it was asked for before, not long ago: values are
+//!    large, and one read once would cost the room of many blocks. While there is room, every value is kept.
+//! 5. Buffers for values come from a pool, which gets them back when they leave the cache and their last reader.
 //!
 //! Invariant C1: entries and reservations together never exceed the capacity, unless reservations alone do (that
 //! memory cannot be taken away; then nothing is cached).
 //! An entry counts only while it is in the cache: eviction takes it out even if someone holds the buffer, whose
 //! memory then is the holder's business.
 
+use crate::env::buffers::{BufferPool, Bytes};
 use parking_lot::{Mutex, MutexGuard};
 use shard::{Evicted, Shard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod admission;
 mod arc;
 mod entries;
 mod lru;
@@ -85,16 +90,19 @@ pub struct CacheStats {
     pub inserts: u64,
     /// Entries evicted.
     pub evictions: u64,
+    /// Values not kept, because they were asked for the first time and others would have had to leave.
+    pub refusals: u64,
 }
 
 /// A cached (or just read) buffer, kept alive by whoever holds it. Holding one counts as pinned usage.
-pub type Buffer = Arc<Vec<u8>>;
+pub type Buffer = Arc<Bytes>;
 
 /// A shared cache. Cheap to clone through `Arc`; all methods may be called from any thread.
 pub struct Cache {
     shards: Box<[PaddedShard]>,
     budget: Mutex<Budget>,
     next_owner: AtomicU64,
+    pool: Arc<BufferPool>,
 }
 
 /// A shard on cache lines of its own.
@@ -119,7 +127,8 @@ impl Cache {
         };
         let shards = (0..1usize << bits).map(|_| PaddedShard(Mutex::new(Shard::new(policy)))).collect();
         let budget = Mutex::new(Budget { capacity: 0, reserved: 0 });
-        let cache = Arc::new(Cache { shards, budget, next_owner: AtomicU64::new(1) });
+        let (next_owner, pool) = (AtomicU64::new(1), BufferPool::new(0));
+        let cache = Arc::new(Cache { shards, budget, next_owner, pool });
         cache.set_capacity(capacity);
         cache
     }
@@ -136,12 +145,17 @@ impl Cache {
         self.shard(hash).get(hash, &key, class)
     }
 
-    /// Keeps `buffer` under `key`, evicting others within the budget. A buffer larger than a shard is not kept.
+    /// Memory for a value that is about to be read, with anything in it. It need not be inserted.
+    #[inline]
+    pub fn buffer(&self, len: usize) -> Bytes {
+        self.pool.take(len)
+    }
+
+    /// Keeps `buffer` under `key`, evicting others within the budget. A buffer larger than a shard is not kept, nor
+    /// is a value for which others would have to leave, unless it was refused before, not long ago.
     pub fn insert(&self, key: CacheKey, class: EntryClass, buffer: &Buffer) {
-        // Both classes share one budget and one policy.
-        let _ = class;
         let hash = key.hash();
-        let evicted = self.shard(hash).insert(hash, key, buffer);
+        let evicted = self.shard(hash).insert(hash, key, class, buffer);
         // Freed here, after the shard's lock.
         drop(evicted);
     }
@@ -194,6 +208,7 @@ impl Cache {
             total.value_misses += stats.value_misses;
             total.inserts += stats.inserts;
             total.evictions += stats.evictions;
+            total.refusals += stats.refusals;
         }
         total
     }
@@ -214,7 +229,9 @@ impl Cache {
         let mut evicted: Vec<Evicted> = Vec::new();
         let mut budget = self.budget.lock();
         change(&mut budget);
-        let room = budget.capacity.saturating_sub(budget.reserved) / self.shards.len() as u64;
+        let room = budget.capacity.saturating_sub(budget.reserved);
+        self.pool.set_limit(usize::try_from(room).unwrap_or(usize::MAX));
+        let room = room / self.shards.len() as u64;
         let limit = usize::try_from(room).unwrap_or(usize::MAX).min(isize::MAX as usize / 4);
         evicted.extend(self.shards.iter().map(|shard| shard.0.lock().set_limit(limit)));
         drop(budget);

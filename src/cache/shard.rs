@@ -2,15 +2,17 @@
 //!
 //! Buffers that leave are handed to the caller in `Evicted` and freed after the lock is let go.
 
+use super::admission::Doorkeeper;
 use super::arc::Adaptive;
 use super::entries::{Entries, Node};
 use super::lru::Lru;
 use super::{Buffer, CacheKey, CacheStats, EntryClass, EvictionPolicy};
+use crate::env::buffers::Bytes;
 use std::sync::Arc;
 
 /// Bytes charged for an entry besides its buffer: its node and its share of the hash table, twice, so that a ghost
 /// for each entry is paid for; the buffer's header; and the headers of two allocations.
-pub(super) const ENTRY_OVERHEAD: usize = 2 * (size_of::<Node>() + 8) + size_of::<Vec<u8>>() + 2 * 8 + 2 * 8;
+pub(super) const ENTRY_OVERHEAD: usize = 2 * (size_of::<Node>() + 8) + size_of::<Bytes>() + 2 * 8 + 2 * 8;
 
 /// Buffers that were evicted. Most inserts evict at most one, which needs no allocation.
 #[derive(Default)]
@@ -40,6 +42,7 @@ enum Policy {
 pub(super) struct Shard {
     entries: Entries,
     policy: Policy,
+    doorkeeper: Doorkeeper,
     limit: usize,
     stats: CacheStats,
 }
@@ -50,7 +53,8 @@ impl Shard {
             EvictionPolicy::Lru => Policy::Lru(Lru::new()),
             EvictionPolicy::Arc => Policy::Adaptive(Adaptive::new()),
         };
-        Shard { entries: Entries::new(), policy, limit: 0, stats: CacheStats::default() }
+        let (entries, doorkeeper, stats) = (Entries::new(), Doorkeeper::new(), CacheStats::default());
+        Shard { entries, policy, doorkeeper, limit: 0, stats }
     }
 
     /// The buffer under `key`.
@@ -70,15 +74,21 @@ impl Shard {
         Some(buffer)
     }
 
-    /// Keeps `buffer` if it fits into the shard.
-    pub(super) fn insert(&mut self, hash: u64, key: CacheKey, buffer: &Buffer) -> Evicted {
+    /// Keeps `buffer` if it fits into the shard and, being a value, is worth others' leaving.
+    pub(super) fn insert(&mut self, hash: u64, key: CacheKey, class: EntryClass, buffer: &Buffer) -> Evicted {
         let charge = buffer.capacity() + ENTRY_OVERHEAD;
         let mut evicted = Evicted::default();
         if charge > self.limit {
             return evicted;
         }
+        let found = self.entries.find(hash, &key);
+        let others_must_leave = found.is_none() && self.bytes() + charge > self.limit;
+        if class == EntryClass::Value && others_must_leave && !self.doorkeeper.admits(hash, self.limit) {
+            self.stats.refusals += 1;
+            return evicted;
+        }
         self.stats.inserts += 1;
-        match self.entries.find(hash, &key) {
+        match found {
             Some(index) if self.entries.node(index).buffer.is_none() => {
                 self.readmit(index, buffer.clone(), charge, &mut evicted);
             }

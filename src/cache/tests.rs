@@ -23,7 +23,7 @@ fn key(offset: u64) -> CacheKey {
 fn buffer(key: CacheKey, len: usize) -> Buffer {
     let bytes = vec![(key.offset ^ key.file << 3) as u8; len];
     assert_eq!(bytes.capacity(), len);
-    Arc::new(bytes)
+    Arc::new(bytes.into())
 }
 
 /// Room for `count` buffers of 1000 bytes in one shard.
@@ -73,6 +73,7 @@ fn what_went_in_comes_out() {
             value_misses: 1,
             inserts: 1,
             evictions: 0,
+            refusals: 0,
         };
         assert_eq!(cache.stats(), expected);
         assert_ne!(cache.new_owner(), cache.new_owner());
@@ -294,4 +295,60 @@ fn threads_share_a_cache() {
         assert!(stats.data_hits > 0 && stats.evictions > 0 && stats.inserts <= stats.data_misses);
         assert_eq!(cache.pinned_usage(), 0);
     }
+}
+
+#[test]
+fn a_full_cache_takes_a_value_the_second_time() {
+    for policy in [Lru, Adaptive] {
+        let cache = cache_for(10, policy);
+        let put = |at: u64, class| cache.insert(key(at), class, &buffer(key(at), 1000));
+        // There is room: everything is kept.
+        (0..10).for_each(|at| put(at, Value));
+        assert_eq!((cache.stats().inserts, cache.stats().refusals), (10, 0));
+        assert!(cache.get(key(3), Value).is_some());
+        // A scan over values that are read once leaves the cache as it is.
+        (100..110).for_each(|at| put(at, Value));
+        assert_eq!((cache.stats().evictions, cache.stats().refusals), (0, 10));
+        assert!((0..10).all(|at| cache.get(key(at), Value).is_some()));
+        // The second time, soon after, it is kept. Blocks are kept the first time.
+        put(109, Value);
+        assert!(cache.get(key(109), Value).is_some());
+        put(200, Data);
+        assert!(cache.get(key(200), Data).is_some());
+        assert_eq!(cache.stats().evictions, 2);
+        // What is cached is renewed, not asked about.
+        put(9, Value);
+        assert_eq!(cache.stats().refusals, 10);
+        check(&cache);
+    }
+}
+
+#[test]
+fn memory_of_values_is_used_again_and_given_back() {
+    let (len, capacity) = (65_600, 16 << 20);
+    let cache = Cache::new(capacity, Lru, 0);
+    let mut seen = std::collections::HashSet::new();
+    for at in 0..2000 {
+        let mut bytes = cache.buffer(len);
+        bytes.fill(at as u8);
+        seen.insert(bytes.as_ptr() as usize);
+        let bytes: Buffer = Arc::new(bytes);
+        // Every third one is asked for again, and pushes another one out.
+        cache.insert(key(at), Value, &bytes);
+        if at % 3 == 0 {
+            cache.insert(key(at), Value, &bytes);
+        }
+        assert!(cache.usage() <= capacity);
+    }
+    for at in 0..2000 {
+        if let Some(found) = cache.get(key(at), Value) {
+            assert!(found.len() == len && found.iter().all(|&byte| byte == at as u8), "{at}");
+        }
+    }
+    // So much memory was used in all, though 2000 buffers were.
+    assert!(seen.len() * len <= capacity as usize + 2 * len, "{}", seen.len());
+    let pinned = cache.get(key(1998), Value).expect("it was asked for twice");
+    cache.set_capacity(0);
+    assert!(cache.pool.mapped_bytes() <= 16 << 20, "{:?}", cache.pool);
+    assert!(pinned.iter().all(|&byte| byte == 1998u64 as u8));
 }

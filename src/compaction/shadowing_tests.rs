@@ -16,7 +16,7 @@ impl Values for Computed {
     fn read(&self, pointer: &ValuePointer, _user_key: &[u8]) -> Result<ValueBytes> {
         let value = value_of(pointer);
         let range = 0..value.len();
-        Ok(ValueBytes { buffer: Arc::new(value), range })
+        Ok(ValueBytes { buffer: Arc::new(value.into()), range })
     }
 }
 

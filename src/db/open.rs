@@ -297,6 +297,10 @@ fn make_caches(plan: &Plan) -> (Arc<Cache>, Option<Arc<Cache>>) {
         _ => EvictionPolicy::Arc,
     };
     let value_bytes = plan.options.config.value_cache_bytes();
+    if let Some(values) = &plan.options.value_cache {
+        let own = || Cache::new(config.block_cache_size, policy, -1);
+        return (plan.options.cache.clone().unwrap_or_else(own), Some(Arc::clone(values)));
+    }
     if let Some(shared) = &plan.options.cache {
         return (Arc::clone(shared), Some(Arc::clone(shared)));
     }
@@ -311,7 +315,7 @@ fn assemble(plan: Plan, named: &[(String, ColumnFamilyOptions)]) -> Result<(Arc<
     let (existing, to_create) = match_families(&plan, named)?;
     let (cache, value_cache) = make_caches(&plan);
     let owner = cache.new_owner();
-    let value_log = open_value_log(&plan, &value_cache, owner)?;
+    let value_log = open_value_log(&plan, &value_cache)?;
     let table_options_map: TableOptionsMap = Arc::default();
     for (id, _, options) in &existing {
         table_options_map.write().insert(*id, table_options(options, 0, false, &cache, owner));
@@ -341,7 +345,7 @@ fn assemble(plan: Plan, named: &[(String, ColumnFamilyOptions)]) -> Result<(Arc<
     Ok((engine, families))
 }
 
-fn open_value_log(plan: &Plan, cache: &Option<Arc<Cache>>, owner: u64) -> Result<Arc<ValueLog>> {
+fn open_value_log(plan: &Plan, cache: &Option<Arc<Cache>>) -> Result<Arc<ValueLog>> {
     let config = &plan.options.config.value_log;
     let codec = if config.compress_values { config.compression_algorithm } else { Codec::None };
     let options = ValueLogOptions {
@@ -351,7 +355,8 @@ fn open_value_log(plan: &Plan, cache: &Option<Arc<Cache>>, owner: u64) -> Result
         write_queues: config.write_queues,
         codec,
         cache: cache.clone(),
-        cache_owner: owner,
+        // A cache of values has databases that the cache of blocks does not know, so it numbers them itself.
+        cache_owner: cache.as_ref().map_or(0, |cache| cache.new_owner()),
     };
     ValueLog::open(Arc::clone(&plan.env), options, Arc::clone(&plan.next_file_number))
 }

@@ -28,6 +28,9 @@ pub struct Options {
     pub logger: Option<Arc<dyn Logger>>,
     /// A cache shared with other databases; `None` = an own one, as `config.cache` says.
     pub cache: Option<Arc<Cache>>,
+    /// A cache of values of their own, which may be shared with other databases; `None` = they share `cache` if it is
+    /// set, or else as `config.cache` says.
+    pub value_cache: Option<Arc<Cache>>,
     /// Keep tables, logs and segments directly in the database directory, as RocksDB does, unless their paths are
     /// set in `config`. Default false: `wal/`, `vlog/`, `sst/`.
     pub flat_layout: bool,
@@ -58,6 +61,7 @@ impl Default for Options {
             env: None,
             logger: None,
             cache: None,
+            value_cache: None,
             flat_layout: false,
             db_write_buffer_size: 0,
             write_buffer_manager: None,
@@ -154,7 +158,8 @@ impl ColumnFamilyOptions {
 pub struct ReadOptions {
     /// Read as of this sequence number (of a live snapshot); `None` = latest.
     pub snapshot: Option<SequenceNumber>,
-    /// Keep blocks and values read in the cache. Default true.
+    /// Keep blocks and values read in the cache; of long scans only such values of the value log as push nothing out.
+    /// Default true.
     pub fill_cache: bool,
     /// Read from the device if need be; false: what is not in memory is `Incomplete`. Default true.
     pub allow_io: bool,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod action;
+pub mod buffers;
 pub mod faulty;
 pub mod memory;
 pub mod posix;
@@ -72,6 +73,12 @@ pub trait File: Send + Sync {
     /// Tells the system that `[offset, offset + len)` will be read soon. A hint.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
+    }
+    /// Whether the byte at `offset` can be read without waiting for the device; false where that is not known. A
+    /// hint: it may have changed by the time of the read.
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let _ = offset;
+        true
     }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}

@@ -79,7 +79,7 @@ impl Table {
         let (codec, stored) = check_section(section, path, self.number, offset)?;
         decode_section(codec, stored, &mut buffer, path, offset)?;
         let expected = self.fence.first_ordinal(index + 1) - self.fence.first_ordinal(index);
-        match Block::check(Arc::new(buffer)) {
+        match Block::check(Arc::new(buffer.into())) {
             Some(block) if block.count() as u64 == expected => Ok(block),
             Some(block) => {
                 let message = format!("block of {} entries, the index says {expected}", block.count());
@@ -126,7 +126,8 @@ impl BlockReader {
     /// Takes a block back that the iterator left, to use its memory again.
     pub(super) fn recycle(&mut self, block: Block) {
         if self.read.read_ahead > 0
-            && let Ok(spare) = Arc::try_unwrap(block.into_buffer())
+            && let Ok(buffer) = Arc::try_unwrap(block.into_buffer())
+            && let Some(spare) = buffer.into_vec()
         {
             self.spare = spare;
         }

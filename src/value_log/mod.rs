@@ -5,9 +5,10 @@
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
-//! 4. `lifetimes` puts values that are likely to die together into segments of their own.
-//! 5. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
-//! 6. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 4. `ReadAhead` reads what a scan will come to, many records with one call.
+//! 5. `lifetimes` puts values that are likely to die together into segments of their own.
+//! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//! 7. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -25,6 +26,9 @@ mod copier_tests;
 mod crash_tests;
 mod format;
 mod lifetimes;
+mod read_ahead;
+#[cfg(test)]
+mod read_ahead_tests;
 mod reader;
 mod relocation;
 mod segments;
@@ -35,6 +39,7 @@ mod writer;
 pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 pub(crate) use lifetimes::Lifetimes;
+pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 
@@ -288,6 +293,15 @@ impl ValueLog {
         reader::read(self, pointer, column_family, key, fill_cache, allow_io)
     }
 
+    /// Whether the cache takes so many more bytes of values and pushes nothing out for them.
+    pub fn cache_has_room(&self, bytes: u64) -> bool {
+        self.options.cache.as_ref().is_some_and(|cache| {
+            // Entries are spread over shards, which do not fill up evenly.
+            let capacity = cache.capacity();
+            cache.usage() + bytes <= capacity - capacity / 16
+        })
+    }
+
     /// Whether the record `pointer` names is whole and belongs to `key` (for recovery). Errors are I/O errors only.
     pub fn verify(&self, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
         reader::verify(self, pointer, column_family, key)
@@ -343,6 +357,10 @@ impl ValueLog {
     fn create_segment(&self, class: SegmentClass) -> Result<(Arc<segments::Segment>, SegmentRef)> {
         let (number, now) = (self.queues.next_number(), self.lifetimes.now());
         self.registry.create(&*self.env, number, &self.options.database, class, now)
+    }
+
+    fn cache(&self) -> Option<&Cache> {
+        self.options.cache.as_deref()
     }
 
     fn codec(&self) -> Codec {

@@ -10,7 +10,8 @@ use crate::base::coding::get_u32;
 use crate::base::compression::decompress_into;
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Codec, Error, Result, ValuePointer};
-use crate::cache::{CacheKey, EntryClass};
+use crate::cache::{Cache, CacheKey, EntryClass};
+use crate::env::buffers::Bytes;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(super) fn read(
 ) -> Result<ValueBytes> {
     let cache_key =
         CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
-    if let Some(cache) = &log.options.cache
+    if let Some(cache) = log.cache()
         && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
         && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
     {
@@ -65,8 +66,9 @@ pub(super) fn read(
     let start = RECORD_HEADER_LEN + key.len();
     let record = if pointer.record_len as usize == start + pointer.value_len as usize {
         // Raw: what is read is what is kept.
-        let mut record = Vec::new();
-        let header = read_record_twice(&segment, pointer, column_family, key, &mut record).map_err(failed)?;
+        check_reach(&segment, pointer).map_err(failed)?;
+        let mut record = memory(log.cache(), pointer.record_len as usize);
+        let header = read_into_twice(&segment, pointer, column_family, key, &mut record).map_err(failed)?;
         if header.codec != Codec::None {
             return Err(corruption(path, pointer, "the record's codec does not fit its lengths"));
         }
@@ -75,7 +77,7 @@ pub(super) fn read(
         // Compressed: read into the thread's buffer, which needs no allocation and no zeroing once it has grown.
         let mut stored = SCRATCH.take();
         let read = read_record_twice(&segment, pointer, column_family, key, &mut stored);
-        let whole = read.map(|header| uncompressed(&stored, &header));
+        let whole = read.map(|header| uncompressed(log.cache(), &stored, &header));
         if stored.capacity() <= SCRATCH_KEPT {
             SCRATCH.set(stored);
         }
@@ -85,10 +87,24 @@ pub(super) fn read(
     };
     let range = start..record.len();
     let buffer = Arc::new(record);
-    if fill_cache && let Some(cache) = &log.options.cache {
+    if fill_cache && let Some(cache) = log.cache() {
         cache.insert(cache_key, EntryClass::Value, &buffer);
     }
     Ok(ValueBytes { buffer, range })
+}
+
+/// The value if it is in the cache.
+pub(super) fn cached(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+) -> Option<ValueBytes> {
+    let cache_key =
+        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
+    let buffer = log.options.cache.as_ref()?.get(cache_key, EntryClass::Value)?;
+    let range = range_in_cached(&buffer, pointer, column_family, key)?;
+    Some(ValueBytes { buffer, range })
 }
 
 pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
@@ -123,14 +139,7 @@ pub(super) fn read_raw(
     let start = out.len();
     check_reach(&segment, pointer).map_err(said)?;
     out.resize(start + pointer.record_len as usize, 0);
-    let record = &mut out[start..];
-    read_into(&segment, pointer, column_family, key, record)
-        .or_else(|_| {
-            segment.file.file().drop_cache();
-            read_into(&segment, pointer, column_family, key, record)
-        })
-        .map(|_| ())
-        .map_err(said)
+    read_into_twice(&segment, pointer, column_family, key, &mut out[start..]).map(|_| ()).map_err(said)
 }
 
 #[cold]
@@ -168,10 +177,8 @@ fn read_record_twice(
 ) -> std::result::Result<RecordHeader, Failure> {
     // Before anything is allocated.
     check_reach(segment, pointer)?;
-    read_record(segment, pointer, column_family, key, record).or_else(|_| {
-        segment.file.file().drop_cache();
-        read_record(segment, pointer, column_family, key, record)
-    })
+    record.resize(pointer.record_len as usize, 0);
+    read_into_twice(segment, pointer, column_family, key, record)
 }
 
 fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result<(), Failure> {
@@ -184,15 +191,18 @@ fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result
     Ok(())
 }
 
-fn read_record(
+/// Reads and checks a record of `record.len()` bytes; on any failure once more from the device, past the page cache.
+fn read_into_twice(
     segment: &Segment,
     pointer: &ValuePointer,
     column_family: u32,
     key: &[u8],
-    record: &mut Vec<u8>,
+    record: &mut [u8],
 ) -> std::result::Result<RecordHeader, Failure> {
-    record.resize(pointer.record_len as usize, 0);
-    read_into(segment, pointer, column_family, key, record)
+    read_into(segment, pointer, column_family, key, record).or_else(|_| {
+        segment.file.file().drop_cache();
+        read_into(segment, pointer, column_family, key, record)
+    })
 }
 
 fn read_into(
@@ -209,10 +219,19 @@ fn read_into(
     format::check_record(record, pointer, column_family, key).map_err(Failure::Mismatch)
 }
 
+/// Memory for a record, with anything in it.
+#[inline]
+fn memory(cache: Option<&Cache>, len: usize) -> Bytes {
+    match cache {
+        Some(cache) => cache.buffer(len),
+        None => Bytes::from(vec![0; len]),
+    }
+}
+
 /// The record with its value uncompressed; `None` if that fails.
-fn uncompressed(record: &[u8], header: &RecordHeader) -> Option<Vec<u8>> {
+fn uncompressed(cache: Option<&Cache>, record: &[u8], header: &RecordHeader) -> Option<Bytes> {
     let start = RECORD_HEADER_LEN + header.key_len as usize;
-    let mut whole = vec![0; start.checked_add(header.value_len as usize)?];
+    let mut whole = memory(cache, start.checked_add(header.value_len as usize)?);
     whole[..start].copy_from_slice(&record[..start]);
     decompress_into(header.codec, &record[start..], &mut whole[start..]).then_some(whole)
 }
@@ -238,7 +257,7 @@ mod tests {
             let record_len = record.len() as u32;
             let pointer = ValuePointer { segment: 5, offset: 64, record_len, value_len, checksum };
             assert_eq!(format::check_record(&record, &pointer, 7, b"key"), Ok(header));
-            let cached = uncompressed(&record, &header).unwrap();
+            let cached = uncompressed(None, &record, &header).unwrap();
             let range = range_in_cached(&cached, &pointer, 7, b"key").unwrap();
             assert_eq!(cached[range], value);
             let others = [

@@ -1,6 +1,7 @@
 //! Caches, shared by databases.
 
 use super::super::boundary::{change, destroy, give, look, quiet};
+use super::auradb_options_t;
 use crate::cache::{Cache, EvictionPolicy};
 use libc::c_int;
 use std::sync::Arc;
@@ -64,6 +65,19 @@ pub extern "C" fn auradb_cache_create_lru_opts(
         let shared = Cache::new(options.capacity as u64, EvictionPolicy::Lru, options.shard_bits);
         give(auradb_cache_t { shared })
     })
+}
+
+/// Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
+/// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
+/// database itself is opened with, not from those of column families. Default NULL.
+///
+/// A value is kept at once while there is room, and later when it is asked for the second time.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_blob_cache(
+    options: Option<&mut auradb_options_t>,
+    blob_cache: Option<&auradb_cache_t>,
+) {
+    change(options, |options| options.value_cache = blob_cache.map(|cache| cache.shared.clone()));
 }
 
 /// Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.

@@ -69,6 +69,7 @@ impl auradb_options_t {
             env: self.env.clone(),
             logger: self.logger.clone(),
             cache: self.cache(families),
+            value_cache: self.value_cache.clone(),
             flat_layout: true,
             db_write_buffer_size: self.db_write_buffer_size as u64,
             write_buffer_manager: self.write_buffer_manager.clone(),

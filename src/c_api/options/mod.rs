@@ -19,6 +19,7 @@ pub mod write_buffer_manager;
 use super::boundary::{destroy, give, look, present, quiet, text};
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, Logger, MergeOperator};
 use crate::base::{Comparator, Result, SliceTransform};
+use crate::cache::Cache;
 use crate::config::{Config, MemtableImplementation, SyncPolicy};
 use crate::db::WriteBufferManager;
 use crate::env::Env;
@@ -82,6 +83,7 @@ pub struct auradb_options_t {
     memory_mapped_wal: bool,
     value_log_write_queues: usize,
     value_log_compression: c_int,
+    value_cache: Option<Arc<Cache>>,
     value_log_segment_size: u64,
     max_space_amp: f64,
     value_log_garbage_collection: bool,
@@ -143,6 +145,7 @@ impl Default for auradb_options_t {
             memory_mapped_wal: config.performance.memory_mapped,
             value_log_write_queues: config.value_log.write_queues,
             value_log_compression: config.value_log.compression_algorithm as c_int,
+            value_cache: None,
             value_log_segment_size: config.value_log.max_segment_size,
             max_space_amp: config.value_log.max_space_amp,
             value_log_garbage_collection: config.value_log.garbage_collection,

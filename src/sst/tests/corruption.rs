@@ -127,7 +127,7 @@ fn damaged_blocks_never_panic() {
                     *byte = random.next() as u8;
                 }
             }
-            if let Some(block) = Block::check(Arc::new(bad)) {
+            if let Some(block) = Block::check(Arc::new(bad.into())) {
                 let mut key = Vec::new();
                 for slot in 0..block.count() {
                     block.copy_key(slot, &mut key);

@@ -8,7 +8,8 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("base", &[]),
     ("env", &["base"]),
     ("config", &["base"]),
-    ("cache", &["base"]),
+    // env: buffers are of pooled huge pages.
+    ("cache", &["base", "env"]),
     ("iterator", &["base"]),
     ("batch", &["base"]),
     ("record", &["base", "env"]),
