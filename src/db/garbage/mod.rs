@@ -384,7 +384,7 @@ impl Engine {
             return;
         }
         let turnover = self.garbage.bound.turnover(space, self.options.config.value_log.write_queues as u64);
-        self.value_log.set_live(turnover, self.value_count());
+        self.value_log.set_live(turnover, if turnover > 0 { self.value_count() } else { 0 });
         if let Some(mut copier) = self.garbage.copier.try_lock() {
             copier.close_slow(&self.value_log);
         }

@@ -108,9 +108,9 @@ impl Bound {
 
     /// Live bytes that one relocation copies, at most: the more, the fewer times tables are rewritten for it, and the
     /// earlier it has to begin. With r as above and c copied to live bytes, a byte written costs about r / c of table
-    /// writing and, near the default bound, 2.7 c of copying more: least at c = sqrt(r / 2.7).
+    /// writing and, near the default bound, 8 c of copying more: least at c = sqrt(r / 8).
     pub(in crate::db) fn most_copied(&self, space: &Space) -> u64 {
-        let share = (space.table_share() / 2.7).sqrt().min((self.factor - 1.0) / 4.0);
+        let share = (space.table_share() / 8.0).sqrt().min((self.factor - 1.0) / 4.0);
         self.segment.max((space.live() as f64 * share) as u64)
     }
 
@@ -259,12 +259,12 @@ mod tests {
         assert_eq!(BOUND.excess(&space(1410, 1000, 0)), 10);
         // Five segments are copied at once where tables are large, four more than the one allowed.
         let half = Bound { factor: 1.5, segment: 100 };
-        let with = |total| Space { tables: 85, ..space(total, 8000, 0) };
-        assert_eq!(half.most_copied(&with(12_000)), 501);
-        assert_eq!(half.excess(&with(11_599)), 0);
-        assert_eq!(half.excess(&with(11_609)), 10);
+        let with = |total| Space { tables: 250, ..space(total, 8000, 0) };
+        assert_eq!(half.most_copied(&with(12_000)), 500);
+        assert_eq!(half.excess(&with(11_600)), 0);
+        assert_eq!(half.excess(&with(11_610)), 10);
         // 300 beyond the factor's share may be used for the copies.
-        assert_eq!((half.room(&with(11_610)), half.room(&with(12_200))), (501, 100));
+        assert_eq!((half.room(&with(11_610)), half.room(&with(12_200))), (500, 100));
         assert_eq!(half.room(&with(12_390)), 0);
         // One where rewriting them is cheap, an eighth of all at most.
         let small = |tables| half.most_copied(&Space { tables, ..space(12_000, 8000, 0) });
