@@ -1676,7 +1676,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.
@@ -2334,7 +2335,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.

@@ -158,7 +158,8 @@ impl ColumnFamilyOptions {
 pub struct ReadOptions {
     /// Read as of this sequence number (of a live snapshot); `None` = latest.
     pub snapshot: Option<SequenceNumber>,
-    /// Keep blocks and values read in the cache. Default true.
+    /// Keep blocks and values read in the cache; of long scans only such values of the value log as push nothing out.
+    /// Default true.
     pub fill_cache: bool,
     /// Read from the device if need be; false: what is not in memory is `Incomplete`. Default true.
     pub allow_io: bool,

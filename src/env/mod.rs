@@ -74,6 +74,12 @@ pub trait File: Send + Sync {
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+    /// Whether the byte at `offset` can be read without waiting for the device; false where that is not known. A
+    /// hint: it may have changed by the time of the read.
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let _ = offset;
+        true
+    }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}
     /// Behaves as the page cache does when the device refuses a sync: the bytes written since the last sync stay

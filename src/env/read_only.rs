@@ -59,6 +59,10 @@ impl File for ReadOnlyFile {
         self.inner.will_need(offset, len);
     }
 
+    fn is_in_memory(&self, offset: u64) -> bool {
+        self.inner.is_in_memory(offset)
+    }
+
     fn drop_cache(&self) {
         self.inner.drop_cache();
     }

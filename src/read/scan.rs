@@ -32,8 +32,9 @@ pub struct ScanBounds {
     pub prefix: Option<Arc<dyn SliceTransform>>,
 }
 
+/// Which way a scan moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Direction {
+pub(super) enum Direction {
     Forward,
     Backward,
 }
@@ -48,6 +49,14 @@ enum Current {
     Pointer(Vec<u8>),
     /// Read from the value log.
     Read(super::PinnedValue),
+}
+
+/// What is stored for the entry shown.
+pub(super) enum Stored<'a> {
+    /// The value, or what operands were merged to.
+    Value(&'a [u8]),
+    /// An encoded pointer to it.
+    Pointer(&'a [u8]),
 }
 
 /// Moves over the visible entries.
@@ -68,6 +77,8 @@ pub struct ScanIterator {
     prefix: Option<Vec<u8>>,
     error: Option<Error>,
     seek_key: Vec<u8>,
+    /// The search for the next entry was given up for the time being; whether it was passing versions of `key`.
+    paused: Option<bool>,
 }
 
 impl ScanIterator {
@@ -96,6 +107,7 @@ impl ScanIterator {
             prefix: None,
             error: None,
             seek_key: Vec::new(),
+            paused: None,
         }
     }
 
@@ -155,7 +167,7 @@ impl ScanIterator {
             Some(lower) => self.seek_inner(&lower),
             None => self.inner.seek_to_first(),
         }
-        self.find_forward(false);
+        self.find_forward(false, usize::MAX);
     }
 
     /// To the last entry within the bounds.
@@ -165,7 +177,7 @@ impl ScanIterator {
             Some(upper) => self.seek_inner_before(&upper),
             None => self.inner.seek_to_last(),
         }
-        self.find_backward();
+        self.find_backward(usize::MAX);
     }
 
     /// To the first entry at or after `target`.
@@ -176,7 +188,7 @@ impl ScanIterator {
             Some(lower) => self.seek_inner(&lower),
             None => self.seek_inner(target),
         }
-        self.find_forward(false);
+        self.find_forward(false, usize::MAX);
     }
 
     /// To the last entry at or before `target`.
@@ -190,11 +202,16 @@ impl ScanIterator {
                 self.inner.seek_for_prev(last.as_bytes());
             }
         }
-        self.find_backward();
+        self.find_backward(usize::MAX);
     }
 
     /// One on. Only when valid.
     pub fn next(&mut self) {
+        self.next_within(usize::MAX);
+    }
+
+    /// The same, but pauses when `patience` entries that are not shown have been passed.
+    fn next_within(&mut self, patience: usize) {
         if !self.valid {
             return;
         }
@@ -218,11 +235,15 @@ impl ScanIterator {
             }
         }
         self.current = Current::Owned(Vec::new());
-        self.find_forward(true);
+        self.find_forward(true, patience);
     }
 
     /// One back. Only when valid.
     pub fn prev(&mut self) {
+        self.prev_within(usize::MAX);
+    }
+
+    fn prev_within(&mut self, patience: usize) {
         if !self.valid {
             return;
         }
@@ -234,7 +255,70 @@ impl ScanIterator {
             self.seek_inner_before(&self.key.clone());
         }
         self.current = Current::Owned(Vec::new());
-        self.find_backward();
+        self.find_backward(patience);
+    }
+
+    /// One further. After `patience` entries (keys, when going back) that are not shown it pauses: it is not valid
+    /// then, and has no error, until `resume`.
+    pub(super) fn step(&mut self, direction: Direction, patience: usize) {
+        match direction {
+            Direction::Forward => self.next_within(patience),
+            Direction::Backward => self.prev_within(patience),
+        }
+    }
+
+    /// Goes on with a search that was paused.
+    pub(super) fn resume(&mut self) {
+        match (self.paused.take(), self.direction) {
+            (None, _) => {}
+            (Some(skipping), Direction::Forward) => self.find_forward(skipping, usize::MAX),
+            (Some(_), Direction::Backward) => self.find_backward(usize::MAX),
+        }
+    }
+
+    /// From wherever it is to the neighbour of `key` in `direction`, within the prefix it keeps to.
+    pub(super) fn go_beside(&mut self, key: &[u8], direction: Direction) {
+        let prefix = self.prefix.take();
+        self.start(direction);
+        self.prefix = prefix;
+        match direction {
+            Direction::Forward => {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                self.seek_inner(key);
+                self.find_forward(true, usize::MAX);
+            }
+            Direction::Backward => {
+                self.seek_inner_before(key);
+                self.find_backward(usize::MAX);
+            }
+        }
+    }
+
+    /// What is stored for the entry shown. Only when valid.
+    pub(super) fn stored(&self) -> Stored<'_> {
+        match &self.current {
+            Current::Inner { pointer: true } => Stored::Pointer(self.inner.value()),
+            Current::Inner { pointer: false } => Stored::Value(self.inner.value()),
+            Current::Owned(value) => Stored::Value(value),
+            Current::Pointer(encoded) => Stored::Pointer(encoded),
+            Current::Read(value) => Stored::Value(value),
+        }
+    }
+
+    /// Whether the value of the entry shown is in the value log.
+    pub(super) fn is_separated(&self) -> bool {
+        matches!(self.current, Current::Inner { pointer: true } | Current::Pointer(_) | Current::Read(_))
+    }
+
+    /// What turns stored entries into values.
+    pub(super) fn fold(&self) -> &FoldContext {
+        &self.fold
+    }
+
+    /// How values are to be read.
+    pub(super) fn mode(&self) -> ReadMode {
+        self.mode
     }
 
     fn start(&mut self, direction: Direction) {
@@ -242,6 +326,7 @@ impl ScanIterator {
         self.valid = false;
         self.error = None;
         self.prefix = None;
+        self.paused = None;
         self.current = Current::Owned(Vec::new());
     }
 
@@ -276,7 +361,8 @@ impl ScanIterator {
         self.inner.seek_for_prev(&self.seek_key);
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Shows nothing any more, for this reason.
+    pub(super) fn fail(&mut self, error: Error) {
         self.valid = false;
         self.error = Some(error);
     }
@@ -297,10 +383,15 @@ impl ScanIterator {
     }
 
     /// From the inner position on, to the first key shown. With `skipping`, versions of `self.key` are passed over.
-    fn find_forward(&mut self, mut skipping: bool) {
+    fn find_forward(&mut self, mut skipping: bool, patience: usize) {
         self.valid = false;
-        let mut skipped = 0;
+        let (mut skipped, mut left) = (0, patience);
         while self.inner.valid() {
+            if left == 0 {
+                self.paused = Some(skipping);
+                return;
+            }
+            left -= 1;
             let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
             if let Some(upper) = &self.bounds.upper
                 && self.order.compare_user(entry.user_key, upper).is_ge()
@@ -387,9 +478,15 @@ impl ScanIterator {
     }
 
     /// From the inner position backwards, to the first key shown; the inner iterator ends before it.
-    fn find_backward(&mut self) {
+    fn find_backward(&mut self, patience: usize) {
         self.valid = false;
+        let mut left = patience;
         while self.inner.valid() {
+            if left == 0 {
+                self.paused = Some(false);
+                return;
+            }
+            left -= 1;
             let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
             if let Some(lower) = &self.bounds.lower
                 && self.order.compare_user(entry.user_key, lower).is_lt()

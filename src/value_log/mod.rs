@@ -5,8 +5,9 @@
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
-//! 4. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
-//! 5. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 4. `ReadAhead` reads what a scan will come to, many records with one call.
+//! 5. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//! 6. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -23,6 +24,9 @@ mod copier_tests;
 #[cfg(test)]
 mod crash_tests;
 mod format;
+mod read_ahead;
+#[cfg(test)]
+mod read_ahead_tests;
 mod reader;
 mod relocation;
 mod segments;
@@ -32,6 +36,7 @@ mod writer;
 
 pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 
@@ -215,6 +220,15 @@ impl ValueLog {
         allow_io: bool,
     ) -> Result<ValueBytes> {
         reader::read(self, pointer, column_family, key, fill_cache, allow_io)
+    }
+
+    /// Whether the cache takes so many more bytes of values and pushes nothing out for them.
+    pub fn cache_has_room(&self, bytes: u64) -> bool {
+        self.options.cache.as_ref().is_some_and(|cache| {
+            // Entries are spread over shards, which do not fill up evenly.
+            let capacity = cache.capacity();
+            cache.usage() + bytes <= capacity - capacity / 16
+        })
     }
 
     /// Whether the record `pointer` names is whole and belongs to `key` (for recovery). Errors are I/O errors only.

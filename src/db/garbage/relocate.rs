@@ -10,9 +10,10 @@ use crate::compaction::{self, CompactionPlan, plan_in_place};
 use crate::db::background::Job;
 use crate::db::family::Family;
 use crate::db::state::{BackgroundState, Engine};
+use crate::iterator::merging::merge;
 use crate::sst::TableRead;
 use crate::value_log::{Copied, Copier, Relocation};
-use crate::version::{FileMeta, Version};
+use crate::version::{FileMeta, Version, iterate_run};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -177,22 +178,30 @@ impl Engine {
 
     fn copy_all(&self, work: &CopyWork, copying: &mut Copying<'_>) -> Result<()> {
         for (family, version) in &work.versions {
-            for (_, file) in version.files().filter(|(_, file)| refers_to(file, &work.victims)) {
-                self.copy_of_table(family, file, &work.victims, copying)?;
-            }
+            self.copy_of_family(family, version, &work.victims, copying)?;
         }
         Ok(())
     }
 
-    fn copy_of_table(
+    /// In key order over all tables of the family, not table by table: neighbours by key lie side by side afterwards,
+    /// so that a scan reads many with one call.
+    fn copy_of_family(
         &self,
         family: &Family,
-        file: &FileMeta,
+        version: &Version,
         victims: &BTreeSet<u64>,
         copying: &mut Copying<'_>,
     ) -> Result<()> {
         let read_ahead = self.options.config.performance.io_buffer_size;
-        let mut entries = file.table.iter(TableRead { fill_cache: false, allow_io: true, read_ahead });
+        let read = TableRead { fill_cache: false, allow_io: true, read_ahead };
+        let mut runs = Vec::new();
+        for run in version.levels.iter().flat_map(|level| &level.runs) {
+            let files: Vec<_> = run.files.iter().filter(|file| refers_to(file, victims)).cloned().collect();
+            if !files.is_empty() {
+                runs.push(iterate_run(files, read, &family.order));
+            }
+        }
+        let mut entries = merge(runs, &family.order);
         entries.seek_to_first();
         while entries.valid() {
             if let Some(entry) = ParsedKey::parse(entries.key())
