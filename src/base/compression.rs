@@ -5,7 +5,6 @@
 //! `decompress` needs the original length, which every format stores and bounds, so corrupt input can neither
 //! allocate without limit nor panic. Codec numbers reach disk: never renumber them.
 
-use super::lz4::{self, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// How bytes are compressed.
@@ -107,13 +106,7 @@ pub fn decompress_into(codec: Codec, input: &[u8], output: &mut [u8]) -> bool {
             snap::raw::decompress_len(input).is_ok_and(|len| len == expected)
                 && snap::raw::Decoder::new().decompress(input, output).is_ok_and(|len| len == expected)
         }
-        Codec::Lz4 => match lz4::restore_runs(input, output) {
-            Outcome::Restored(len) => len == expected,
-            Outcome::Malformed => false,
-            Outcome::ShortSequences => {
-                lz4_flex::block::decompress_into(input, output).is_ok_and(|len| len == expected)
-            }
-        },
+        Codec::Lz4 => lz4_flex::block::decompress_into(input, output).is_ok_and(|len| len == expected),
         Codec::Zstd => zstd::bulk::decompress_to_buffer(input, output).is_ok_and(|len| len == expected),
     }
 }

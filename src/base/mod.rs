@@ -10,7 +10,6 @@ pub mod extension;
 pub mod file_name;
 pub mod format_version;
 pub mod key;
-mod lz4;
 pub mod memory;
 pub mod range_tombstone;
 pub mod value_pointer;
