@@ -415,6 +415,10 @@ impl File for FaultyFile {
         self.inner.is_in_memory(offset)
     }
 
+    fn begin_sync(&self) {
+        self.inner.begin_sync();
+    }
+
     fn drop_cache(&self) {
         self.inner.drop_cache();
     }

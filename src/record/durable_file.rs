@@ -85,6 +85,15 @@ impl DurableFile {
         self.abandoned.load(Ordering::Acquire)
     }
 
+    /// Has the system begin to write what a `sync` that follows will wait for; false if there is nothing.
+    pub fn begin_sync(&self) -> bool {
+        let wanted = self.durable_len() < self.appended_len() && !self.has_failed();
+        if wanted {
+            self.file.begin_sync();
+        }
+        wanted
+    }
+
     /// Makes everything appended before the call durable. `Ok(true)` if that took an fdatasync, `Ok(false)` if
     /// another call had covered it. A failure has the subcode `SyncUnknown` and is the answer ever after.
     pub fn sync(&self) -> Result<bool> {

@@ -237,6 +237,11 @@ impl ValueLog {
         writer::sync(self, segments)
     }
 
+    /// Has the system begin to write all that is not synced, without waiting; false if there is nothing. A hint.
+    pub fn begin_sync(&self) -> bool {
+        writer::begin_sync(self)
+    }
+
     /// Closes the segments that are open for append: the next values go to new ones.
     pub fn seal_open_segments(&self) {
         self.queues.seal_all();

@@ -214,6 +214,11 @@ impl Active {
     }
 }
 
+/// Has the system begin to write what is not synced; false if there is nothing.
+pub(super) fn begin_sync(log: &ValueLog) -> bool {
+    log.registry.unsynced(None).iter().fold(false, |any, segment| segment.file.begin_sync() || any)
+}
+
 pub(super) fn sync(log: &ValueLog, numbers: Option<&[u64]>) -> Result<()> {
     for segment in log.registry.unsynced(numbers) {
         match segment.file.sync() {

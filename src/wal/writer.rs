@@ -224,6 +224,11 @@ impl WalWriter {
 }
 
 impl WalSyncer {
+    /// Has the system begin to write what a `sync` that follows will wait for.
+    pub fn begin_sync(&self) {
+        self.file.begin_sync();
+    }
+
     /// Makes everything appended before the call durable. A failure is final for the file (R6): every later call
     /// is the same error, with subcode `SyncUnknown`, and so is every later append.
     pub fn sync(&self) -> Result<()> {

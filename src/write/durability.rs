@@ -338,6 +338,10 @@ impl Durability {
         let logs = state.logs.clone();
         drop(state);
         let began = self.env.now();
+        if self.value_log.begin_sync() {
+            // Side by side with the segments': only the waiting is in order, as the system may write anything anyway.
+            logs.iter().for_each(WalSyncer::begin_sync);
+        }
         // W1: everything logged had its values appended before, so this covers every pointer the WAL sync covers.
         let outcome = self.value_log.sync(None).and_then(|()| logs.iter().try_for_each(WalSyncer::sync));
         self.syncs.fetch_add(1, Ordering::Relaxed);

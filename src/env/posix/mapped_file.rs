@@ -106,6 +106,10 @@ impl File for MappedFile {
         self.plain.sync_data()
     }
 
+    fn begin_sync(&self) {
+        self.plain.begin_sync();
+    }
+
     fn truncate(&self, len: u64) -> Result<()> {
         self.limit.fetch_min(len, Ordering::Relaxed); // M1: first no more writes there, then the cut
         self.plain.truncate(len)
