@@ -1395,8 +1395,8 @@ auradb_cache_t *auradb_cache_create_lru(size_t capacity);
 auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *options);
 
 // Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
-// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
-// database itself is opened with, not from those of column families. Default NULL.
+// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that
+// the database itself is opened with, not from those of column families. Default NULL.
 //
 // A value is kept at once while there is room, and later when it is asked for the second time.
 void auradb_options_set_blob_cache(auradb_options_t *options,
@@ -2238,8 +2238,8 @@ auradb_cache_t *auradb_cache_create_lru(size_t capacity);
 auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *options);
 
 // Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
-// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
-// database itself is opened with, not from those of column families. Default NULL.
+// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that
+// the database itself is opened with, not from those of column families. Default NULL.
 //
 // A value is kept at once while there is room, and later when it is asked for the second time.
 void auradb_options_set_blob_cache(auradb_options_t *options,

@@ -68,8 +68,8 @@ pub extern "C" fn auradb_cache_create_lru_opts(
 }
 
 /// Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
-/// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that the
-/// database itself is opened with, not from those of column families. Default NULL.
+/// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options that
+/// the database itself is opened with, not from those of column families. Default NULL.
 ///
 /// A value is kept at once while there is room, and later when it is asked for the second time.
 #[unsafe(no_mangle)]
