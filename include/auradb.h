@@ -1399,8 +1399,7 @@ auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *o
 // the database itself is opened with, not from those of column families. Default NULL.
 //
 // A value is kept at once while there is room, and later when it is asked for the second time.
-void auradb_options_set_blob_cache(auradb_options_t *options,
-                                   const auradb_cache_t *blob_cache);
+void auradb_options_set_blob_cache(auradb_options_t *options, const auradb_cache_t *blob_cache);
 
 // Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.
 void auradb_cache_destroy(auradb_cache_t *cache);
@@ -2242,8 +2241,7 @@ auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *o
 // the database itself is opened with, not from those of column families. Default NULL.
 //
 // A value is kept at once while there is room, and later when it is asked for the second time.
-void auradb_options_set_blob_cache(auradb_options_t *options,
-                                   const auradb_cache_t *blob_cache);
+void auradb_options_set_blob_cache(auradb_options_t *options, const auradb_cache_t *blob_cache);
 
 // Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.
 void auradb_cache_destroy(auradb_cache_t *cache);
