@@ -360,8 +360,10 @@ uint64_t auradb_get_latest_sequence_number(const auradb_t *db);
 // disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
 // level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
 // max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
-// auradb.separation_threshold. "Invalid argument: " for another name, a bad value, or none at all; nothing is
-// changed then. Borrows all arguments.
+// auradb.separation_threshold ("none": no value is separated). "Invalid argument: " for another name, a bad value, or
+// none at all; nothing is changed then. New writes follow a new separation_threshold at once; values that lie in
+// tables or in the value log already are moved by the compactions that pass them, all of them by
+// `auradb_compact_range_opt` with a forced bottommost level. Borrows all arguments.
 void auradb_set_options(const auradb_t *db,
                         int count,
                         const char *const *keys,

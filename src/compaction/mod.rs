@@ -2,8 +2,8 @@
 //!
 //! `policy/` is pure (Observation -> Action); `plan` turns an action into inputs, checks and claims them; `run`
 //! merges them through `shadowing` (what no snapshot can see is dropped) into `outputs` (tables cut at good
-//! places); the caller installs the edit. `rate_limit` paces it all. `rewrite` copies one table as it is, but for
-//! pointers to values that were moved.
+//! places, values inline or in the value log as the threshold says now: `placement`); the caller installs the edit.
+//! `rate_limit` paces it all. `rewrite` copies one table as it is, but for pointers to values that were moved.
 //!
 //! Invariants:
 //! - C1: a version of a key never moves below an older one: inputs hold every older table of the levels down to
@@ -17,13 +17,15 @@ use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOpe
 use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
 use crate::sst::TableOptions;
-use crate::value_log::{Relocation, ValueLog};
+use crate::value_log::{Relocation, SegmentRef, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) mod outputs;
+mod placement;
 pub mod plan;
 pub mod policy;
 pub mod rate_limit;
@@ -144,12 +146,36 @@ pub struct MergeContext {
     pub value_log: Arc<ValueLog>,
     /// Values that stand elsewhere now: pointers to them are replaced as they pass.
     pub relocation: Option<Arc<Relocation>>,
+    /// Moves values into the value log or out of it as they pass; `None` = they stay where they are.
+    pub separation: Option<Arc<Separation>>,
     /// Paces writing; `None` = unlimited.
     pub rate_limiter: Option<Arc<rate_limit::RateLimiter>>,
     /// Set to make the merge stop early with `ShutdownInProgress`.
     pub cancel: Arc<AtomicBool>,
     /// Counts.
     pub stats: Arc<CompactionStats>,
+}
+
+/// Where the values of one merge belong. Keep it until the edit is installed.
+pub struct Separation {
+    /// Values of at least so many bytes belong into the value log, shorter ones into tables.
+    threshold: u64,
+    value_log: Arc<ValueLog>,
+    /// Keep what was written until tables refer to it.
+    holds: Mutex<Vec<SegmentRef>>,
+}
+
+impl Separation {
+    /// By this threshold, into this value log.
+    pub fn new(threshold: u64, value_log: &Arc<ValueLog>) -> Separation {
+        Separation { threshold, value_log: Arc::clone(value_log), holds: Mutex::default() }
+    }
+}
+
+impl Drop for Separation {
+    fn drop(&mut self) {
+        self.value_log.have_arrived(self.holds.get_mut());
+    }
 }
 
 impl MergeContext {
@@ -179,6 +205,10 @@ pub struct CompactionStats {
     pub write_bytes: AtomicU64,
     /// Entries compactions and flushes left out.
     pub dropped_entries: AtomicU64,
+    /// Values that compactions moved from tables to the value log, the threshold having been lowered.
+    pub separated_values: AtomicU64,
+    /// Values that compactions moved from the value log into tables, the threshold having been raised.
+    pub inlined_values: AtomicU64,
 }
 
 /// The next compaction of this version that pays, if any. A version that is no longer the current one gives no

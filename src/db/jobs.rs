@@ -13,7 +13,7 @@ use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Result, SequenceNumber};
-use crate::compaction::{self, CompactionPlan, MergeContext};
+use crate::compaction::{self, CompactionPlan, MergeContext, Separation};
 use crate::flush;
 use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
@@ -48,6 +48,7 @@ impl Engine {
             filter_factory: options.compaction_filter_factory.clone(),
             value_log: Arc::clone(&self.value_log),
             relocation,
+            separation: None,
             rate_limiter: Some(Arc::clone(&self.rate_limiter)),
             cancel: Arc::clone(&self.cancel),
             stats: Arc::clone(&self.stats),
@@ -198,7 +199,9 @@ impl Engine {
         plan: &CompactionPlan,
     ) -> Result<()> {
         let started = self.env.now();
-        let context = self.merge_context(family, plan.output_level, plan.bottommost);
+        let mut context = self.merge_context(family, plan.output_level, plan.bottommost);
+        let threshold = family.threshold.load(Ordering::Relaxed);
+        context.separation = Some(Arc::new(Separation::new(threshold, &self.value_log)));
         let edit = compaction::run(plan, version, &context, &self.level_options(family))?;
         let (files, bytes) =
             (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());

@@ -40,6 +40,8 @@ mod set_options;
 mod snapshots;
 mod state;
 #[cfg(test)]
+mod threshold_tests;
+#[cfg(test)]
 mod write_path_tests;
 mod writes;
 

@@ -31,6 +31,9 @@ fn estimate_live_bytes(view: &ReadView) -> u64 {
 pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Option<u64> {
     let view = family.view();
     if let Some(own) = name.strip_prefix("auradb.") {
+        if own == "separation-threshold" {
+            return Some(family.threshold.load(Ordering::Relaxed));
+        }
         return own_int(engine, own).or_else(|| memory_int(engine, family, &view, own));
     }
     let name = name.strip_prefix("rocksdb.")?;
@@ -118,6 +121,9 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "flush-bytes" => relaxed(&engine.stats.flush_bytes),
         "compaction-bytes-read" => relaxed(&engine.stats.read_bytes),
         "compaction-bytes-written" => relaxed(&engine.stats.write_bytes),
+        "compaction-values-separated" => relaxed(&engine.stats.separated_values),
+        "compaction-values-inlined" => relaxed(&engine.stats.inlined_values),
+        "compaction-value-bytes-separated" => Some(engine.value_log.stats().separated_bytes),
         "user-bytes-written" => relaxed(&engine.user_bytes),
         "write-stops" => relaxed(&engine.throttle.stats.stops),
         "write-delays" => relaxed(&engine.throttle.stats.delays),

@@ -27,7 +27,9 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     let mut threshold = None;
     for (name, value) in changes {
         match *name {
-            "auradb.separation_threshold" | "separation_threshold" => threshold = Some(number(name, value)?),
+            "auradb.separation_threshold" | "separation_threshold" => {
+                threshold = Some(size_or_none(name, value)?)
+            }
             _ => apply_one(&mut changed, name, value)?,
         }
     }
@@ -121,6 +123,11 @@ fn number(name: &str, value: &str) -> Result<u64> {
         .ok()
         .and_then(|number| number.checked_mul(1 << shift))
         .ok_or_else(|| wrong(name, value, "a whole number"))
+}
+
+/// A whole number, or "none" for more than any.
+fn size_or_none(name: &str, value: &str) -> Result<u64> {
+    if value.trim() == "none" { Ok(u64::MAX) } else { number(name, value) }
 }
 
 /// A number of runs that slows or stops writers; negative = never.

@@ -1,4 +1,5 @@
-//! Copies live records out of segments that are mostly dead, into segments of their own.
+//! Writes values for whoever rewrites tables: copies of live records out of segments that are mostly dead, and values
+//! that lay inline until now. They go into segments of their own.
 //!
 //! 1. A record is read behind those copied before, in one buffer, and verified against its pointer, its column
 //!    family and its key. The stored value is taken as it is: nothing is decompressed.
@@ -7,11 +8,14 @@
 //!
 //! What survives a segment's cleaning is likely to live on, so it is kept apart from new values: the copies' segment
 //! stays open from one job to the next. Logs never point into such segments, so a log's sync does not cover them.
+//! Compactions that separate values have copiers of their own, which they take from the value log and give back.
 
 use super::ValueLog;
+use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 use super::reader::read_raw;
 use super::segments::{Segment, SegmentRef};
+use super::writer::{Record, check_len};
 use crate::base::checksum::{bind, unbind};
 use crate::base::{Result, ValuePointer};
 use std::io::IoSlice;
@@ -29,6 +33,8 @@ pub struct Copier {
     buffer: Vec<u8>,
     /// Segments that were filled since the last `finish`.
     filled: Vec<SegmentRef>,
+    /// It writes values that have no other copy in the value log.
+    separates: bool,
 }
 
 struct Active {
@@ -46,6 +52,35 @@ pub enum Copied {
 }
 
 impl Copier {
+    /// One for values that lie inline in tables.
+    pub(super) fn for_separation() -> Copier {
+        let mut copier = Copier::default();
+        copier.separates = true;
+        copier
+    }
+
+    /// Writes a value that lay inline until now. The pointer is not to be shown before `finish`.
+    pub fn append(
+        &mut self,
+        log: &ValueLog,
+        column_family: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<ValuePointer> {
+        check_len(key, value)?;
+        with_compressed(log.codec(), value, |stored, codec| {
+            let record = Record::new(column_family, key, value.len() as u32, stored, codec);
+            self.make_room(log, u64::from(record.len))?;
+            let active = self.active.as_ref().expect("there is room in it");
+            let offset = active.segment.file.appended_len() + self.buffer.len() as u64;
+            let pointer = record.put(&mut self.buffer, active.segment.number, offset);
+            if self.buffer.len() >= WRITE_BYTES {
+                self.write(log)?;
+            }
+            Ok(pointer)
+        })
+    }
+
     /// Copies the record of `key` that `pointer` names.
     pub fn copy(
         &mut self,
@@ -106,6 +141,7 @@ impl Copier {
         }
         let number = log.queues.next_number();
         let (segment, handle) = log.registry.create_for_copies(&*log.env, number, &log.options.database)?;
+        segment.set_arriving(self.separates);
         self.active = Some(Active { segment, handle });
         Ok(())
     }
@@ -120,7 +156,8 @@ impl Copier {
             return Err(error);
         }
         active.segment.file.set_appended(offset + self.buffer.len() as u64);
-        log.copied_bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        let written = if self.separates { &log.separated_bytes } else { &log.copied_bytes };
+        written.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
         self.buffer.clear();
         Ok(())
     }

@@ -6,6 +6,7 @@
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
 //! 4. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//!    It also takes values that lay inline, from compactions after the threshold was lowered.
 //! 5. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
@@ -38,6 +39,7 @@ pub use segments::{SegmentHandle, SegmentRef, database_of};
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
 use crate::env::Env;
+use parking_lot::Mutex;
 use segments::Registry;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,6 +96,8 @@ pub struct SegmentInfo {
     pub is_leaving: bool,
     /// Whether it was made for copies, in this open.
     pub for_copies: bool,
+    /// Whether a compaction is writing values to it that lay inline before, and no table refers to them yet.
+    pub is_arriving: bool,
     /// When it was created or, if it is older than this open, found: time since the environment's start.
     pub since: Duration,
 }
@@ -113,6 +117,8 @@ pub struct ValueLogStats {
     pub values_read: u64,
     /// Bytes of records copied from one segment to another.
     pub copied_bytes: u64,
+    /// Bytes of records that compactions wrote, of values that lay inline before.
+    pub separated_bytes: u64,
 }
 
 /// The value log of one database. All methods may be called from any thread.
@@ -126,6 +132,9 @@ pub struct ValueLog {
     values_read: AtomicU64,
     any_abandoned: AtomicBool,
     copied_bytes: AtomicU64,
+    separated_bytes: AtomicU64,
+    /// Of compactions that separated values: at most one, for the next compaction that does.
+    idle_copier: Mutex<Option<Copier>>,
 }
 
 impl ValueLog {
@@ -141,7 +150,7 @@ impl ValueLog {
         let codec = AtomicU8::new(options.codec as u8);
         let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
         let any_abandoned = AtomicBool::new(false);
-        let copied_bytes = AtomicU64::new(0);
+        let (copied_bytes, separated_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Arc::new(ValueLog {
             env,
             options,
@@ -152,6 +161,8 @@ impl ValueLog {
             values_read,
             any_abandoned,
             copied_bytes,
+            separated_bytes,
+            idle_copier: Mutex::default(),
         }))
     }
 
@@ -171,6 +182,27 @@ impl ValueLog {
     /// Closes the segments that are open for append: the next values go to new ones.
     pub fn seal_open_segments(&self) {
         self.queues.seal_all();
+        *self.idle_copier.lock() = None;
+    }
+
+    /// A copier for values that lie inline in tables. While it is in use, what it fills is not part of the space that
+    /// garbage collection looks at.
+    pub fn take_copier(&self) -> Copier {
+        self.idle_copier.lock().take().unwrap_or_else(Copier::for_separation)
+    }
+
+    /// Keeps a copier of `take_copier` for the next one, with its open segment.
+    pub fn give_back_copier(&self, copier: Copier) {
+        // Another one's segment is sealed as it goes.
+        let other = self.idle_copier.lock().replace(copier);
+        drop(other);
+    }
+
+    /// Says that tables refer to what stands in these segments, or that nothing ever will.
+    pub fn have_arrived(&self, segments: &[SegmentRef]) {
+        for segment in segments.iter().filter_map(|segment| self.registry.get(segment.number())) {
+            segment.set_arriving(false);
+        }
     }
 
     /// (segment, durable up to) of every segment whose sync failed and whose tail has not been abandoned.
@@ -260,6 +292,7 @@ impl ValueLog {
         stats.syncs = self.syncs.load(Ordering::Relaxed);
         stats.values_read = self.values_read.load(Ordering::Relaxed);
         stats.copied_bytes = self.copied_bytes.load(Ordering::Relaxed);
+        stats.separated_bytes = self.separated_bytes.load(Ordering::Relaxed);
         stats
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Segment {
     pub created: bool,
     /// Made for copies: no log points into it.
     for_copies: bool,
+    /// A compaction writes values to it that no installed table refers to yet.
+    arriving: AtomicBool,
     since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
@@ -75,6 +77,10 @@ pub(super) struct Segment {
 impl Segment {
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
+    }
+
+    pub fn set_arriving(&self, arriving: bool) {
+        self.arriving.store(arriving, Ordering::Release);
     }
 
     fn is_held(&self) -> bool {
@@ -159,6 +165,7 @@ impl Registry {
             sealed: AtomicBool::new(false),
             created: true,
             for_copies,
+            arriving: AtomicBool::new(false),
             since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
@@ -264,6 +271,7 @@ impl Registry {
             sealed: segment.sealed.load(Ordering::Acquire),
             is_leaving: segment.is_leaving(),
             for_copies: segment.for_copies,
+            is_arriving: segment.arriving.load(Ordering::Acquire),
             since: segment.since,
         };
         segments.values().map(info).collect()
@@ -342,6 +350,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
         sealed: AtomicBool::new(true),
         created: false,
         for_copies: false,
+        arriving: AtomicBool::new(false),
         since,
         header_damaged,
         hold: Mutex::new(Hold::Never),

@@ -112,6 +112,7 @@ pub(in crate::db) fn segments_text(engine: &Engine) -> String {
     for segment in engine.value_log.segments() {
         let referenced = uses.get(&segment.number).copied().unwrap_or(0);
         let state = match (segment.sealed, segment.for_copies) {
+            _ if segment.is_arriving => "being filled by a compaction",
             (false, false) => "open",
             (false, true) => "open for copies",
             (true, false) => "sealed",

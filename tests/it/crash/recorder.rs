@@ -325,6 +325,13 @@ impl Recorder {
         self.db.compact_range(&self.handles[name], None, None, &how).expect("the compaction succeeds");
     }
 
+    /// Values of at least so many bytes are separated from now on; `None`: none are.
+    pub fn separate_from(&mut self, name: &str, least: Option<u64>) {
+        let least = least.map_or("none".to_string(), |least| least.to_string());
+        let change = [("separation_threshold", &*least)];
+        self.db.set_options(&self.handles[name], &change).expect("the threshold changes");
+    }
+
     pub fn collect_garbage(&mut self, least: f64) {
         self.db.collect_garbage(least).expect("the collection succeeds");
         self.db.verify_value_log().expect("all values are whole");

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 43] = [
+pub const WORKLOADS: [Workload; 45] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -124,6 +124,8 @@ pub const WORKLOADS: [Workload; 43] = [
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
     workload("garbage collected by itself", tight, |run, _| overwrites(run)),
     workload("garbage collected by hand", manual, |run, _| collections(run)),
+    workload("threshold", manual, |run, _| thresholds(run)),
+    workload("threshold, tight", tight, |run, _| thresholds(run)),
     workload("anything, tight", tight, anything),
     workload("snapshots", manual, |run, _| snapshots(run)),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
@@ -338,6 +340,24 @@ fn collections(mut run: Recorder) -> Recorder {
     run
 }
 
+/// Compactions that move values into the value log and out of it again.
+fn thresholds(mut run: Recorder) -> Recorder {
+    for (round, least) in [Some(700), Some(0), None, Some(200), Some(700)].into_iter().enumerate() {
+        run.separate_from("default", least);
+        for index in 0..6 {
+            run.put(&format!("k{}", (5 * round + index) % 12), [30, 300, 1200][index % 3], index == 3);
+        }
+        run.flush(&["default"]);
+        if round == 2 {
+            run.snapshot();
+        }
+        run.put("k1", 300, false);
+        run.compact("default");
+        run.put("k2", 800, false);
+    }
+    run
+}
+
 fn deletes(mut run: Recorder) -> Recorder {
     for index in 0..10 {
         run.put(&format!("k{index}"), 60, false);
@@ -480,6 +500,9 @@ fn anything(mut run: Recorder, seed: u64) -> Recorder {
             18..=20 => run.merge(&key, sync),
             21..=22 => run.flush(&[name.as_str()]),
             23 => run.compact(&name),
+            24 if random.one_in(2) => {
+                run.separate_from(&name, random.pick(&[Some(0), Some(200), Some(1000), None]));
+            }
             24 => run.sync_log(),
             25 if names.len() < 4 => run.create_family(&format!("f{}", random.below(1000))),
             26 if name != "default" => run.drop_family(&name),

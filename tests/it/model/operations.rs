@@ -21,6 +21,7 @@ pub enum Operation {
     DropFamily(usize),
     Reopen { settings: u64, kill: bool },
     SyncLog,
+    Threshold { family: usize, least: u64 },
     CollectGarbage(f64),
     CheckAll,
 }
@@ -82,6 +83,7 @@ impl std::fmt::Debug for Operation {
             Operation::DropFamily(which) => write!(f, "drop family {which}"),
             Operation::Reopen { settings, kill } => write!(f, "reopen settings={settings} kill={kill}"),
             Operation::SyncLog => f.write_str("sync log"),
+            Operation::Threshold { family, least } => write!(f, "separate in {family} from {least}"),
             Operation::CollectGarbage(least) => write!(f, "collect garbage from {least}"),
             Operation::CheckAll => f.write_str("check all"),
         }
@@ -197,6 +199,10 @@ pub fn generate(random: &mut Random, count: usize) -> Vec<Operation> {
                 93 if random.one_in(2) => Operation::DropFamily(random.below(4)),
                 93..=95 => Operation::Reopen { settings: random.next(), kill: random.one_in(2) },
                 96 => Operation::SyncLog,
+                97 if random.one_in(2) => {
+                    let least = random.pick(&[0, 24, 200, 1 << 10, u64::MAX >> 1]);
+                    Operation::Threshold { family: random.below(4), least }
+                }
                 97 => Operation::CollectGarbage(random.below(4) as f64 / 4.0),
                 _ => Operation::CheckAll,
             }

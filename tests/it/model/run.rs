@@ -173,6 +173,11 @@ impl<'a> Runner<'a> {
             Operation::DropFamily(which) => self.drop_family(*which),
             Operation::Reopen { settings, kill } => self.reopen(*settings, *kill),
             Operation::SyncLog => self.db.flush_wal(true).map_err(failed),
+            Operation::Threshold { family, least } => {
+                let family = &self.families[family % self.families.len()].handle;
+                let change = [("separation_threshold", &*least.to_string())];
+                self.db.set_options(family, &change).map_err(failed)
+            }
             Operation::CollectGarbage(least) => {
                 self.db.collect_garbage(*least).map_err(failed)?;
                 self.db.verify_value_log().map(|_| ()).map_err(failed)
