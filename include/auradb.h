@@ -108,8 +108,8 @@ typedef enum {
 typedef enum {
   // A concurrent skip list.
   auradb_memtable_skip_list = 0,
-  // An adaptive radix tree: faster, and smaller. For byte order only: a column family with a comparator of its own
-  // gets a B+tree.
+  // An adaptive radix tree: inserts and lookups are faster; its size depends on the keys, and may be somewhat above
+  // or below a skip list's. For byte order only: a column family with a comparator of its own gets a B+tree.
   auradb_memtable_art = 1,
   // A B+tree, for any order.
   auradb_memtable_btree = 2,

@@ -46,7 +46,7 @@ pub(super) enum Job {
 /// A job that is marked as running.
 pub(super) struct Begun {
     number: u64,
-    job: Job,
+    pub(super) job: Job,
 }
 
 /// What kind of job has ended.

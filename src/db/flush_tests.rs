@@ -1,5 +1,6 @@
 //! Flushes of several column families and power losses; flushes that fail again and again.
 
+use super::background::{Begun, Job};
 use super::state::Engine;
 use super::{
     ColumnFamily, ColumnFamilyOptions, DEFAULT_COLUMN_FAMILY, Db, Options, ReadOptions, WriteOptions,
@@ -176,4 +177,59 @@ fn a_stop_below_the_compaction_trigger_is_no_stop_for_ever() {
         db.flush(&[&family], true).unwrap();
         assert!(!db.engine().throttle.is_stopped());
     }
+}
+
+/// Memtables of a family that wait together become one table, with the newest version of each key alone.
+#[test]
+fn memtables_that_wait_are_flushed_as_one() {
+    let env = simulated(6);
+    let mut patient = ColumnFamilyOptions::default();
+    patient.memtable.count = 8; // Writers do not wait while flushes are held.
+    let db = Db::open(&options(env.clone()), Path::new("/db"), &patient).unwrap();
+    let family = db.default_column_family();
+    db.engine().state.lock().hold_flushes = true;
+    for value in [b"1", b"2", b"3"] {
+        put(&db, &family, b"key", value);
+        put(&db, &family, value, b"");
+        seal(db.engine(), &family);
+    }
+    assert_eq!(family.family.view().sealed.len(), 3);
+    db.engine().state.lock().hold_flushes = false;
+    db.engine().run_inline();
+    let view = family.family.view();
+    assert_eq!((view.sealed.len(), count(&env, "sst")), (0, 1));
+    let entries: u64 = view.version.files().map(|(_, file)| file.properties.entries).sum();
+    assert_eq!(entries, 4, "\"key\" once, and three others");
+    assert_eq!(get(&db, &family, b"key"), Some(b"3".to_vec()));
+}
+
+/// While one worker flushes a family, the next takes another family, and none the same.
+#[test]
+fn families_are_flushed_side_by_side() {
+    let env = simulated(7);
+    let (db, families) = open_two(&options(env), &ColumnFamilyOptions::default());
+    db.engine().state.lock().hold_flushes = true;
+    for family in &families {
+        put(&db, family, b"key", b"");
+        seal(db.engine(), family);
+    }
+    let jobs: Vec<Begun> = {
+        let mut state = db.engine().state.lock();
+        state.hold_flushes = false;
+        let jobs = std::iter::from_fn(|| db.engine().next_job(&mut state)).take(3).collect();
+        assert_eq!(state.flushes, 2);
+        jobs
+    };
+    let flushed = jobs.iter().map(|begun| match &begun.job {
+        Job::Flush(families) => families.iter().map(|family| family.id).collect(),
+        _ => Vec::new(),
+    });
+    assert_eq!(flushed.collect::<Vec<_>>(), vec![vec![families[0].id()], vec![families[1].id()]]);
+    // They end in the other order than they began.
+    jobs.into_iter().rev().for_each(|begun| db.engine().run_job(begun));
+    for family in &families {
+        assert!(family.family.view().sealed.is_empty());
+        assert_eq!(get(&db, family, b"key"), Some(vec![]));
+    }
+    assert_eq!(db.engine().state.lock().flushes, 0);
 }

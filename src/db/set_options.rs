@@ -216,23 +216,27 @@ mod tests {
     fn changes_at_once_are_all_kept() {
         let db = open();
         let family = db.default_column_family();
-        std::thread::scope(|scope| {
-            for name in ["max_write_buffer_number", "level0_file_num_compaction_trigger"] {
-                let (db, family) = (&db, &family);
-                scope.spawn(move || {
-                    for value in 2..400usize {
-                        db.set_options(family, &[(name, &value.to_string())]).unwrap();
-                        let options = family.family.options.read();
-                        let kept = if name == "max_write_buffer_number" {
-                            options.memtable.count
-                        } else {
-                            options.level0_trigger
-                        };
-                        assert_eq!(kept, value, "{name}");
-                    }
-                });
+        let together = std::sync::Barrier::new(2);
+        let change = |name: &'static str, kept: fn(&ColumnFamilyOptions) -> usize| {
+            let mut lost = Vec::new();
+            for value in 2..60usize {
+                // Begun together and said often, so that there is time between reading and storing.
+                together.wait();
+                let text = value.to_string();
+                db.set_options(&family, &vec![(name, text.as_str()); 20_000]).unwrap();
+                if kept(&family.family.options.read()) != value {
+                    lost.push((name, value));
+                }
             }
+            lost
+        };
+        let lost = std::thread::scope(|scope| {
+            let other = scope.spawn(|| change("max_write_buffer_number", |options| options.memtable.count));
+            let mut lost = change("level0_file_num_compaction_trigger", |options| options.level0_trigger);
+            lost.extend(other.join().expect("the thread lives"));
+            lost
         });
+        assert!(lost.is_empty(), "lost: {lost:?}");
     }
 
     #[test]

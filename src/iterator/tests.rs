@@ -1,7 +1,7 @@
 //! Merging and concatenation against one sorted vector, with random moves and injected failures.
 
 use super::concat::{ConcatIterator, FileList};
-use super::merging::merge;
+use super::merging::{merge, merge_within};
 use super::*;
 use crate::base::key::{EntryKind, InternalKey, MAX_SEQUENCE};
 use crate::base::{Comparator, ErrorKind, InternalComparator, Result};
@@ -138,7 +138,16 @@ fn walk(
                 entries.len().checked_sub(1)
             }
             (2.., Some(index)) if forward => {
-                iterator.next();
+                if index % 2 == 0 {
+                    iterator.next();
+                } else {
+                    let stepped = iterator.step().map(<[u8]>::to_vec);
+                    assert_eq!(
+                        stepped.as_deref(),
+                        iterator.entry().map(|(key, _)| key),
+                        "{what}, step {step}"
+                    );
+                }
                 Some(index + 1).filter(|&i| i < entries.len())
             }
             (2.., Some(index)) => {
@@ -164,11 +173,9 @@ fn walk(
         }
         assert_eq!(iterator.valid(), position.is_some(), "{what}, step {step}");
         if let Some(index) = position {
-            assert_eq!(
-                (iterator.key(), iterator.value()),
-                (&entries[index].0[..], &entries[index].1[..]),
-                "{what}, step {step}"
-            );
+            let expected = (&entries[index].0[..], &entries[index].1[..]);
+            assert_eq!((iterator.key(), iterator.value()), expected, "{what}, step {step}");
+            assert_eq!(iterator.entry(), Some(expected), "{what}, step {step}");
         }
     }
     false
@@ -220,6 +227,28 @@ fn merged_children_move_as_one_vector() {
                 parts.into_iter().map(|part| VectorIterator::boxed(part, &order, &endless())).collect();
             let mut merged = merge(children, &order);
             assert!(!walk(&mut *merged, &model(all, &order), random, &format!("seed {seed}, {order:?}")));
+        }
+    }
+}
+
+/// Keys that all begin alike, where the merge knows it and compares what follows.
+#[test]
+fn children_of_a_known_range_move_as_one_vector() {
+    let behind_start = |mut entries: Entries| {
+        entries.iter_mut().for_each(|(key, _)| drop(key.splice(..0, *b"longer than eight bytes ")));
+        entries
+    };
+    for seed in 0..100 {
+        for order in orders() {
+            let random = &mut Random(seed);
+            let parts = 2 + random.below(5);
+            let (all, parts) = scatter(random, &order, 100, parts);
+            let boxed = |part| VectorIterator::boxed(behind_start(part), &order, &endless());
+            let children = parts.into_iter().map(boxed).collect();
+            let range = (&b"longer than eight bytes "[..], &b"longer than eight bytes z"[..]);
+            let mut merged = merge_within(children, &order, range);
+            let what = format!("seed {seed}, {order:?}");
+            assert!(!walk(&mut *merged, &model(behind_start(all), &order), random, &what));
         }
     }
 }

@@ -189,3 +189,7 @@ fn foreign_pointer() -> Error {
         "write batch: holds a value-log pointer; only the engine makes those: put the value itself",
     )
 }
+
+#[cfg(test)]
+#[path = "separate_tests.rs"]
+mod tests;

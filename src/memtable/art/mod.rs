@@ -3,8 +3,8 @@
 //! 1. Inner nodes (`node`) branch by one byte of the user key each, and grow with their children: 4, 16, 48, 256. Bytes
 //!    that all keys below share are skipped. A key alone below its last branch hangs there as it is.
 //! 2. What hangs there is the chain of the key's versions (`entry`): each an entry in the arena, newest first.
-//! 3. A lookup goes down by bytes alone, and compares the key it arrives at: one cache miss in the entry, and
-//!    mostly none or one on the way. `insert` and `iterator` tell the rest.
+//! 3. A lookup goes down by bytes alone, and compares the one key it arrives at: it touches one entry, and a line or
+//!    two of each node on the way. `insert` and `iterator` tell the rest.
 //!
 //! Many threads may insert and read at once. Writers lock the one node that they change (`lock`), unless it is of 256
 //! children: there one compare-and-exchange does it. Readers take no lock, wait for nobody and never start over: what

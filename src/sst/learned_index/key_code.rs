@@ -213,9 +213,12 @@ pub struct KeyCodeBuilder {
 /// The bytes of `key` from `from` on as a big-endian number, with zeros after its end.
 fn head_at(key: &[u8], from: usize) -> u128 {
     let rest = &key[from..];
-    match rest.first_chunk::<MAX_POSITIONS>() {
-        Some(bytes) => u128::from_be_bytes(*bytes),
-        None => {
+    // Halves are read from the key straight into registers.
+    match (rest.first_chunk::<8>(), rest.get(8..).and_then(<[u8]>::first_chunk::<8>)) {
+        (Some(high), Some(low)) => {
+            u128::from(u64::from_be_bytes(*high)) << 64 | u128::from(u64::from_be_bytes(*low))
+        }
+        _ => {
             let mut bytes = [0; MAX_POSITIONS];
             bytes[..rest.len()].copy_from_slice(rest);
             u128::from_be_bytes(bytes)
