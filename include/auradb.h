@@ -306,6 +306,13 @@ int auradb_last_error(int *subcode, int *system_errno, uint64_t *offset, const c
 // than the one the database was made with; "IO error: " if the database is open already.
 auradb_t *auradb_open(const auradb_options_t *options, const char *name, char **errptr);
 
+// As `auradb_open`, and everything that is written to the default column family from now on without a TTL of its
+// own, merge operands too, expires `ttl` seconds after it was written; 0 or less = never. Each entry keeps the time
+// it was given: what lies in the database already does not change by another TTL at the next open, nor by opening
+// without one. (RocksDB stores the time of writing and adds the TTL of the day; this database judges by the entry
+// alone.) Expired keys are absent for all reads at once, not only after a compaction. Borrows `options`.
+auradb_t *auradb_open_with_ttl(const auradb_options_t *options, const char *name, int ttl, char **errptr);
+
 // Opens a database for reading its default column family; nothing at all is written, and any number of readers
 // may do so. Borrows `options`. Fails if a write-ahead log exists and `error_if_wal_file_exists` is not 0.
 // Gives a handle for `auradb_close`.
@@ -325,6 +332,17 @@ auradb_t *auradb_open_column_families(const auradb_options_t *options,
                                       const auradb_options_t *const *column_family_options,
                                       auradb_column_family_handle_t **column_family_handles,
                                       char **errptr);
+
+// As `auradb_open_column_families`, each family with its TTL of `ttls`, which has `num_column_families` elements; see
+// `auradb_open_with_ttl`. Borrows all arguments.
+auradb_t *auradb_open_column_families_with_ttl(const auradb_options_t *options,
+                                               const char *name,
+                                               int num_column_families,
+                                               const char *const *column_family_names,
+                                               const auradb_options_t *const *column_family_options,
+                                               auradb_column_family_handle_t **column_family_handles,
+                                               const int *ttls,
+                                               char **errptr);
 
 // As `auradb_open_column_families`, for reading: nothing is written. Families not named are left out.
 auradb_t *auradb_open_for_read_only_column_families(const auradb_options_t *options,
@@ -360,10 +378,10 @@ uint64_t auradb_get_latest_sequence_number(const auradb_t *db);
 // disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
 // level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
 // max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
-// auradb.separation_threshold ("none": no value is separated). "Invalid argument: " for another name, a bad value, or
-// none at all; nothing is changed then. New writes follow a new separation_threshold at once; values that lie in
-// tables or in the value log already are moved by the compactions that pass them, all of them by
-// `auradb_compact_range_opt` with a forced bottommost level. Borrows all arguments.
+// auradb.separation_threshold ("none": no value is separated), auradb.ttl (see `auradb_open_with_ttl`). "Invalid
+// argument: " for another name, a bad value, or none at all; nothing is changed then. New writes follow a new
+// separation_threshold at once; values that lie in tables or in the value log already are moved by the compactions
+// that pass them, all of them by `auradb_compact_range_opt` with a forced bottommost level. Borrows all arguments.
 void auradb_set_options(const auradb_t *db,
                         int count,
                         const char *const *keys,
@@ -391,6 +409,13 @@ auradb_column_family_handle_t *auradb_create_column_family(const auradb_t *db,
                                                            const auradb_options_t *column_family_options,
                                                            const char *column_family_name,
                                                            char **errptr);
+
+// As `auradb_create_column_family`, with a TTL as of `auradb_open_with_ttl`. Borrows the arguments.
+auradb_column_family_handle_t *auradb_create_column_family_with_ttl(const auradb_t *db,
+                                                                    const auradb_options_t *column_family_options,
+                                                                    const char *column_family_name,
+                                                                    int ttl,
+                                                                    char **errptr);
 
 // Creates several column families with the same options, in order, up to the first that fails. Borrows the
 // arguments. Gives an array of `*lencfs` handles, those that were created, after an error too; free the array
@@ -439,6 +464,30 @@ void auradb_put_cf(const auradb_t *db,
                    const char *val,
                    size_t vallen,
                    char **errptr);
+
+// As `auradb_put`, for `ttl_seconds` seconds from now on; 0 or less = for ever, also in a database opened with a TTL.
+// From the second on at which it expires the key reads as if it were deleted: in gets, iterators and snapshots, and
+// older versions do not come back. Its space is freed by compactions that pass it, and when all or half of a table has
+// expired. Borrows all arguments.
+void auradb_put_with_ttl(const auradb_t *db,
+                         const auradb_writeoptions_t *options,
+                         const char *key,
+                         size_t keylen,
+                         const char *val,
+                         size_t vallen,
+                         int64_t ttl_seconds,
+                         char **errptr);
+
+// As `auradb_put_with_ttl`, in a column family. Borrows all arguments.
+void auradb_put_with_ttl_cf(const auradb_t *db,
+                            const auradb_writeoptions_t *options,
+                            const auradb_column_family_handle_t *column_family,
+                            const char *key,
+                            size_t keylen,
+                            const char *val,
+                            size_t vallen,
+                            int64_t ttl_seconds,
+                            char **errptr);
 
 // Deletes `key` from the default column family; its being absent is fine. Borrows all arguments.
 void auradb_delete(const auradb_t *db,
@@ -549,6 +598,25 @@ void auradb_writebatch_put_cf(auradb_writebatch_t *b,
                               size_t klen,
                               const char *val,
                               size_t vlen);
+
+// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on; 0 or less = for
+// ever, also in a database opened with a TTL. See `auradb_put_with_ttl`. In the bytes of the batch it has a tag of
+// its own, 0x40 (0x44 with a column family), which RocksDB does not know.
+void auradb_writebatch_put_with_ttl(auradb_writebatch_t *b,
+                                    const char *key,
+                                    size_t klen,
+                                    const char *val,
+                                    size_t vlen,
+                                    int64_t ttl_seconds);
+
+// As `auradb_writebatch_put_with_ttl`, to a column family.
+void auradb_writebatch_put_with_ttl_cf(auradb_writebatch_t *b,
+                                       const auradb_column_family_handle_t *column_family,
+                                       const char *key,
+                                       size_t klen,
+                                       const char *val,
+                                       size_t vlen,
+                                       int64_t ttl_seconds);
 
 // Adds a delete from the default column family.
 void auradb_writebatch_delete(auradb_writebatch_t *b, const char *key, size_t klen);
@@ -876,6 +944,24 @@ void auradb_writebatch_wi_put_cf(auradb_writebatch_wi_t *b,
                                  size_t klen,
                                  const char *val,
                                  size_t vlen);
+
+// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on, as
+// `auradb_writebatch_put_with_ttl`. Reads through the batch show it whatever the time.
+void auradb_writebatch_wi_put_with_ttl(auradb_writebatch_wi_t *b,
+                                       const char *key,
+                                       size_t klen,
+                                       const char *val,
+                                       size_t vlen,
+                                       int64_t ttl_seconds);
+
+// As `auradb_writebatch_wi_put_with_ttl`, to a column family.
+void auradb_writebatch_wi_put_with_ttl_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *key,
+                                          size_t klen,
+                                          const char *val,
+                                          size_t vlen,
+                                          int64_t ttl_seconds);
 
 // Adds a put to the default column family. The key is the `num_keys` pieces one after the other, the value the
 // `num_values` pieces.

@@ -38,10 +38,11 @@ pub mod shadowing;
 mod simulation;
 #[cfg(test)]
 mod simulation_tests;
+mod surroundings;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use plan::{plan_in_place, plan_range};
+pub use plan::{expires_whole, plan_expired, plan_in_place, plan_range};
 pub use rewrite::rewrite_in_place;
 
 /// What a column family's compactions aim at.
@@ -89,6 +90,8 @@ pub struct CompactionPlan {
     pub output_level: usize,
     /// Move the single input down without reading it.
     pub trivial_move: bool,
+    /// Nothing of the inputs is needed any more: they go unread.
+    pub discard: bool,
     /// Nothing older than the inputs exists below the output level in their key range.
     pub bottommost: bool,
     /// A user asked for it.
@@ -136,6 +139,8 @@ pub struct MergeContext {
     pub io_buffer_size: usize,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.
     pub snapshots: Vec<SequenceNumber>,
+    /// The time, in seconds since 1970, at which it is judged what has expired.
+    pub now: u64,
     /// Combines operands.
     pub merge_operator: Option<Arc<dyn MergeOperator>>,
     /// Judges values (compactions only).
@@ -203,6 +208,8 @@ pub struct CompactionStats {
     pub read_bytes: AtomicU64,
     /// Bytes compactions wrote.
     pub write_bytes: AtomicU64,
+    /// Tables that went unread, everything in them having expired.
+    pub expired_tables: AtomicU64,
     /// Entries compactions and flushes left out.
     pub dropped_entries: AtomicU64,
     /// Values that compactions moved from tables to the value log, the threshold having been lowered.

@@ -6,12 +6,13 @@
 //! 3. An inline value at or above the threshold is written to the value log through a copier, and a pointer stands in
 //!    its place. `finish` makes those values durable, before any edit names the table (W2, G1).
 //!
-//! The kind of an entry says where its value is, so it may change; user key and sequence number, and with them the
-//! order of entries, never do.
+//! The kind of an entry says where its value is, so it may change; user key, sequence number and expiry, and with them
+//! the order of entries, never do.
 
 use super::rate_limit::Priority;
 use super::{MergeContext, Separation};
-use crate::base::key::{TRAILER_LEN, append_internal_key, key_sequence, key_trailer, user_key};
+use crate::base::expiry::split;
+use crate::base::key::{append_internal_key, key_sequence, key_trailer, user_key};
 use crate::base::{EntryKind, Result, ValuePointer};
 use crate::value_log::Copier;
 use std::sync::atomic::Ordering;
@@ -42,46 +43,48 @@ impl<'a> Placement<'a> {
         internal_key: &'e [u8],
         stored: &'e [u8],
     ) -> Result<(&'e [u8], &'e [u8])> {
-        let tag = key_trailer(internal_key) as u8;
+        let Some(kind) = EntryKind::from_tag(key_trailer(internal_key) as u8) else {
+            // The table's builder says what is wrong with it.
+            return Ok((internal_key, stored));
+        };
         let context = self.context;
-        if tag == EntryKind::Pointer as u8 {
+        if kind.lasting() == EntryKind::Pointer {
             if (context.separation.is_some() || context.relocation.is_some())
-                && self.place_pointer(internal_key, stored)?
+                && self.place_pointer(kind, internal_key, stored)?
             {
                 return Ok((&self.key, &self.stored));
             }
-        } else if tag == EntryKind::Put as u8
+        } else if kind.lasting() == EntryKind::Put
             && let Some(separation) = &context.separation
-            && stored.len() as u64 >= separation.threshold
+            && split(kind, stored).1.len() as u64 >= separation.threshold
         {
-            self.separate(separation, internal_key, stored)?;
+            self.separate(separation, kind, internal_key, stored)?;
             return Ok((&self.key, &self.stored));
         }
         Ok((internal_key, stored))
     }
 
     /// Whether anything changes.
-    fn place_pointer(&mut self, internal_key: &[u8], stored: &[u8]) -> Result<bool> {
+    fn place_pointer(&mut self, kind: EntryKind, internal_key: &[u8], stored: &[u8]) -> Result<bool> {
         let context = self.context;
+        let (expiry, encoded) = split(kind, stored);
         if let Some(separation) = &context.separation
-            && let Some(pointer) = ValuePointer::decode(stored)
+            && let Some(pointer) = ValuePointer::decode(encoded)
             && u64::from(pointer.value_len) < separation.threshold
-            && self.inline(&pointer, internal_key)?
+            && self.inline(&pointer, expiry, internal_key)?
         {
             return Ok(true);
         }
-        let Some(new) = context.relocation.as_ref().and_then(|relocation| relocation.moved(stored)) else {
+        let Some(new) = context.relocation.as_ref().and_then(|relocation| relocation.moved(encoded)) else {
             return Ok(false);
         };
-        self.key.clear();
-        self.key.extend_from_slice(internal_key);
-        self.stored.clear();
+        self.begin(internal_key, EntryKind::Pointer, expiry);
         new.encode(&mut self.stored);
         Ok(true)
     }
 
     /// False if the value is not whole.
-    fn inline(&mut self, pointer: &ValuePointer, internal_key: &[u8]) -> Result<bool> {
+    fn inline(&mut self, pointer: &ValuePointer, expiry: Option<u64>, internal_key: &[u8]) -> Result<bool> {
         let context = self.context;
         let key = user_key(internal_key);
         let value = match context.value_log.read(pointer, context.column_family, key, false, true) {
@@ -89,20 +92,25 @@ impl<'a> Placement<'a> {
             Err(error) if error.is_corruption() => return Ok(false),
             Err(error) => return Err(error),
         };
-        self.change_kind(internal_key, EntryKind::Put);
-        self.stored.clear();
+        self.begin(internal_key, EntryKind::Put, expiry);
         self.stored.extend_from_slice(value.as_slice());
         context.stats.inlined_values.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }
 
-    fn separate(&mut self, separation: &Separation, internal_key: &[u8], value: &[u8]) -> Result<()> {
+    fn separate(
+        &mut self,
+        separation: &Separation,
+        kind: EntryKind,
+        internal_key: &[u8],
+        stored: &[u8],
+    ) -> Result<()> {
         let context = self.context;
+        let (expiry, value) = split(kind, stored);
         let copier = self.copier.get_or_insert_with(|| separation.value_log.take_copier());
         let key = user_key(internal_key);
         let pointer = copier.append(&context.value_log, context.column_family, key, value)?;
-        self.change_kind(internal_key, EntryKind::Pointer);
-        self.stored.clear();
+        self.begin(internal_key, EntryKind::Pointer, expiry);
         pointer.encode(&mut self.stored);
         context.stats.separated_values.fetch_add(1, Ordering::Relaxed);
         self.unpaced += u64::from(pointer.record_len);
@@ -116,9 +124,12 @@ impl<'a> Placement<'a> {
         Ok(())
     }
 
-    fn change_kind(&mut self, internal_key: &[u8], kind: EntryKind) {
-        debug_assert!(internal_key.len() >= TRAILER_LEN);
+    /// The entry under another kind, with the expiry it has, but for what it stores.
+    fn begin(&mut self, internal_key: &[u8], kind: EntryKind, expiry: Option<u64>) {
         self.key.clear();
+        self.stored.clear();
+        self.stored.extend(expiry.into_iter().flat_map(u64::to_le_bytes));
+        let kind = if expiry.is_some() { kind.expiring() } else { kind };
         append_internal_key(&mut self.key, user_key(internal_key), key_sequence(internal_key), kind);
     }
 

@@ -43,6 +43,7 @@ impl Engine {
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             snapshots: self.snapshots.sequences(),
+            now: self.clock.now(),
             merge_operator: options.merge_operator.clone(),
             filter: options.compaction_filter.clone(),
             filter_factory: options.compaction_filter_factory.clone(),
@@ -259,6 +260,7 @@ impl Engine {
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
         }
         state.look_for_compactions = true;
+        state.expiry_due = Some(0);
         self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         Ok(())

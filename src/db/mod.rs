@@ -10,6 +10,9 @@ mod batch_reads;
 mod close_tests;
 mod column_family;
 mod db_iterator;
+mod expiry;
+#[cfg(test)]
+mod expiry_tests;
 mod family;
 #[cfg(test)]
 mod flush_tests;

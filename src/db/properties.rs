@@ -31,8 +31,11 @@ fn estimate_live_bytes(view: &ReadView) -> u64 {
 pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Option<u64> {
     let view = family.view();
     if let Some(own) = name.strip_prefix("auradb.") {
-        if own == "separation-threshold" {
-            return Some(family.threshold.load(Ordering::Relaxed));
+        match own {
+            "separation-threshold" => return Some(family.threshold.load(Ordering::Relaxed)),
+            "ttl" => return Some(family.ttl.load(Ordering::Relaxed)),
+            "expiring-entries" => return Some(sum(&view, |file| file.properties.expiring)),
+            _ => {}
         }
         return own_int(engine, own).or_else(|| memory_int(engine, family, &view, own));
     }
@@ -121,6 +124,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "flush-bytes" => relaxed(&engine.stats.flush_bytes),
         "compaction-bytes-read" => relaxed(&engine.stats.read_bytes),
         "compaction-bytes-written" => relaxed(&engine.stats.write_bytes),
+        "expired-tables-dropped" => relaxed(&engine.stats.expired_tables),
         "compaction-values-separated" => relaxed(&engine.stats.separated_values),
         "compaction-values-inlined" => relaxed(&engine.stats.inlined_values),
         "compaction-value-bytes-separated" => Some(engine.value_log.stats().separated_bytes),

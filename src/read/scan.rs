@@ -40,8 +40,8 @@ enum Direction {
 
 /// Where the current value is.
 enum Current {
-    /// The inner iterator stands on it (forward only); pointer or not.
-    Inner { pointer: bool },
+    /// The inner iterator stands on it (forward only): pointer or not, and how many bytes stand before it.
+    Inner { pointer: bool, after: usize },
     /// Copied or merged.
     Owned(Vec<u8>),
     /// An encoded pointer, copied.
@@ -120,8 +120,8 @@ impl ScanIterator {
     /// The value shown; reads the value log on first use. After a failed read the iterator is not valid.
     pub fn value(&mut self) -> &[u8] {
         let read = match &self.current {
-            Current::Inner { pointer: true } => {
-                Some(self.fold.resolve(self.key(), self.inner.value(), self.mode))
+            Current::Inner { pointer: true, after } => {
+                Some(self.fold.resolve(self.key(), &self.inner.value()[*after..], self.mode))
             }
             Current::Pointer(encoded) => Some(self.fold.resolve(&self.key, encoded, self.mode)),
             _ => None,
@@ -141,7 +141,7 @@ impl ScanIterator {
             }
         }
         match &self.current {
-            Current::Inner { .. } => self.inner.value(),
+            Current::Inner { after, .. } => &self.inner.value()[*after..],
             Current::Owned(value) => value,
             Current::Pointer(_) => &[],
             Current::Read(value) => value,
@@ -324,17 +324,31 @@ impl ScanIterator {
                 self.inner.next();
                 continue;
             }
-            let deleted = entry.kind.is_delete() || entry.sequence < self.covering(entry.user_key);
-            match entry.kind {
+            let (kind, after) = match entry.kind.is_expiring() {
+                true => {
+                    let stored = self.inner.value();
+                    let (kind, value) = self.fold.clock.seen(entry.kind, stored);
+                    (kind, stored.len() - value.len())
+                }
+                false => (entry.kind, 0),
+            };
+            let deleted = kind.is_delete() || entry.sequence < self.covering(entry.user_key);
+            match kind {
                 _ if deleted => {
                     self.copy_key();
                     skipping = true;
                     skipped = 0;
                     self.inner.next();
                 }
-                EntryKind::Merge => return self.merge_forward(),
+                EntryKind::Merge => {
+                    if self.merge_forward() {
+                        return;
+                    }
+                    skipping = true;
+                    skipped = 0;
+                }
                 kind => {
-                    self.current = Current::Inner { pointer: kind == EntryKind::Pointer };
+                    self.current = Current::Inner { pointer: kind == EntryKind::Pointer, after };
                     self.valid = true;
                     return;
                 }
@@ -345,45 +359,57 @@ impl ScanIterator {
         }
     }
 
-    /// The inner iterator stands on the newest operand of a key: collects to the base and merges.
-    fn merge_forward(&mut self) {
+    /// The inner iterator stands on the newest operand of a key: collects to the base and merges. False if nothing is
+    /// to be shown after all: the operand has expired meanwhile.
+    fn merge_forward(&mut self) -> bool {
         self.copy_key();
         let covering = self.covering(&self.key);
         let mut operands: Vec<Vec<u8>> = Vec::new();
         let mut base: Option<super::PinnedValue> = None;
         while self.inner.valid() && self.inner_is_on(&self.key) {
-            let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
+            let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.failed(bad_key()) };
             if entry.sequence < covering {
                 break;
             }
-            match entry.kind {
-                EntryKind::Merge => operands.push(self.inner.value().to_vec()),
+            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            match kind {
+                EntryKind::Merge => operands.push(value.to_vec()),
                 EntryKind::Put => {
-                    base = Some(super::PinnedValue::Owned(self.inner.value().to_vec()));
+                    base = Some(super::PinnedValue::Owned(value.to_vec()));
                     break;
                 }
-                EntryKind::Pointer => match self.fold.resolve(&self.key, self.inner.value(), self.mode) {
+                EntryKind::Pointer => match self.fold.resolve(&self.key, value, self.mode) {
                     Ok(value) => {
                         base = Some(value);
                         break;
                     }
-                    Err(error) => return self.fail(error),
+                    Err(error) => return self.failed(error),
                 },
-                EntryKind::Delete | EntryKind::SingleDelete | EntryKind::RangeDelete => break,
+                _ => break,
             }
             self.inner.next();
         }
         if let Some(error) = self.inner.error() {
-            return self.fail(error.clone());
+            return self.failed(error.clone());
+        }
+        if operands.is_empty() {
+            return false;
         }
         let oldest_first: Vec<&[u8]> = operands.iter().rev().map(Vec::as_slice).collect();
         match self.fold.merge(&self.key, base.as_deref(), &oldest_first) {
             Ok(merged) => {
                 self.current = Current::Owned(merged);
                 self.valid = true;
+                true
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.failed(error),
         }
+    }
+
+    /// Fails, as something to be told.
+    fn failed(&mut self, error: Error) -> bool {
+        self.fail(error);
+        true
     }
 
     /// From the inner position backwards, to the first key shown; the inner iterator ends before it.
@@ -426,17 +452,15 @@ impl ScanIterator {
                 self.seek_inner_before(&self.key.clone());
                 break;
             }
-            let value = self.inner.value();
-            match entry.kind {
+            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            match kind {
                 _ if entry.sequence < covering => (base, operands) = (None, Vec::new()),
                 EntryKind::Put | EntryKind::Pointer => {
-                    base = Some((entry.kind == EntryKind::Pointer, value.to_vec()));
+                    base = Some((kind == EntryKind::Pointer, value.to_vec()));
                     operands.clear();
                 }
                 EntryKind::Merge => operands.push(value.to_vec()),
-                EntryKind::Delete | EntryKind::SingleDelete | EntryKind::RangeDelete => {
-                    (base, operands) = (None, Vec::new());
-                }
+                _ => (base, operands) = (None, Vec::new()),
             }
             self.inner.prev();
         }

@@ -2,6 +2,7 @@
 
 use super::Survey;
 use super::space::Candidate;
+use crate::base::expiry::seen_at;
 use crate::base::extension::LogLevel;
 use crate::base::key::ParsedKey;
 use crate::base::{EntryKind, Error, Result, ValuePointer};
@@ -194,10 +195,12 @@ impl Engine {
         let read_ahead = self.options.config.performance.io_buffer_size;
         let mut entries = file.table.iter(TableRead { fill_cache: false, allow_io: true, read_ahead });
         entries.seek_to_first();
+        // What has expired stays behind: rewriting its table makes a deletion of it.
+        let now = self.clock.now();
         while entries.valid() {
             if let Some(entry) = ParsedKey::parse(entries.key())
-                && entry.kind == EntryKind::Pointer
-                && let Some(pointer) = ValuePointer::decode(entries.value())
+                && let (EntryKind::Pointer, pointer) = seen_at(entry.kind, entries.value(), now)
+                && let Some(pointer) = ValuePointer::decode(pointer)
                 && victims.contains(&pointer.segment)
             {
                 self.copy_one(family, &pointer, entry.user_key, copying)?;

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 45] = [
+pub const WORKLOADS: [Workload; 48] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -126,6 +126,9 @@ pub const WORKLOADS: [Workload; 45] = [
     workload("garbage collected by hand", manual, |run, _| collections(run)),
     workload("threshold", manual, |run, _| thresholds(run)),
     workload("threshold, tight", tight, |run, _| thresholds(run)),
+    workload("TTL", manual, |run, _| expiries(run)),
+    workload("TTL, tight", tight, |run, _| expiries(run)),
+    workload("TTL with synced writes", plain, |run, _| expiries(run)),
     workload("anything, tight", tight, anything),
     workload("snapshots", manual, |run, _| snapshots(run)),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
@@ -355,6 +358,38 @@ fn thresholds(mut run: Recorder) -> Recorder {
         run.compact("default");
         run.put("k2", 800, false);
     }
+    run
+}
+
+/// Entries that expire while the workload runs, that expire later and that never do, over each other.
+fn expiries(mut run: Recorder) -> Recorder {
+    for round in 0..4 {
+        for index in 0..6 {
+            let (key, len) = (format!("k{}", (3 * round + index) % 9), [20, 400, 1500][index % 3]);
+            let change = match index % 4 {
+                0 => run.expiring(&key, len, 150),
+                1 => run.expiring(&key, len, 750),
+                2 => run.expiring(&key, len, 10_050),
+                _ => put(&mut run, &key, len),
+            };
+            run.write(&[("default", change)], index == 4);
+        }
+        let both = [run.expiring("k1", 30, 150), run.expiring("k2", 900, 10_050)];
+        run.write(&both.map(|change| ("default", change)), false);
+        run.merge("k3", false);
+        run.delete("k4", false);
+        match round {
+            0 => run.flush(&["default"]),
+            1 => run.compact("default"),
+            2 => run.snapshot(),
+            _ => run.collect_garbage(0.0),
+        }
+        // Seconds later than that nobody looks, and all images are younger or 1000 older.
+        run.sleep(100_000);
+    }
+    run.put("last", 10, false);
+    run.flush(&["default"]);
+    run.put("k5", 10, false);
     run
 }
 
