@@ -90,6 +90,8 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_background_nice(NULL, 0);
+  ZERO(auradb_options_get_background_nice(NULL));
   auradb_options_set_max_space_amp(NULL, 0);
   ZERO(auradb_options_get_max_space_amp(NULL));
   auradb_options_set_value_log_garbage_collection(NULL, 0);
@@ -231,6 +233,8 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_compression(NULL));
   auradb_options_set_value_log_segment_size(NULL, 0);
   ZERO(auradb_options_get_value_log_segment_size(NULL));
+  auradb_options_set_background_nice(NULL, 0);
+  ZERO(auradb_options_get_background_nice(NULL));
   auradb_options_set_max_space_amp(NULL, 0);
   ZERO(auradb_options_get_max_space_amp(NULL));
   auradb_options_set_value_log_garbage_collection(NULL, 0);

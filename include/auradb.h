@@ -1560,6 +1560,15 @@ void auradb_options_set_max_background_jobs(auradb_options_t *options, int v);
 // What `auradb_options_set_max_background_jobs` set.
 int auradb_options_get_max_background_jobs(const auradb_options_t *options);
 
+// Levels of `nice(2)` by which the threads that flush, compact and collect garbage stand back behind the thread that
+// opens the database, where both want the processor: reads and writes go first, and writers wait for memory sooner.
+// Less than 0 counts as 0, more than 19 as 19. On a machine whose processors others of the same control group keep
+// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 10.
+void auradb_options_set_background_nice(auradb_options_t *options, int v);
+
+// What `auradb_options_set_background_nice` set.
+int auradb_options_get_background_nice(const auradb_options_t *options);
+
 // Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
 // directory after each creation: fsync would add nothing but the modification time. Default 0.
 void auradb_options_set_use_fsync(auradb_options_t *options, int v);
@@ -1747,7 +1756,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.
@@ -1959,6 +1969,15 @@ void auradb_options_set_max_background_jobs(auradb_options_t *options, int v);
 
 // What `auradb_options_set_max_background_jobs` set.
 int auradb_options_get_max_background_jobs(const auradb_options_t *options);
+
+// Levels of `nice(2)` by which the threads that flush, compact and collect garbage stand back behind the thread that
+// opens the database, where both want the processor: reads and writes go first, and writers wait for memory sooner.
+// Less than 0 counts as 0, more than 19 as 19. On a machine whose processors others of the same control group keep
+// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 10.
+void auradb_options_set_background_nice(auradb_options_t *options, int v);
+
+// What `auradb_options_set_background_nice` set.
+int auradb_options_get_background_nice(const auradb_options_t *options);
 
 // Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
 // directory after each creation: fsync would add nothing but the modification time. Default 0.
@@ -2388,7 +2407,8 @@ void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsi
 // What `auradb_readoptions_set_verify_checksums` set.
 unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
 
-// Whether what was read is kept in the cache. Default 1.
+// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+// in a row keeps only such values of the value log as push nothing out.
 void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
 
 // What `auradb_readoptions_set_fill_cache` set.

@@ -125,6 +125,7 @@ MEASURE_NAMES = {
     "ops": "ops/s", "ops_drained": "ops/s, drain included", "writer_ops": "writes/s beside the readers",
     "p50w": "put p50, us", "p99w": "put p99, us", "p999w": "put p99.9, us", "maxw": "put max, us",
     "p999r": "get p99.9, us", "p999c": "put p99.9 of the call alone, us", "syncs_per_write": "syncs a write",
+    "wa": "write amplification", "space": "space to live bytes", "rss": "peak RSS, MiB",
 }
 FIGURE_COLUMNS = ["figure", "arm", "median", "range", "to baseline", "to best other engine"]
 

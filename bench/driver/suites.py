@@ -96,6 +96,28 @@ def overwrite64k():
     return [Cell("64 KiB over 65536 keys", [["fillrandom"], ["readrandom"]], 65536, options, ("plain", "blob"))]
 
 
+def separated():
+    """Values in the value log against values in tables and in blob files: overwritten twice until all debt is paid, then
+    read from what that left. Levels are scaled down so that compaction has work."""
+    levels = {"write_buffer_size": 16 * MIB, "target_file_size": 16 * MIB, "level_base_bytes": 64 * MIB}
+    phases = [["filluniquerandom", "overwrite"], ["readrandom", "seekrandom", "readseq"]]
+    figures = (("overwrite", "ops"), ("overwrite", "ops_drained"), ("overwrite", "space"), ("overwrite", "wa"),
+               ("overwrite", "rss"), ("readrandom", "ops"), ("seekrandom", "ops"), ("readseq", "ops"), ("readseq", "rss"))
+    cells = [
+        Cell(f"{size // KIB} KiB, {writers} writer{'s' if writers > 1 else ''}", phases, 2 * GIB // size,
+             {"value_size": size, "threads": writers, "writes": 4 * GIB // size, "reads": 32768 if size > 4 * KIB else 131072,
+              "seek_nexts": 10, **levels}, ("plain", "blob"), figures, {"threads": 1})
+        for size, writers in ((64 * KIB, 1), (64 * KIB, 2), (16 * KIB, 2), (4 * KIB, 2), (KIB, 2))
+    ]
+    cells += [
+        Cell(f"64 KiB, {writers} writer{'s' if writers > 1 else ''}, synced", [["fillrandom"]], 16384,
+             {"value_size": 64 * KIB, "threads": writers, "sync": 1}, ("plain", "blob"),
+             (("fillrandom", "ops"), ("fillrandom", "syncs_per_write")))
+        for writers in (1, 2)
+    ]
+    return cells
+
+
 WRITE_GROUPS = ("plain", "commit", "memtable")
 LATENCIES = ("p50w", "p99w", "p999w", "maxw")
 
@@ -174,6 +196,7 @@ SUITES = {
     "write-latency": (offered, "put latency at a fixed offered load"),
     "sync": (sync, "every write durable: 1 and 64 KiB, 1 and 8 threads"),
     "ycsb": (ycsb, "YCSB A-F at 1 KiB and 32 KiB"),
+    "separated": (separated, "values of 1 to 64 KiB overwritten to the drained end, then read and scanned; synced writes"),
     "overwrite64k": (overwrite64k, "8 GiB of random 64 KiB writes over 4 GiB, with the compaction debt shown"),
 }
 

@@ -70,7 +70,7 @@ class Suites(unittest.TestCase):
             self.assertEqual({"commit", "memtable"} <= groups, name == "writes", f"{name} / {cell.name}")
 
     def test_figures_name_steps_and_measures_that_exist(self):
-        for _, cell in suites.cells_of(["writes"], 1):
+        for _, cell in suites.cells_of(["writes", "separated"], 1):
             steps = {workload for phase in cell.phases for workload in phase}
             self.assertTrue(cell.figures, cell.name)
             for step, measure in cell.figures:

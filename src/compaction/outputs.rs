@@ -145,7 +145,11 @@ impl<'a> Outputs<'a> {
         let path = path_of(&context.sst_dir, FileKind::Table(number));
         self.created.push(number);
         let file = context.env.open(&path, OpenMode::Create)?;
-        let builder = TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
+        let mut builder =
+            TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
+        if self.priority == Priority::Flush {
+            builder.set_apart(Arc::clone(&context.env));
+        }
         self.current = Some(Current { number, builder, charged: 0 });
         Ok(())
     }

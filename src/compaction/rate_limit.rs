@@ -166,8 +166,8 @@ mod tests {
         fn random(&self) -> u64 {
             self.0.random()
         }
-        fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-            self.0.spawn(name, body)
+        fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+            self.0.spawn(name, nice, body)
         }
     }
 

@@ -139,7 +139,7 @@ impl Engine {
             }
         };
         let body = Box::new(move || durability.run_log_thread(interval, pipelined, &failed));
-        *running = Some(self.env.spawn("auradb-log", body)?);
+        *running = Some(self.env.spawn("auradb-log", 0, body)?);
         Ok(())
     }
 
@@ -153,7 +153,7 @@ impl Engine {
         if matches!(*helper, LogHelper::NotStarted) {
             let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return false };
             let body = Box::new(move || engine.committer.help_log(&*engine));
-            match self.env.spawn("auradb-ahead", body) {
+            match self.env.spawn("auradb-ahead", 0, body) {
                 Ok(thread) => *helper = LogHelper::Running(thread),
                 Err(_) => return false,
             }
@@ -273,7 +273,8 @@ impl Engine {
         let wanted = self.compaction_slots() + 2;
         if state.idle_threads == 0 && state.threads.len() < wanted {
             let Some(engine) = self.myself.get().and_then(std::sync::Weak::upgrade) else { return };
-            match self.env.spawn("auradb-work", Box::new(move || engine.worker())) {
+            let nice = self.options.background_nice;
+            match self.env.spawn("auradb-work", nice, Box::new(move || engine.worker())) {
                 Ok(thread) => state.threads.push(thread),
                 Err(error) if state.threads.is_empty() => self.health.fail(&error),
                 Err(_) => {}

@@ -393,3 +393,38 @@ fn the_knob_is_the_ttl_of_families_without_one() {
     assert_eq!(len_of(&db, "a"), None);
     assert!(db.get(&other, b"a", &ReadOptions::default()).unwrap().is_some());
 }
+
+#[test]
+fn what_an_iterator_read_ahead_expires_too() {
+    for backwards in [false, true] {
+        let env = SimEnv::new(11);
+        let db = open(&env, None);
+        let family = db.default_column_family();
+        put(&db, "a", BIG, 0);
+        for n in 0..60 {
+            put(&db, &format!("k{n:02}"), BIG, 100);
+        }
+        put(&db, "z", BIG, 0);
+        compact(&db, &family);
+        let mut iterator = db.iterator(&family, &ReadOptions::default()).unwrap();
+        if backwards {
+            iterator.seek_to_last()
+        } else {
+            iterator.seek_to_first()
+        }
+        for _ in 0..20 {
+            assert!(iterator.valid() && iterator.value().len() == BIG);
+            if backwards { iterator.prev() } else { iterator.next() }
+        }
+        assert!(iterator.valid() && iterator.key().starts_with(b"k"));
+        pass(&env, 101);
+        if backwards {
+            iterator.prev()
+        } else {
+            iterator.next()
+        }
+        let last = if backwards { b"a" } else { b"z" };
+        assert!(iterator.valid() && iterator.key() == last, "{:?}", iterator.key());
+        assert_eq!(iterator.value().len(), BIG);
+    }
+}

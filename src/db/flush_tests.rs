@@ -68,6 +68,21 @@ fn families_flushed_together_keep_one_history() {
     assert_eq!(get(&after, &handles[0], b"2"), Some(vec![]), "the write before it is lost");
 }
 
+/// W3: the table of one family has a part of a batch whose rest is nowhere but in the log.
+#[test]
+fn a_flush_of_one_family_does_not_tear_a_batch() {
+    let env = simulated(4);
+    let (db, families) = open_two(&options(env.clone()), &ColumnFamilyOptions::default());
+    let mut batch = crate::batch::WriteBatch::new();
+    families.iter().for_each(|family| batch.put(family.id(), b"1", b"").unwrap());
+    db.write(&batch, &WriteOptions::default()).unwrap();
+    db.flush(&[&families[0]], true).unwrap();
+    let image = env.crash_image(env.journal_len(), ImageKind::SyncedOnly, 1);
+    let (after, handles) = open_two(&self::options(image), &ColumnFamilyOptions::default());
+    assert_eq!(get(&after, &handles[0], b"1"), Some(vec![]), "it was flushed");
+    assert_eq!(get(&after, &handles[1], b"1"), Some(vec![]), "the rest of its batch is lost");
+}
+
 /// With `atomic_flush` what is in no log is cut at one moment in all families.
 #[test]
 fn an_atomic_flush_takes_all_families_at_one_moment() {

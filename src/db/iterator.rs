@@ -3,13 +3,13 @@
 use super::state::Engine;
 use super::{Family, ReadOptions, reads};
 use crate::base::{Result, SequenceNumber};
-use crate::read::{ReadView, ScanBounds, ScanIterator};
+use crate::read::{ReadView, Scan, ScanBounds, ScanIterator};
 use std::sync::Arc;
 
 /// Moves over the visible entries of a column family, both ways. One thread at a time.
 pub struct StoredIterator {
     /// `None` only while it is replaced or dropped.
-    scan: Option<ScanIterator>,
+    scan: Option<Scan>,
     /// Keeps what the scan reads: memtables and tables, and through them the segments they point into.
     view: Option<Arc<ReadView>>,
     snapshot: SequenceNumber,
@@ -38,11 +38,11 @@ impl StoredIterator {
         }
     }
 
-    fn scan(&self) -> &ScanIterator {
+    fn scan(&self) -> &Scan {
         self.scan.as_ref().expect("present between calls")
     }
 
-    fn scan_mut(&mut self) -> &mut ScanIterator {
+    fn scan_mut(&mut self) -> &mut Scan {
         self.scan.as_mut().expect("present between calls")
     }
 
@@ -172,9 +172,9 @@ fn bounds(family: &Family, options: &ReadOptions) -> ScanBounds {
     ScanBounds { lower: options.lower_bound.clone(), upper: options.upper_bound.clone(), prefix }
 }
 
-fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &ReadOptions) -> ScanIterator {
+fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &ReadOptions) -> Scan {
     let mode = reads::mode(options);
-    ScanIterator::new(
+    Scan::new(ScanIterator::new(
         view.iter(&family.order, mode),
         view.tombstones(&family.order),
         family.order.clone(),
@@ -182,5 +182,5 @@ fn scan(family: &Family, view: &ReadView, snapshot: SequenceNumber, options: &Re
         family.fold.clone(),
         mode,
         bounds(family, options),
-    )
+    ))
 }

@@ -3,7 +3,8 @@
 //! Invariant W2 (flush barrier): before the edit that retires WAL records is written, every segment the flushed
 //! memtables point into is synced.
 //! Invariant W3 (one history): before a flush is installed that leaves older entries in other memtables, the WAL is
-//! durable up to the flushed entries; otherwise a power loss could keep the newer writes and lose the older.
+//! durable up to the flushed entries; otherwise a power loss could keep the newer writes and lose the older. So it is
+//! if the rest of a batch is in other memtables: otherwise a power loss could keep half of it.
 
 use super::family::{Family, table_options};
 use super::rescue::Rescue;
@@ -76,7 +77,8 @@ impl Engine {
             .unwrap_or(0);
         // Entries nobody may see yet must not make older versions look superseded.
         self.durability.wait(last)?;
-        if self.durability.durable() < last && self.oldest_unflushed(&work) <= last {
+        let needs_log = || self.oldest_unflushed(&work) <= last || self.divides_batch(&work, last);
+        if self.durability.durable() < last && needs_log() {
             self.durability.sync()?; // W3
         }
         self.flush_buffers(&work)
@@ -291,6 +293,20 @@ impl Engine {
             })
             .min()
             .unwrap_or(u64::MAX)
+    }
+
+    /// Whether the batch that `last`, the newest entry of `work`, belongs to may go on in another family's memtable:
+    /// then its next entry is the first there, or an older one is.
+    fn divides_batch(&self, work: &FlushWork, last: SequenceNumber) -> bool {
+        let holds_last = |family: &Family| {
+            let buffers = work.iter().filter(|(of, _)| of.id == family.id).flat_map(|(_, buffers)| buffers);
+            buffers.map(|buffer| buffer.last_sequence()).max() == Some(last)
+        };
+        self.all_families()
+            .iter()
+            // A batch is in one memtable of each family.
+            .filter(|family| !family.is_dropped() && !holds_last(family))
+            .any(|family| family.view().buffers().any(|buffer| buffer.first_sequence() == last + 1))
     }
 
     /// Removes the logs that hold nothing unflushed, after the manifest says that they are not needed.

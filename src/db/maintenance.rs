@@ -139,7 +139,8 @@ impl Engine {
                     self.remove_obsolete_files();
                     return outcome;
                 }
-                Err(error) if error.kind() == ErrorKind::Busy => {
+                // Where there are no threads, whoever has the inputs waits for this call to return.
+                Err(error) if error.kind() == ErrorKind::Busy && !self.env.runs_inline() => {
                     // A running compaction has some of the inputs: its end is signalled.
                     let mut state = self.state.lock();
                     if state.compactions + state.manual > 0 {

@@ -42,6 +42,9 @@ pub struct Options {
     pub atomic_flush: bool,
     /// Background flushes and compactions at once; 0 = `config.compaction.max_threads` compactions and a flush.
     pub max_background_jobs: usize,
+    /// Levels of `nice(2)`, 0 to 19, by which the threads that flush, compact and collect garbage stand back behind
+    /// the thread that opens the database, where both want the processor. Default 10. Linux only.
+    pub background_nice: u8,
 }
 
 impl Default for Options {
@@ -61,6 +64,7 @@ impl Default for Options {
             max_total_wal_size: 0,
             atomic_flush: false,
             max_background_jobs: 0,
+            background_nice: 10,
         }
     }
 }
@@ -154,7 +158,8 @@ impl ColumnFamilyOptions {
 pub struct ReadOptions {
     /// Read as of this sequence number (of a live snapshot); `None` = latest.
     pub snapshot: Option<SequenceNumber>,
-    /// Keep blocks and values read in the cache. Default true.
+    /// Keep blocks and values read in the cache; of long scans only such values of the value log as push nothing out.
+    /// Default true.
     pub fill_cache: bool,
     /// Read from the device if need be; false: what is not in memory is `Incomplete`. Default true.
     pub allow_io: bool,

@@ -29,16 +29,17 @@ fn estimate_live_bytes(view: &ReadView) -> u64 {
 
 /// The number `name` stands for.
 pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Option<u64> {
-    let view = family.view();
     if let Some(own) = name.strip_prefix("auradb.") {
         match own {
             "separation-threshold" => return Some(family.threshold.load(Ordering::Relaxed)),
             "ttl" => return Some(family.ttl.load(Ordering::Relaxed)),
-            "expiring-entries" => return Some(sum(&view, |file| file.properties.expiring)),
+            "expiring-entries" => return Some(sum(&family.view(), |file| file.properties.expiring)),
             _ => {}
         }
-        return own_int(engine, own).or_else(|| memory_int(engine, family, &view, own));
+        // Without a view where that is possible: it would keep segments which the answer is about.
+        return own_int(engine, own).or_else(|| memory_int(engine, family, &family.view(), own));
     }
+    let view = family.view();
     let name = name.strip_prefix("rocksdb.")?;
     let flag = |on: bool| Some(u64::from(on));
     if let Some(level) = name.strip_prefix("num-files-at-level") {

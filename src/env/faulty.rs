@@ -6,6 +6,9 @@
 //!    until `heal`.
 //! 3. Check what the workload promised.
 //!
+//! Or, with `FaultPlan::interrupt`, a test does something else before each operation of a selection: what another
+//! thread could do then, in a place and an order that are the same every time.
+//!
 //! Errors are built as `posix` builds them, so nothing can tell the difference. A sync that fails leaves the unsynced
 //! bytes of a simulated file in the state a real one has them in (`File::lose_unsynced`); other failed operations
 //! change nothing, but a short write writes half. Writes through a mapping are memory copies and never fail; for
@@ -136,9 +139,16 @@ pub struct Fault {
     pub lasting: bool,
 }
 
+/// What a test does before an operation of this class on this path.
+pub type Interruption = Arc<dyn Fn(OperationClass, &Path) + Send + std::marker::Sync>;
+
 /// Counts operations and decides which fail. Shared between the test and the environment.
 #[derive(Default)]
-pub struct FaultPlan(Mutex<PlanState>);
+pub struct FaultPlan {
+    state: Mutex<PlanState>,
+    /// Taken out while it runs: operations of its own do not interrupt it.
+    interruption: Mutex<Option<(Selection, Interruption)>>,
+}
 
 #[derive(Default)]
 struct PlanState {
@@ -152,33 +162,56 @@ struct PlanState {
 impl FaultPlan {
     /// Counts the operations of `selection` from now on; none fails.
     pub fn count(&self, selection: Selection) {
-        *self.0.lock() = PlanState { selection: Some(selection), ..PlanState::default() };
+        *self.state.lock() = PlanState { selection: Some(selection), ..PlanState::default() };
     }
 
     /// Makes `fault` happen; counts begin anew.
     pub fn arm(&self, fault: Fault) {
         let armed = Some((fault.nth, fault.failure, fault.lasting));
-        *self.0.lock() = PlanState { selection: Some(fault.selection), armed, ..PlanState::default() };
+        *self.state.lock() = PlanState { selection: Some(fault.selection), armed, ..PlanState::default() };
     }
 
     /// Nothing fails any more. Counting goes on.
     pub fn heal(&self) {
-        self.0.lock().armed = None;
+        self.state.lock().armed = None;
     }
 
     /// Operations of the selection since `count` or `arm`, failed ones too.
     pub fn seen(&self) -> u64 {
-        self.0.lock().seen
+        self.state.lock().seen
     }
 
     /// Operations made to fail since `arm`.
     pub fn fired(&self) -> u64 {
-        self.0.lock().fired
+        self.state.lock().fired
+    }
+
+    /// Calls `interruption` before each operation of `selection`, in the thread that is about to do it and with the
+    /// locks that this one holds: it may use the database only where those are known to be none.
+    pub fn interrupt(&self, selection: Selection, interruption: Interruption) {
+        *self.interruption.lock() = Some((selection, interruption));
+    }
+
+    /// Interrupts nothing any more. From within an interruption: `interrupt` with an empty selection.
+    pub fn interrupt_no_more(&self) {
+        *self.interruption.lock() = None;
+    }
+
+    fn let_interrupt(&self, class: OperationClass, paths: &[&Path]) {
+        let mut slot = self.interruption.lock();
+        if !slot.as_ref().is_some_and(|(selection, _)| selection.contains(class, paths)) {
+            return;
+        }
+        let Some((selection, interruption)) = slot.take() else { return };
+        drop(slot);
+        interruption(class, paths[0]);
+        self.interruption.lock().get_or_insert((selection, interruption));
     }
 
     /// Counts an operation; tells how it is to fail, if it is.
     fn meet(&self, class: OperationClass, paths: &[&Path]) -> Option<Failure> {
-        let mut state = self.0.lock();
+        self.let_interrupt(class, paths);
+        let mut state = self.state.lock();
         if !state.selection.as_ref()?.contains(class, paths) {
             return None;
         }
@@ -296,8 +329,8 @@ impl Env for FaultyEnv {
         self.inner.random()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-        self.inner.spawn(name, body)
+    fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+        self.inner.spawn(name, nice, body)
     }
 
     fn runs_inline(&self) -> bool {
@@ -376,6 +409,10 @@ impl File for FaultyFile {
 
     fn will_need(&self, offset: u64, len: u64) {
         self.inner.will_need(offset, len);
+    }
+
+    fn is_in_memory(&self, offset: u64) -> bool {
+        self.inner.is_in_memory(offset)
     }
 
     fn drop_cache(&self) {

@@ -73,6 +73,12 @@ pub trait File: Send + Sync {
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+    /// Whether the byte at `offset` can be read without waiting for the device; false where that is not known. A
+    /// hint: it may have changed by the time of the read.
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let _ = offset;
+        true
+    }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}
     /// Behaves as the page cache does when the device refuses a sync: the bytes written since the last sync stay
@@ -153,8 +159,9 @@ pub trait Env: Send + Sync + 'static {
     /// A random number.
     fn random(&self) -> u64;
 
-    /// Starts a thread. Not called where `runs_inline`.
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>>;
+    /// Starts a thread. Not called where `runs_inline`. It stands back `nice` levels (of `nice(2)`) behind the thread
+    /// that starts it where both want the processor; as far as the system can and allows, without an error.
+    fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>>;
     /// True in the simulated environment: there are no background threads; whoever schedules background work
     /// runs it before returning, so that one seed gives one history.
     fn runs_inline(&self) -> bool {

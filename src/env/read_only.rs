@@ -59,6 +59,10 @@ impl File for ReadOnlyFile {
         self.inner.will_need(offset, len);
     }
 
+    fn is_in_memory(&self, offset: u64) -> bool {
+        self.inner.is_in_memory(offset)
+    }
+
     fn drop_cache(&self) {
         self.inner.drop_cache();
     }
@@ -136,8 +140,8 @@ impl Env for ReadOnlyEnv {
         self.inner.random()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-        self.inner.spawn(name, body)
+    fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+        self.inner.spawn(name, nice, body)
     }
 
     fn runs_inline(&self) -> bool {

@@ -4,12 +4,14 @@
 //! to read at, in this order: what the view lacks was written after it. Newest source first: active memtable,
 //! sealed memtables, level 0 newest run first, deeper levels.
 
+pub mod ahead;
 pub mod fold;
 pub mod get;
 pub mod pinned;
 pub mod scan;
 pub mod view;
 
+pub use ahead::Scan;
 pub use fold::FoldContext;
 pub use pinned::PinnedValue;
 pub use scan::{ScanBounds, ScanIterator};

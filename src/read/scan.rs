@@ -32,8 +32,9 @@ pub struct ScanBounds {
     pub prefix: Option<Arc<dyn SliceTransform>>,
 }
 
+/// Which way a scan moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Direction {
+pub(super) enum Direction {
     Forward,
     Backward,
 }
@@ -48,6 +49,14 @@ enum Current {
     Pointer(Vec<u8>),
     /// Read from the value log.
     Read(super::PinnedValue),
+}
+
+/// What is stored for the entry shown.
+pub(super) enum Stored<'a> {
+    /// The value, or what operands were merged to.
+    Value(&'a [u8]),
+    /// An encoded pointer to it.
+    Pointer(&'a [u8]),
 }
 
 /// Moves over the visible entries.
@@ -67,7 +76,10 @@ pub struct ScanIterator {
     /// The prefix the scan keeps to, once sought.
     prefix: Option<Vec<u8>>,
     error: Option<Error>,
+    meets_expiring: bool,
     seek_key: Vec<u8>,
+    /// The search for the next entry was given up for the time being; whether it was passing versions of `key`.
+    paused: Option<bool>,
 }
 
 impl ScanIterator {
@@ -95,7 +107,9 @@ impl ScanIterator {
             current: Current::Owned(Vec::new()),
             prefix: None,
             error: None,
+            meets_expiring: false,
             seek_key: Vec::new(),
+            paused: None,
         }
     }
 
@@ -155,7 +169,7 @@ impl ScanIterator {
             Some(lower) => self.seek_inner(&lower),
             None => self.inner.seek_to_first(),
         }
-        self.find_forward(false);
+        self.find_forward(false, usize::MAX);
     }
 
     /// To the last entry within the bounds.
@@ -165,7 +179,7 @@ impl ScanIterator {
             Some(upper) => self.seek_inner_before(&upper),
             None => self.inner.seek_to_last(),
         }
-        self.find_backward();
+        self.find_backward(usize::MAX);
     }
 
     /// To the first entry at or after `target`.
@@ -176,7 +190,7 @@ impl ScanIterator {
             Some(lower) => self.seek_inner(&lower),
             None => self.seek_inner(target),
         }
-        self.find_forward(false);
+        self.find_forward(false, usize::MAX);
     }
 
     /// To the last entry at or before `target`.
@@ -190,11 +204,16 @@ impl ScanIterator {
                 self.inner.seek_for_prev(last.as_bytes());
             }
         }
-        self.find_backward();
+        self.find_backward(usize::MAX);
     }
 
     /// One on. Only when valid.
     pub fn next(&mut self) {
+        self.next_within(usize::MAX);
+    }
+
+    /// The same, but pauses when `patience` entries that are not shown have been passed.
+    fn next_within(&mut self, patience: usize) {
         if !self.valid {
             return;
         }
@@ -218,11 +237,15 @@ impl ScanIterator {
             }
         }
         self.current = Current::Owned(Vec::new());
-        self.find_forward(true);
+        self.find_forward(true, patience);
     }
 
     /// One back. Only when valid.
     pub fn prev(&mut self) {
+        self.prev_within(usize::MAX);
+    }
+
+    fn prev_within(&mut self, patience: usize) {
         if !self.valid {
             return;
         }
@@ -234,7 +257,75 @@ impl ScanIterator {
             self.seek_inner_before(&self.key.clone());
         }
         self.current = Current::Owned(Vec::new());
-        self.find_backward();
+        self.find_backward(patience);
+    }
+
+    /// One further. After `patience` entries (keys, when going back) that are not shown it pauses: it is not valid
+    /// then, and has no error, until `resume`.
+    pub(super) fn step(&mut self, direction: Direction, patience: usize) {
+        match direction {
+            Direction::Forward => self.next_within(patience),
+            Direction::Backward => self.prev_within(patience),
+        }
+    }
+
+    /// Whether it has met an entry that expires since this was last asked.
+    pub(super) fn take_meets_expiring(&mut self) -> bool {
+        std::mem::take(&mut self.meets_expiring)
+    }
+
+    /// Goes on with a search that was paused.
+    pub(super) fn resume(&mut self) {
+        match (self.paused.take(), self.direction) {
+            (None, _) => {}
+            (Some(skipping), Direction::Forward) => self.find_forward(skipping, usize::MAX),
+            (Some(_), Direction::Backward) => self.find_backward(usize::MAX),
+        }
+    }
+
+    /// From wherever it is to the neighbour of `key` in `direction`, within the prefix it keeps to.
+    pub(super) fn go_beside(&mut self, key: &[u8], direction: Direction) {
+        let prefix = self.prefix.take();
+        self.start(direction);
+        self.prefix = prefix;
+        match direction {
+            Direction::Forward => {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                self.seek_inner(key);
+                self.find_forward(true, usize::MAX);
+            }
+            Direction::Backward => {
+                self.seek_inner_before(key);
+                self.find_backward(usize::MAX);
+            }
+        }
+    }
+
+    /// What is stored for the entry shown. Only when valid.
+    pub(super) fn stored(&self) -> Stored<'_> {
+        match &self.current {
+            Current::Inner { pointer: true, after } => Stored::Pointer(&self.inner.value()[*after..]),
+            Current::Inner { pointer: false, after } => Stored::Value(&self.inner.value()[*after..]),
+            Current::Owned(value) => Stored::Value(value),
+            Current::Pointer(encoded) => Stored::Pointer(encoded),
+            Current::Read(value) => Stored::Value(value),
+        }
+    }
+
+    /// Whether the value of the entry shown is in the value log.
+    pub(super) fn is_separated(&self) -> bool {
+        matches!(self.current, Current::Inner { pointer: true, .. } | Current::Pointer(_) | Current::Read(_))
+    }
+
+    /// What turns stored entries into values.
+    pub(super) fn fold(&self) -> &FoldContext {
+        &self.fold
+    }
+
+    /// How values are to be read.
+    pub(super) fn mode(&self) -> ReadMode {
+        self.mode
     }
 
     fn start(&mut self, direction: Direction) {
@@ -242,6 +333,7 @@ impl ScanIterator {
         self.valid = false;
         self.error = None;
         self.prefix = None;
+        self.paused = None;
         self.current = Current::Owned(Vec::new());
     }
 
@@ -276,7 +368,8 @@ impl ScanIterator {
         self.inner.seek_for_prev(&self.seek_key);
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Shows nothing any more, for this reason.
+    pub(super) fn fail(&mut self, error: Error) {
         self.valid = false;
         self.error = Some(error);
     }
@@ -297,10 +390,15 @@ impl ScanIterator {
     }
 
     /// From the inner position on, to the first key shown. With `skipping`, versions of `self.key` are passed over.
-    fn find_forward(&mut self, mut skipping: bool) {
+    fn find_forward(&mut self, mut skipping: bool, patience: usize) {
         self.valid = false;
-        let mut skipped = 0;
+        let (mut skipped, mut left) = (0, patience);
         while self.inner.valid() {
+            if left == 0 {
+                self.paused = Some(skipping);
+                return;
+            }
+            left -= 1;
             let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
             if let Some(upper) = &self.bounds.upper
                 && self.order.compare_user(entry.user_key, upper).is_ge()
@@ -326,6 +424,7 @@ impl ScanIterator {
             }
             let (kind, after) = match entry.kind.is_expiring() {
                 true => {
+                    self.meets_expiring = true;
                     let stored = self.inner.value();
                     let (kind, value) = self.fold.clock.seen(entry.kind, stored);
                     (kind, stored.len() - value.len())
@@ -371,6 +470,7 @@ impl ScanIterator {
             if entry.sequence < covering {
                 break;
             }
+            self.meets_expiring |= entry.kind.is_expiring();
             let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
             match kind {
                 EntryKind::Merge => operands.push(value.to_vec()),
@@ -413,9 +513,15 @@ impl ScanIterator {
     }
 
     /// From the inner position backwards, to the first key shown; the inner iterator ends before it.
-    fn find_backward(&mut self) {
+    fn find_backward(&mut self, patience: usize) {
         self.valid = false;
+        let mut left = patience;
         while self.inner.valid() {
+            if left == 0 {
+                self.paused = Some(false);
+                return;
+            }
+            left -= 1;
             let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
             if let Some(lower) = &self.bounds.lower
                 && self.order.compare_user(entry.user_key, lower).is_lt()
@@ -452,6 +558,7 @@ impl ScanIterator {
                 self.seek_inner_before(&self.key.clone());
                 break;
             }
+            self.meets_expiring |= entry.kind.is_expiring();
             let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
             match kind {
                 _ if entry.sequence < covering => (base, operands) = (None, Vec::new()),

@@ -196,7 +196,7 @@ impl Env for TestEnv {
     fn random(&self) -> u64 {
         4
     }
-    fn spawn(&self, _: &str, _: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+    fn spawn(&self, _: &str, _: u8, _: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
         Err(Error::not_implemented("threads in the test environment"))
     }
 }

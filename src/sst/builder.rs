@@ -1,27 +1,26 @@
 //! Writes a table, front to back, in one pass over ascending entries.
 //!
 //! 1. `add` checks order and kind, counts, feeds filter and model, and puts the entry into the current block.
-//! 2. A block that reached `block_size` is appended to the write buffer; a full buffer is written.
+//! 2. A block that reached `block_size` is appended to the file, by this thread or another (`block_writer`).
 //! 3. `finish` appends the other sections and the footer, writes what is left, and syncs.
 //!
 //! Nothing is readable before `finish` returned; a builder that failed to write refuses to go on.
 
 use super::TableOptions;
 use super::block::BlockBuilder;
+use super::block_writer::{Appended, BlockWriter};
 use super::fence_index::FenceBuilder;
 use super::filter::BloomBuilder;
-use super::format::{
-    FOOTER_LEN, Footer, Handle, SECTION_TRAILER_LEN, append_section, encode_tombstones, seal_section,
-};
+use super::format::{FOOTER_LEN, Footer, SECTION_TRAILER_LEN, encode_tombstones};
 use super::learned_index::{KeyCodeBuilder, LearnedIndex};
 use super::properties::{self, SegmentCounter, TableNames, TableProperties};
-use crate::base::compression::Compressor;
+use super::section_writer::SectionWriter;
 use crate::base::expiry::{self, ExpiryCounter};
 use crate::base::key::{MAX_SEQUENCE, ParsedKey};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Codec, EntryKind, Error, InternalKey, Result, ValuePointer};
-use crate::env::File;
-use std::io::IoSlice;
+use crate::env::{Env, File};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Key and value of one entry together may be at most this long.
@@ -35,18 +34,11 @@ const PROPERTIES_ESTIMATE: u64 = 256;
 
 /// Writes a table to a file opened with `Create`. Keys must come in strictly ascending internal order.
 pub struct TableBuilder {
-    file: Arc<dyn File>,
+    path: PathBuf,
     number: u64,
     options: TableOptions,
-    io_buffer_size: usize,
-    /// Bytes that are not written yet.
-    out: Vec<u8>,
-    /// How many bytes are written: the offset of `out`.
-    written: u64,
     block: BlockBuilder,
-    /// Contents of a block or section before compression.
-    scratch: Vec<u8>,
-    compressor: Compressor,
+    blocks: BlockWriter,
     /// The last key of the last finished block.
     last_key: Vec<u8>,
     fence: FenceBuilder,
@@ -75,14 +67,10 @@ impl TableBuilder {
         let filters = options.whole_key_filtering || options.prefix_extractor.is_some();
         let bloom = options.bloom_bits_per_key.filter(|_| filters).and_then(BloomBuilder::new);
         TableBuilder {
-            file,
+            path: file.path().to_path_buf(),
             number,
-            io_buffer_size,
-            out: Vec::with_capacity(io_buffer_size.min(4 << 20)),
-            written: 0,
             block: BlockBuilder::new(bytewise),
-            scratch: Vec::new(),
-            compressor: Compressor::default(),
+            blocks: BlockWriter::new(options.compression, SectionWriter::new(file, number, io_buffer_size)),
             last_key: Vec::new(),
             fence: FenceBuilder::default(),
             filter_len: bloom.as_ref().map_or(0, BloomBuilder::contents_len),
@@ -96,6 +84,11 @@ impl TableBuilder {
             failure: None,
             options,
         }
+    }
+
+    /// Has a thread of `env`, if it has threads, compress and write what is more than one write: somebody waits.
+    pub fn set_apart(&mut self, env: Arc<dyn Env>) {
+        self.blocks.set_apart(env);
     }
 
     /// Adds a point entry. `Pointer` entries' values are encoded `ValuePointer`s and are counted by segment.
@@ -154,7 +147,7 @@ impl TableBuilder {
 
     fn refused(&self, what: &str) -> Error {
         Error::invalid_argument(format!("{what}; the table under construction must be discarded"))
-            .in_file(self.file.path())
+            .in_file(&self.path)
     }
 
     fn check_entry<'k>(&self, internal_key: &'k [u8], value: &[u8]) -> Result<ParsedKey<'k>> {
@@ -203,7 +196,7 @@ impl TableBuilder {
         let pending = if self.block.is_empty() { 0 } else { self.block.contents_len() + SECTION_TRAILER_LEN };
         let sections =
             pending + self.filter_len + self.fence.contents_len() + FOOTER_LEN + 5 * SECTION_TRAILER_LEN;
-        self.position() + sections as u64 + self.tombstone_bytes + PROPERTIES_ESTIMATE
+        self.blocks.position() + sections as u64 + self.tombstone_bytes + PROPERTIES_ESTIMATE
     }
 
     /// Point entries and tombstones added.
@@ -211,58 +204,15 @@ impl TableBuilder {
         self.properties.entries + self.tombstones.len() as u64
     }
 
-    /// Where the next byte will stand.
-    fn position(&self) -> u64 {
-        self.written + self.out.len() as u64
-    }
-
     fn finish_block(&mut self) -> Result<()> {
-        let offset = self.position();
-        let entries = self.block.count() as u64;
         if let Some(last) = self.block.last_key() {
             self.last_key.clear();
             self.last_key.extend_from_slice(last);
         }
-        let stored_len = if self.options.compression == Codec::None {
-            let from = self.out.len();
-            self.block.finish(&mut self.out);
-            seal_section(&mut self.out, from, Codec::None, self.number, offset)
-        } else {
-            self.scratch.clear();
-            self.block.finish(&mut self.scratch);
-            self.append_contents(self.options.compression, offset)
-        };
-        self.properties.data_blocks += 1;
         self.filter_len = self.bloom.as_ref().map_or(0, BloomBuilder::contents_len);
-        self.properties.data_bytes += self.position() - offset;
-        self.fence.push(&self.last_key, stored_len, entries);
-        if self.out.len() >= self.io_buffer_size { self.write_out() } else { Ok(()) }
-    }
-
-    fn write_out(&mut self) -> Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = self.file.write_at(self.written, &[IoSlice::new(&self.out)]) {
-            self.failure = Some(error.clone());
-            return Err(error);
-        }
-        self.written += self.out.len() as u64;
-        self.out.clear();
-        Ok(())
-    }
-
-    /// Appends `scratch` as a section.
-    fn append_scratch(&mut self, codec: Codec) -> Handle {
-        let offset = self.position();
-        let stored_len = self.append_contents(codec, offset);
-        Handle { offset, stored_len }
-    }
-
-    /// The same at `offset`, which is where the next byte will stand. Returns the stored length.
-    fn append_contents(&mut self, codec: Codec, offset: u64) -> u64 {
-        let how = (codec, &mut self.compressor);
-        append_section(&mut self.out, &self.scratch, how, self.number, offset)
+        let mut appended = note_block(&mut self.properties, &mut self.fence);
+        let outcome = self.blocks.append(&mut self.block, &self.last_key, &mut appended);
+        outcome.inspect_err(|error| self.failure = Some(error.clone()))
     }
 
     /// Writes filter, indexes, properties and footer, and syncs the file.
@@ -273,62 +223,59 @@ impl TableBuilder {
         if !self.block.is_empty() {
             self.finish_block()?;
         }
-        let filter = self.finish_filter();
-        let model = self.finish_model();
-        self.scratch.clear();
-        self.fence.finish(&mut self.scratch);
-        let fence = self.append_scratch(self.options.compression);
-        self.properties.index_bytes = fence.stored_len;
-        let mut tombstones = Handle::default();
+        // Beside the thread that still writes blocks, if there is one.
+        let filter = self.encode_filter();
+        let model = self.key_codes.take().and_then(LearnedIndex::learn);
+        let writer = self.blocks.end(&mut note_block(&mut self.properties, &mut self.fence))?;
+        let mut writer = writer.lock();
+        let mut handles = Footer::default();
+        let mut contents = filter;
+        if !contents.is_empty() {
+            handles.filter = writer.append(Codec::None, &contents);
+            self.properties.filter_bytes = handles.filter.stored_len;
+        }
+        if let Some(model) = model {
+            contents.clear();
+            model.encode(&mut contents);
+            handles.model = writer.append(Codec::None, &contents);
+            self.properties.model_bytes = handles.model.stored_len;
+            self.properties.model_segments = model.segments() as u64;
+            self.properties.model_error = model.error();
+        }
+        contents.clear();
+        self.fence.finish(&mut contents);
+        handles.fence = writer.append(self.options.compression, &contents);
+        self.properties.index_bytes = handles.fence.stored_len;
         if !self.tombstones.is_empty() {
-            self.scratch.clear();
-            encode_tombstones(&self.tombstones, &mut self.scratch);
-            tombstones = self.append_scratch(Codec::None);
+            contents.clear();
+            encode_tombstones(&self.tombstones, &mut contents);
+            handles.tombstones = writer.append(Codec::None, &contents);
         }
         self.finish_properties();
-        let names = TableNames {
-            comparator: self.options.order.user().name().to_string(),
-            prefix_extractor: self
-                .options
-                .prefix_extractor
-                .as_ref()
-                .map(|extractor| extractor.name().to_string()),
-        };
-        self.scratch.clear();
-        properties::encode(&self.properties, &names, &mut self.scratch);
-        let properties = self.append_scratch(Codec::None);
-        let footer = Footer { filter, model, fence, tombstones, properties };
-        let offset = self.position();
-        footer.encode(&mut self.out, self.number, offset);
-        self.write_out()?;
-        self.file.sync_data()?;
-        self.properties.file_size = self.written;
+        contents.clear();
+        properties::encode(&self.properties, &self.names(), &mut contents);
+        handles.properties = writer.append(Codec::None, &contents);
+        writer.append_raw(|out, offset| handles.encode(out, self.number, offset));
+        self.properties.file_size = writer.finish()?;
         Ok(self.properties)
     }
 
-    fn finish_filter(&mut self) -> Handle {
-        let Some(bloom) = self.bloom.take().filter(|bloom| !bloom.is_empty()) else {
-            return Handle::default();
-        };
-        self.scratch.clear();
-        let prefixes = self.options.prefix_extractor.is_some();
-        bloom.finish(self.options.whole_key_filtering, prefixes, &mut self.scratch);
-        let handle = self.append_scratch(Codec::None);
-        self.properties.filter_bytes = handle.stored_len;
-        handle
+    fn names(&self) -> TableNames {
+        let extractor = self.options.prefix_extractor.as_ref();
+        TableNames {
+            comparator: self.options.order.user().name().to_string(),
+            prefix_extractor: extractor.map(|extractor| extractor.name().to_string()),
+        }
     }
 
-    fn finish_model(&mut self) -> Handle {
-        let Some(model) = self.key_codes.take().and_then(LearnedIndex::learn) else {
-            return Handle::default();
-        };
-        self.scratch.clear();
-        model.encode(&mut self.scratch);
-        let handle = self.append_scratch(Codec::None);
-        self.properties.model_bytes = handle.stored_len;
-        self.properties.model_segments = model.segments() as u64;
-        self.properties.model_error = model.error();
-        handle
+    /// The filter's contents; empty if there is none.
+    fn encode_filter(&mut self) -> Vec<u8> {
+        let mut contents = Vec::new();
+        if let Some(bloom) = self.bloom.take().filter(|bloom| !bloom.is_empty()) {
+            let prefixes = self.options.prefix_extractor.is_some();
+            bloom.finish(self.options.whole_key_filtering, prefixes, &mut contents);
+        }
+        contents
     }
 
     /// Fills in bounds, tombstones and segments.
@@ -356,5 +303,17 @@ impl TableBuilder {
         properties.expiring = self.expiries.count();
         properties.latest_expiry = self.expiries.latest();
         properties.half_expired = self.expiries.when(properties.entries.div_ceil(2).max(1)).unwrap_or(0);
+    }
+}
+
+/// Takes note of data blocks that were appended.
+fn note_block<'a>(
+    properties: &'a mut TableProperties,
+    fence: &'a mut FenceBuilder,
+) -> impl FnMut(Appended<'_>) + 'a {
+    |block| {
+        properties.data_blocks += 1;
+        properties.data_bytes += block.stored_len + SECTION_TRAILER_LEN as u64;
+        fence.push(block.last_key, block.stored_len, block.entries);
     }
 }

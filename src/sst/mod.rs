@@ -4,7 +4,7 @@
 //! Writing (`builder`): 1. Entries come in order and fill a data block of two columns, keys and values
 //! (`block`).
 //! 2. A full block is compressed, checksummed and appended, and gets a line in the fence index
-//! (`fence_index`).
+//! (`fence_index`); `block_writer` and `section_writer` bring it into the file.
 //! 3. At the end follow the Bloom filter (`filter`), the learned index (`learned_index`) where it pays, the
 //! fence index, range tombstones, properties and footer (`format`, `properties`), and a sync.
 //!
@@ -23,6 +23,7 @@ use crate::cache::{Buffer, Cache};
 use std::sync::Arc;
 
 pub mod block;
+mod block_writer;
 mod blocks;
 pub mod builder;
 pub mod fence_index;
@@ -33,6 +34,7 @@ pub mod learned_index;
 mod model_stats;
 pub mod properties;
 pub mod reader;
+mod section_writer;
 #[cfg(test)]
 mod tests;
 

@@ -1,21 +1,24 @@
 //! Writes values for whoever rewrites tables: copies of live records out of segments that are mostly dead, and values
 //! that lay inline until now. They go into segments of their own.
 //!
-//! 1. A record is read behind those copied before, in one buffer, and verified against its pointer, its column
-//!    family and its key. The stored value is taken as it is: nothing is decompressed.
+//! 1. A record is read behind those of its class that were copied before, in one buffer, and verified against its
+//!    pointer, its column family and its key. The stored value is taken as it is: nothing is decompressed.
 //! 2. Its checksum is bound to the new place. A full buffer is written with one call.
 //! 3. The new pointers may be shown once `finish` has written and synced everything (W2).
 //!
-//! What survives a segment's cleaning is likely to live on, so it is kept apart from new values: the copies' segment
-//! stays open from one job to the next. Logs never point into such segments, so a log's sync does not cover them.
-//! Compactions that separate values have copiers of their own, which they take from the value log and give back.
+//! What survives a segment's cleaning is likely to live on, so it is kept apart from new values, and what has lived
+//! long from what has not (`lifetimes`): there is one segment for each class of copies, open from one job to the next.
+//! One that a quarter of a turnover was not enough to fill is closed as it is. Logs never point into such segments, so
+//! a log's sync does not cover them. Compactions that separate values have copiers of their own, which they take from
+//! the value log and give back.
 
-use super::ValueLog;
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+use super::lifetimes::{COPY_CLASSES, OPEN_PARTS};
 use super::reader::read_raw;
 use super::segments::{Segment, SegmentRef};
 use super::writer::{Record, check_len};
+use super::{SegmentClass, ValueLog};
 use crate::base::checksum::{bind, unbind};
 use crate::base::{Result, ValuePointer};
 use std::io::IoSlice;
@@ -28,11 +31,18 @@ const WRITE_BYTES: usize = 1 << 20;
 /// Writes copies, one after another. One thread at a time.
 #[derive(Default)]
 pub struct Copier {
+    /// By class.
+    streams: [Stream; COPY_CLASSES],
+    /// Segments that were filled since the last `finish`.
+    filled: Vec<SegmentRef>,
+}
+
+/// Copies of one class.
+#[derive(Default)]
+struct Stream {
     active: Option<Active>,
     /// Records that are not written yet; they follow what the segment holds.
     buffer: Vec<u8>,
-    /// Segments that were filled since the last `finish`.
-    filled: Vec<SegmentRef>,
     /// It writes values that have no other copy in the value log.
     separates: bool,
 }
@@ -55,7 +65,7 @@ impl Copier {
     /// One for values that lie inline in tables.
     pub(super) fn for_separation() -> Copier {
         let mut copier = Copier::default();
-        copier.separates = true;
+        copier.streams.iter_mut().for_each(|stream| stream.separates = true);
         copier
     }
 
@@ -68,17 +78,17 @@ impl Copier {
         value: &[u8],
     ) -> Result<ValuePointer> {
         check_len(key, value)?;
-        with_compressed(log.codec(), value, |stored, codec| {
+        let class = SegmentClass::Copies;
+        let outcome = with_compressed(log.codec(), value, |stored, codec| {
             let record = Record::new(column_family, key, value.len() as u32, stored, codec);
-            self.make_room(log, u64::from(record.len))?;
-            let active = self.active.as_ref().expect("there is room in it");
-            let offset = active.segment.file.appended_len() + self.buffer.len() as u64;
-            let pointer = record.put(&mut self.buffer, active.segment.number, offset);
-            if self.buffer.len() >= WRITE_BYTES {
-                self.write(log)?;
-            }
-            Ok(pointer)
-        })
+            let full = self.stream(class).make_room(log, class, u64::from(record.len))?;
+            self.filled.extend(full);
+            self.stream(class).append(log, record)
+        });
+        if outcome.is_err() {
+            self.give_up();
+        }
+        outcome
     }
 
     /// Copies the record of `key` that `pointer` names.
@@ -93,30 +103,44 @@ impl Copier {
         if record_len < RECORD_HEADER_LEN {
             return Ok(Copied::Damaged("the pointer names less than a record's header".into()));
         }
-        self.make_room(log, u64::from(pointer.record_len))?;
-        let start = self.buffer.len();
-        if let Err(what) = read_raw(log, pointer, column_family, key, &mut self.buffer) {
-            self.buffer.truncate(start);
+        let birth = log.registry.get(pointer.segment).map_or(log.lifetimes.now(), |from| from.birth());
+        let class = log.lifetimes.class_of_copy(birth);
+        let outcome = self.stream(class).make_room(log, class, u64::from(pointer.record_len));
+        match outcome {
+            Ok(full) => self.filled.extend(full),
+            Err(error) => {
+                self.give_up();
+                return Err(error);
+            }
+        }
+        let stream = self.stream(class);
+        let start = stream.buffer.len();
+        if let Err(what) = read_raw(log, pointer, column_family, key, &mut stream.buffer) {
+            stream.buffer.truncate(start);
             return Ok(Copied::Damaged(what));
         }
-        let active = self.active.as_ref().expect("there is room in it");
-        let offset = active.segment.file.appended_len() + start as u64;
-        let crc = unbind(pointer.checksum, pointer.segment, pointer.offset);
-        let checksum = bind(crc, active.segment.number, offset);
-        self.buffer[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
-        let copy = ValuePointer { segment: active.segment.number, offset, checksum, ..*pointer };
-        if self.buffer.len() >= WRITE_BYTES {
-            self.write(log)?;
+        let copy = stream.bind(pointer, start, birth);
+        if stream.buffer.len() >= WRITE_BYTES
+            && let Err(error) = stream.write(log)
+        {
+            self.give_up();
+            return Err(error);
         }
         Ok(Copied::To(copy))
+    }
+
+    fn stream(&mut self, class: SegmentClass) -> &mut Stream {
+        &mut self.streams[class as usize - SegmentClass::Copies as usize]
     }
 
     /// Writes and syncs everything copied since the last call. The segments it stands in, held: keep them until what
     /// points into them holds them too.
     pub fn finish(&mut self, log: &ValueLog) -> Result<Vec<SegmentRef>> {
-        let outcome = self.write(log).and_then(|()| {
+        let outcome = self.streams.iter_mut().try_for_each(|stream| stream.write(log)).and_then(|()| {
             let mut held = self.filled.clone();
-            held.extend(self.active.as_ref().map(|active| active.handle.clone()));
+            held.extend(
+                self.streams.iter().filter_map(|stream| Some(stream.active.as_ref()?.handle.clone())),
+            );
             let numbers: Vec<u64> = held.iter().map(|handle| handle.number()).collect();
             log.sync(Some(&numbers)).map(|()| held)
         });
@@ -127,23 +151,85 @@ impl Copier {
         outcome
     }
 
-    /// Sees to it that the active segment takes a record of `len` bytes. An empty one takes any.
-    fn make_room(&mut self, log: &ValueLog, len: u64) -> Result<()> {
-        let max = log.options.max_segment_size;
+    /// After a failure: nothing that was not finished will be pointed at.
+    fn give_up(&mut self) {
+        for stream in &mut self.streams {
+            stream.seal();
+            stream.buffer.clear();
+        }
+        self.filled.clear();
+    }
+
+    /// Closes the segments that are open for copies; nothing may be waiting to be finished.
+    pub fn close_segments(&mut self) {
+        debug_assert!(self.filled.is_empty() && self.streams.iter().all(|stream| stream.buffer.is_empty()));
+        self.give_up();
+    }
+
+    /// Closes the segments of classes that fill slowly, and all but one where there are no classes. Nothing may be
+    /// waiting to be finished.
+    pub fn close_slow(&mut self, log: &ValueLog) {
+        let (now, turnover) = (log.lifetimes.now(), log.lifetimes.turnover());
+        for stream in &mut self.streams {
+            let is_slow = stream.active.as_ref().is_some_and(|active| match turnover {
+                0 => active.segment.class != SegmentClass::Copies,
+                _ => now.saturating_sub(active.segment.created_at) > turnover / OPEN_PARTS,
+            });
+            if is_slow {
+                stream.seal();
+            }
+        }
+    }
+
+    /// Lets go of what was copied since the last `finish`, whatever it was.
+    pub fn abandon(&mut self) {
+        self.give_up();
+    }
+}
+
+impl Stream {
+    /// Sees to it that the active segment takes a record of `len` bytes; an empty one takes any. Gives the one that it
+    /// took the place of.
+    fn make_room(&mut self, log: &ValueLog, class: SegmentClass, len: u64) -> Result<Option<SegmentRef>> {
+        let mut full = None;
         if let Some(active) = &self.active {
             let end = active.segment.file.appended_len() + self.buffer.len() as u64;
-            if end == SEGMENT_HEADER_LEN || end + len <= max {
-                return Ok(());
+            if end == SEGMENT_HEADER_LEN || end + len <= log.options.max_segment_size {
+                return Ok(None);
             }
             self.write(log)?;
-            let full = self.seal();
-            self.filled.extend(full);
+            full = self.seal();
         }
-        let number = log.queues.next_number();
-        let (segment, handle) = log.registry.create_for_copies(&*log.env, number, &log.options.database)?;
+        let (segment, handle) = log.create_segment(class)?;
         segment.set_arriving(self.separates);
         self.active = Some(Active { segment, handle });
-        Ok(())
+        Ok(full)
+    }
+
+    /// Takes a new record, for which there is room.
+    fn append(&mut self, log: &ValueLog, record: Record<'_>) -> Result<ValuePointer> {
+        let segment = &self.active.as_ref().expect("there is room in it").segment;
+        let offset = segment.file.appended_len() + self.buffer.len() as u64;
+        let pointer = record.put(&mut self.buffer, segment.number, offset);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write(log)?;
+        }
+        Ok(pointer)
+    }
+
+    /// Binds the record from `start` of the buffer to its new place. Gives the pointer to it.
+    fn bind(&mut self, pointer: &ValuePointer, start: usize, birth: u64) -> ValuePointer {
+        let segment = &self.active.as_ref().expect("there is room in it").segment;
+        let offset = segment.file.appended_len() + start as u64;
+        let crc = unbind(pointer.checksum, pointer.segment, pointer.offset);
+        let checksum = bind(crc, segment.number, offset);
+        self.buffer[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
+        // The mean over the bytes so far.
+        let share = f64::from(pointer.record_len)
+            / (offset - SEGMENT_HEADER_LEN + u64::from(pointer.record_len)) as f64;
+        let mean = segment.birth() as f64;
+        segment.set_birth((mean + (birth as f64 - mean) * share) as u64);
+        ValuePointer { segment: segment.number, offset, checksum, ..*pointer }
     }
 
     fn write(&mut self, log: &ValueLog) -> Result<()> {
@@ -152,7 +238,6 @@ impl Copier {
         if let Err(error) = file.write_at(offset, &[IoSlice::new(&self.buffer)]) {
             // Gives the space of torn records back where that works; nothing points at them (V1).
             let _ = file.truncate(offset);
-            self.give_up();
             return Err(error);
         }
         active.segment.file.set_appended(offset + self.buffer.len() as u64);
@@ -168,28 +253,10 @@ impl Copier {
         active.segment.seal();
         Some(active.handle)
     }
-
-    /// After a failure: nothing that was not finished will be pointed at.
-    fn give_up(&mut self) {
-        self.seal();
-        self.filled.clear();
-        self.buffer.clear();
-    }
-
-    /// Closes the segment that is open for copies; nothing may be waiting to be finished.
-    pub fn close_segment(&mut self) {
-        debug_assert!(self.buffer.is_empty() && self.filled.is_empty());
-        self.seal();
-    }
-
-    /// Lets go of what was copied since the last `finish`, whatever it was.
-    pub fn abandon(&mut self) {
-        self.give_up();
-    }
 }
 
 impl Drop for Copier {
     fn drop(&mut self) {
-        self.seal();
+        self.streams.iter_mut().for_each(|stream| _ = stream.seal());
     }
 }

@@ -62,7 +62,7 @@ fn copies_read_as_their_originals_also_after_these_are_gone() {
     for ((n, new), value) in numbers.iter().zip(&values) {
         assert_eq!(&get(&log, new, *n).unwrap(), value);
     }
-    copier.close_segment();
+    copier.close_segments();
     drop(relocation);
     assert!(!log.take_obsolete().is_empty(), "copies that nothing points to are let go of");
 }

@@ -1,17 +1,19 @@
 //! The bytes of a segment file.
 //!
 //! segment := header record*
-//! header  := magic:u64 | version:u32 | zero:u32 | database:[16] | segment:u64 | zero:[20] | checksum:u32
+//! header  := magic:u64 | version:u32 | zero:u32 | database:[16] | segment:u64 | class:u8 | zero:[19] | checksum:u32
 //! record  := checksum:u32 | key_len:u32 | stored_len:u32 | value_len:u32 | column_family:u32 | codec:u8 | zero:[3]
 //!          | key | stored value
 //!
 //! - A record's checksum covers everything after itself and is bound to (segment, offset): bytes that were valid
 //!   elsewhere never pass. It is also in the pointer, so a pointer and a record that do not belong together never
 //!   pass either. The header's checksum covers what is before it and is bound to (segment, 0).
+//! - `class` says what the segment was made for; 0 too where that was not written down.
 //! - `codec` says how the stored value is compressed; `value_len` is its length before. Raw: both lengths equal.
 //! - Records stand back to back: alignment would cost small values space, and gives large ones nothing.
 //! - The key is stored so that garbage collection and repair can work without the tables.
 
+use super::SegmentClass;
 use crate::base::checksum::{bind, crc32};
 use crate::base::coding::{get_u32, get_u64};
 use crate::base::format_version::{CURRENT_FORMAT, FormatVersion};
@@ -23,6 +25,7 @@ pub const SEGMENT_HEADER_LEN: u64 = 64;
 pub const RECORD_HEADER_LEN: usize = 24;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"AURAVLG\n");
+const CLASS_AT: usize = 40;
 const HEADER_CHECKSUM_AT: usize = SEGMENT_HEADER_LEN as usize - 4;
 
 /// What a segment's header says.
@@ -30,6 +33,7 @@ const HEADER_CHECKSUM_AT: usize = SEGMENT_HEADER_LEN as usize - 4;
 pub(super) enum SegmentHeader {
     Known {
         database: [u8; 16],
+        class: SegmentClass,
     },
     /// A whole header of another segment.
     OfSegment(u64),
@@ -39,12 +43,17 @@ pub(super) enum SegmentHeader {
     Damaged,
 }
 
-pub(super) fn encode_segment_header(database: &[u8; 16], segment: u64) -> [u8; SEGMENT_HEADER_LEN as usize] {
+pub(super) fn encode_segment_header(
+    database: &[u8; 16],
+    segment: u64,
+    class: SegmentClass,
+) -> [u8; SEGMENT_HEADER_LEN as usize] {
     let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
     bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
     bytes[8..12].copy_from_slice(&(CURRENT_FORMAT as u32).to_le_bytes());
     bytes[16..32].copy_from_slice(database);
     bytes[32..40].copy_from_slice(&segment.to_le_bytes());
+    bytes[CLASS_AT] = class as u8;
     let checksum = bind(crc32(&bytes[..HEADER_CHECKSUM_AT]), segment, 0);
     bytes[HEADER_CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
     bytes
@@ -68,7 +77,8 @@ pub(super) fn decode_segment_header(
     }
     let mut database = [0; 16];
     database.copy_from_slice(&bytes[16..32]);
-    SegmentHeader::Known { database }
+    let class = SegmentClass::ALL.get(usize::from(bytes[CLASS_AT])).copied();
+    SegmentHeader::Known { database, class: class.unwrap_or(SegmentClass::New) }
 }
 
 /// The fields of a record's header after the checksum.
@@ -167,8 +177,9 @@ mod tests {
     #[test]
     fn segment_headers_are_tied_to_their_number() {
         let database = *b"0123456789abcdef";
-        let bytes = encode_segment_header(&database, 12);
-        assert_eq!(decode_segment_header(&bytes, 12), SegmentHeader::Known { database });
+        let class = SegmentClass::OldCopies;
+        let bytes = encode_segment_header(&database, 12, class);
+        assert_eq!(decode_segment_header(&bytes, 12), SegmentHeader::Known { database, class });
         assert_eq!(decode_segment_header(&bytes, 13), SegmentHeader::OfSegment(12));
         for at in 0..bytes.len() {
             let mut bad = bytes;

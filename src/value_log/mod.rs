@@ -5,9 +5,11 @@
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
-//! 4. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//! 4. `ReadAhead` reads what a scan will come to, many records with one call.
+//! 5. `lifetimes` puts values that are likely to die together into segments of their own.
+//! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
 //!    It also takes values that lay inline, from compactions after the threshold was lowered.
-//! 5. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 7. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -24,6 +26,10 @@ mod copier_tests;
 #[cfg(test)]
 mod crash_tests;
 mod format;
+mod lifetimes;
+mod read_ahead;
+#[cfg(test)]
+mod read_ahead_tests;
 mod reader;
 mod relocation;
 mod segments;
@@ -33,6 +39,8 @@ mod writer;
 
 pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub(crate) use lifetimes::Lifetimes;
+pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 
@@ -83,6 +91,61 @@ impl ValueBytes {
     }
 }
 
+/// What a segment was made for: values of a class are expected to die at about the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SegmentClass {
+    /// New values of keys that were not written lately, or of which that is not known.
+    New = 0,
+    /// New values of keys that are written again now and then.
+    Warm = 1,
+    /// New values of keys that are written again often.
+    Hot = 2,
+    /// New values of keys that are written again most often.
+    Hottest = 3,
+    /// Copies of values that are not old.
+    Copies = 4,
+    /// Copies of values that have lived for some time.
+    OldCopies = 5,
+    /// Copies of values that have lived longer.
+    OlderCopies = 6,
+    /// Copies of values that have lived longest.
+    OldestCopies = 7,
+}
+
+impl SegmentClass {
+    /// All, by their tags.
+    pub const ALL: [SegmentClass; 8] = [
+        SegmentClass::New,
+        SegmentClass::Warm,
+        SegmentClass::Hot,
+        SegmentClass::Hottest,
+        SegmentClass::Copies,
+        SegmentClass::OldCopies,
+        SegmentClass::OlderCopies,
+        SegmentClass::OldestCopies,
+    ];
+
+    /// Whether it is one of copies: no log points into its segments.
+    pub fn is_copies(self) -> bool {
+        self as u8 >= SegmentClass::Copies as u8
+    }
+
+    /// For texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            SegmentClass::New => "new",
+            SegmentClass::Warm => "warm",
+            SegmentClass::Hot => "hot",
+            SegmentClass::Hottest => "hottest",
+            SegmentClass::Copies => "copies",
+            SegmentClass::OldCopies => "old copies",
+            SegmentClass::OlderCopies => "older copies",
+            SegmentClass::OldestCopies => "oldest copies",
+        }
+    }
+}
+
 /// What is known of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -94,10 +157,14 @@ pub struct SegmentInfo {
     pub sealed: bool,
     /// Whether nobody holds it any more: its file is about to be removed.
     pub is_leaving: bool,
-    /// Whether it was made for copies, in this open.
-    pub for_copies: bool,
     /// Whether a compaction is writing values to it that lay inline before, and no table refers to them yet.
     pub is_arriving: bool,
+    /// What it was made for.
+    pub class: SegmentClass,
+    /// Bytes of new values since it was created. Of segments found at open, an estimate by their order.
+    pub age: u64,
+    /// Who holds it: tables, memtables, writes under way, the queue that appends to it.
+    pub holders: usize,
     /// When it was created or, if it is older than this open, found: time since the environment's start.
     pub since: Duration,
 }
@@ -128,6 +195,7 @@ pub struct ValueLog {
     codec: AtomicU8,
     registry: Registry,
     queues: Queues,
+    lifetimes: Lifetimes,
     syncs: AtomicU64,
     values_read: AtomicU64,
     any_abandoned: AtomicBool,
@@ -145,7 +213,7 @@ impl ValueLog {
         options: ValueLogOptions,
         next_file_number: Arc<AtomicU64>,
     ) -> Result<Arc<ValueLog>> {
-        let registry = Registry::open(&*env, &options.dir, &options.database)?;
+        let (registry, found) = Registry::open(&*env, &options.dir, &options.database)?;
         let queues = Queues::new(options.write_queues, next_file_number);
         let codec = AtomicU8::new(options.codec as u8);
         let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -157,6 +225,7 @@ impl ValueLog {
             codec,
             registry,
             queues,
+            lifetimes: Lifetimes::new(found),
             syncs,
             values_read,
             any_abandoned,
@@ -205,6 +274,13 @@ impl ValueLog {
         }
     }
 
+    /// Tells how many bytes and values are alive: values are put into classes by how long theirs live, relative to
+    /// that. No bytes: one class of new values and one of copies. Segments of classes that fill slowly are closed.
+    pub fn set_live(&self, bytes: u64, values: u64) {
+        self.lifetimes.set_live(bytes, values);
+        self.queues.seal_slow(&self.lifetimes);
+    }
+
     /// (segment, durable up to) of every segment whose sync failed and whose tail has not been abandoned.
     pub fn failed_segments(&self) -> Vec<(u64, u64)> {
         self.registry.failed()
@@ -249,6 +325,15 @@ impl ValueLog {
         reader::read(self, pointer, column_family, key, fill_cache, allow_io)
     }
 
+    /// Whether the cache takes so many more bytes of values and pushes nothing out for them.
+    pub fn cache_has_room(&self, bytes: u64) -> bool {
+        self.options.cache.as_ref().is_some_and(|cache| {
+            // Entries are spread over shards, which do not fill up evenly.
+            let capacity = cache.capacity();
+            cache.usage() + bytes <= capacity - capacity / 16
+        })
+    }
+
     /// Whether the record `pointer` names is whole and belongs to `key` (for recovery). Errors are I/O errors only.
     pub fn verify(&self, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
         reader::verify(self, pointer, column_family, key)
@@ -272,7 +357,7 @@ impl ValueLog {
 
     /// All segments, ascending.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.registry.infos()
+        self.registry.infos(self.lifetimes.now())
     }
 
     /// Whether `take_obsolete` would give any.
@@ -299,6 +384,12 @@ impl ValueLog {
     /// Changes the codec for values appended from now on.
     pub fn set_codec(&self, codec: Codec) {
         self.codec.store(codec as u8, Ordering::Relaxed);
+    }
+
+    /// A new segment for values of `class`.
+    fn create_segment(&self, class: SegmentClass) -> Result<(Arc<segments::Segment>, SegmentRef)> {
+        let (number, now) = (self.queues.next_number(), self.lifetimes.now());
+        self.registry.create(&*self.env, number, &self.options.database, class, now)
     }
 
     fn codec(&self) -> Codec {

@@ -91,6 +91,20 @@ pub(super) fn read(
     Ok(ValueBytes { buffer, range })
 }
 
+/// The value if it is in the cache.
+pub(super) fn cached(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    column_family: u32,
+    key: &[u8],
+) -> Option<ValueBytes> {
+    let cache_key =
+        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
+    let buffer = log.options.cache.as_ref()?.get(cache_key, EntryClass::Value)?;
+    let range = range_in_cached(&buffer, pointer, column_family, key)?;
+    Some(ValueBytes { buffer, range })
+}
+
 pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
     let Some(segment) = log.registry.get(pointer.segment) else { return Ok(false) };
     if !segment.created && segment.file.durable_len() < segment.file.appended_len() {

@@ -3,8 +3,9 @@
 //! A segment lives in three steps: found at open or created; held by any number of owners of its one handle;
 //! obsolete when it is sealed and the last owner lets go. The open segment of a queue is held by the queue.
 
-use super::SegmentInfo;
 use super::format::{self, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::lifetimes::Lifetimes;
+use super::{SegmentClass, SegmentInfo};
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::file_name::{self, FileKind, path_of};
 use crate::base::{Error, Result};
@@ -13,7 +14,7 @@ use crate::record::DurableFile;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -65,8 +66,10 @@ pub(super) struct Segment {
     sealed: AtomicBool,
     /// Created since open, not found.
     pub created: bool,
-    /// Made for copies: no log points into it.
-    for_copies: bool,
+    pub class: SegmentClass,
+    /// When it was created, by the clock of bytes, and when its values were written, on average.
+    pub created_at: u64,
+    birth: AtomicU64,
     /// A compaction writes values to it that no installed table refers to yet.
     arriving: AtomicBool,
     since: Duration,
@@ -81,6 +84,22 @@ impl Segment {
 
     pub fn set_arriving(&self, arriving: bool) {
         self.arriving.store(arriving, Ordering::Release);
+    }
+
+    pub fn birth(&self) -> u64 {
+        self.birth.load(Ordering::Relaxed)
+    }
+
+    /// Says when the values in it were written, on average.
+    pub fn set_birth(&self, birth: u64) {
+        self.birth.store(birth, Ordering::Relaxed);
+    }
+
+    fn holders(&self) -> usize {
+        match &*self.hold.lock() {
+            Hold::Once(handle) => handle.strong_count(),
+            Hold::Never | Hold::Removed | Hold::Stuck => 0,
+        }
     }
 
     fn is_held(&self) -> bool {
@@ -104,52 +123,49 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub fn open(env: &dyn Env, dir: &Path, database: &[u8; 16]) -> Result<Registry> {
+    /// Finds the segments in `dir`. Gives the bytes of all too.
+    pub fn open(env: &dyn Env, dir: &Path, database: &[u8; 16]) -> Result<(Registry, u64)> {
         let mut segments = BTreeMap::new();
         // Opening writes nothing; `create` makes the directory.
         for name in names_in(env, dir)? {
             if let Some(FileKind::Segment(number)) = file_name::parse(&name) {
                 let file = env.open(&dir.join(&name), OpenMode::Read)?;
-                segments.insert(number, Arc::new(found_segment(file, number, database, env.now())?));
+                segments.insert(number, found_segment(file, number, database, env.now())?);
             }
         }
+        let mut bytes: u64 = 0;
+        for segment in segments.values_mut() {
+            // The best that is known: they were written one after another.
+            segment.created_at = Lifetimes::time_of_found(bytes);
+            segment.set_birth(segment.created_at);
+            bytes = bytes.saturating_add(segment.file.appended_len());
+        }
+        let segments = segments.into_iter().map(|(number, segment)| (number, Arc::new(segment))).collect();
         let obsolete = Arc::default();
-        Ok(Registry { dir: dir.to_path_buf(), segments: RwLock::new(segments), obsolete })
+        Ok((Registry { dir: dir.to_path_buf(), segments: RwLock::new(segments), obsolete }, bytes))
     }
 
     pub fn path(&self, number: u64) -> PathBuf {
         path_of(&self.dir, FileKind::Segment(number))
     }
 
-    /// Creates a segment with a durable header and directory entry (V3).
+    /// Creates a segment with a durable header and directory entry (V3), at `now` of the clock of bytes. One for
+    /// copies is synced by whoever writes them, when it names it, and by nobody else.
     pub fn create(
         &self,
         env: &dyn Env,
         number: u64,
         database: &[u8; 16],
-    ) -> Result<(Arc<Segment>, SegmentRef)> {
-        self.create_one(env, number, database, false)
-    }
-
-    /// The same, for copies: it is synced by whoever writes them, when it names it, and by nobody else.
-    pub fn create_for_copies(
-        &self,
-        env: &dyn Env,
-        number: u64,
-        database: &[u8; 16],
-    ) -> Result<(Arc<Segment>, SegmentRef)> {
-        self.create_one(env, number, database, true)
-    }
-
-    fn create_one(
-        &self,
-        env: &dyn Env,
-        number: u64,
-        database: &[u8; 16],
-        for_copies: bool,
+        class: SegmentClass,
+        now: u64,
     ) -> Result<(Arc<Segment>, SegmentRef)> {
         let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
-        let file = match self.create_file(env, number, database, &temporary, &path) {
+        let file = match self.create_file(
+            env,
+            &format::encode_segment_header(database, number, class),
+            &temporary,
+            &path,
+        ) {
             Ok(file) => file,
             Err(error) => {
                 // Nothing points into it; if it stays, the next open sweeps it.
@@ -164,7 +180,9 @@ impl Registry {
             file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
             sealed: AtomicBool::new(false),
             created: true,
-            for_copies,
+            class,
+            created_at: now,
+            birth: AtomicU64::new(now),
             arriving: AtomicBool::new(false),
             since: env.now(),
             header_damaged: false,
@@ -178,14 +196,13 @@ impl Registry {
     fn create_file(
         &self,
         env: &dyn Env,
-        number: u64,
-        database: &[u8; 16],
+        header: &[u8],
         temporary: &Path,
         path: &Path,
     ) -> Result<Arc<dyn File>> {
         env.create_dir_all(&self.dir)?;
         let file = env.open(temporary, OpenMode::Create)?;
-        file.write_at(0, &[std::io::IoSlice::new(&format::encode_segment_header(database, number))])?;
+        file.write_at(0, &[std::io::IoSlice::new(header)])?;
         file.sync_data()?;
         drop(file);
         env.rename(temporary, path)?;
@@ -224,7 +241,7 @@ impl Registry {
                 .filter(is_unsynced)
                 .cloned()
                 .collect(),
-            None => segments.values().filter(|s| !s.for_copies).filter(is_unsynced).cloned().collect(),
+            None => segments.values().filter(|s| !s.class.is_copies()).filter(is_unsynced).cloned().collect(),
         }
     }
 
@@ -239,8 +256,8 @@ impl Registry {
         let segments = self.segments.read();
         let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));
         // Marks are about what logs point to.
-        let known =
-            marks.filter(|(segment, durable)| (segment.created || *durable > 0) && !segment.for_copies);
+        let known = marks
+            .filter(|(segment, durable)| (segment.created || *durable > 0) && !segment.class.is_copies());
         known.map(|(segment, durable)| (segment.number, durable)).collect()
     }
 
@@ -263,14 +280,16 @@ impl Registry {
         segments.values().filter(|segment| segment.header_damaged).map(|segment| segment.number).collect()
     }
 
-    pub fn infos(&self) -> Vec<SegmentInfo> {
+    pub fn infos(&self, now: u64) -> Vec<SegmentInfo> {
         let segments = self.segments.read();
         let info = |segment: &Arc<Segment>| SegmentInfo {
             number: segment.number,
             len: segment.file.appended_len(),
             sealed: segment.sealed.load(Ordering::Acquire),
             is_leaving: segment.is_leaving(),
-            for_copies: segment.for_copies,
+            class: segment.class,
+            age: now.saturating_sub(segment.created_at),
+            holders: segment.holders(),
             is_arriving: segment.arriving.load(Ordering::Acquire),
             since: segment.since,
         };
@@ -323,7 +342,7 @@ pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
         let file = env.open(&path_of(dir, FileKind::Segment(number)), OpenMode::Read)?;
         let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
         if file.read_at(0, &mut bytes)? == bytes.len()
-            && let SegmentHeader::Known { database } = format::decode_segment_header(&bytes, number)
+            && let SegmentHeader::Known { database, .. } = format::decode_segment_header(&bytes, number)
         {
             return Ok(Some(database));
         }
@@ -335,21 +354,27 @@ pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
 fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: Duration) -> Result<Segment> {
     let mut len = file.len()?;
     let mut header_damaged = true;
+    let mut class = SegmentClass::New;
     if len < SEGMENT_HEADER_LEN {
         // Cut since it was created: there is no record in it.
         len = 0;
     } else {
         let mut bytes = [0; SEGMENT_HEADER_LEN as usize];
         file.read_exact_at(0, &mut bytes)?;
-        header_damaged =
-            check_segment_header(format::decode_segment_header(&bytes, number), &*file, database)?;
+        let header = format::decode_segment_header(&bytes, number);
+        if let SegmentHeader::Known { class: known, .. } = &header {
+            class = *known;
+        }
+        header_damaged = check_segment_header(header, &*file, database)?;
     }
     Ok(Segment {
         number,
         file: DurableFile::new(file, len, 0),
         sealed: AtomicBool::new(true),
         created: false,
-        for_copies: false,
+        class,
+        created_at: 0,
+        birth: AtomicU64::new(0),
         arriving: AtomicBool::new(false),
         since,
         header_damaged,
@@ -362,7 +387,7 @@ fn check_segment_header(header: SegmentHeader, file: &dyn File, database: &[u8; 
     let refuse = |what: String| Err(Error::corruption(file.path(), 0, what));
     match header {
         SegmentHeader::Damaged => Ok(true),
-        SegmentHeader::Known { database: own } if own == *database => Ok(false),
+        SegmentHeader::Known { database: own, .. } if own == *database => Ok(false),
         SegmentHeader::Known { .. } => {
             refuse("this segment belongs to another database; put the right file in its place".into())
         }

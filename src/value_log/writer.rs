@@ -1,14 +1,16 @@
 //! Appends values through queues, and syncs segments.
 //!
 //! 1. Outside any lock: compress into the thread's buffer, checksum header, key and stored value.
-//! 2. Take a queue: the thread's own if it is free, else any free one, else wait for the own one.
+//! 2. Take a queue of the value's class (`lifetimes`): the thread's own if it is free, else any free one, else wait
+//!    for the own one.
 //! 3. Under the queue's lock: find the offset, bind the checksum to it, write header, key and value with one call.
 
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use super::lifetimes::{Lifetimes, NEW_CLASSES, OPEN_PARTS};
 use super::segments::{Segment, SegmentRef};
-use super::{ValueLog, ValueLogStats};
-use crate::base::checksum::{bind, crc32_of};
+use super::{SegmentClass, ValueLog, ValueLogStats};
+use crate::base::checksum::{bind, crc32_of, hash64};
 use crate::base::{Codec, Error, Result, ValuePointer};
 use parking_lot::{Mutex, MutexGuard};
 use std::io::IoSlice;
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The queues of a value log.
 pub(super) struct Queues {
+    /// As many of each class of new values, class by class.
     queues: Vec<PaddedQueue>,
     next_file_number: Arc<AtomicU64>,
 }
@@ -52,7 +55,7 @@ pub(super) struct Record<'a> {
 
 impl Queues {
     pub fn new(count: usize, next_file_number: Arc<AtomicU64>) -> Queues {
-        let queues = (0..count.max(1)).map(|_| PaddedQueue::default()).collect();
+        let queues = (0..count.max(1) * NEW_CLASSES).map(|_| PaddedQueue::default()).collect();
         Queues { queues, next_file_number }
     }
 
@@ -61,11 +64,30 @@ impl Queues {
         self.next_file_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn take_one(&self) -> MutexGuard<'_, Queue> {
-        let own = thread_number() % self.queues.len();
-        let (before, from_own) = self.queues.split_at(own);
+    fn take_one(&self, class: SegmentClass) -> MutexGuard<'_, Queue> {
+        let count = self.queues.len() / NEW_CLASSES;
+        let queues = &self.queues[class as usize * count..][..count];
+        let own = thread_number() % count;
+        let (before, from_own) = queues.split_at(own);
         let free = from_own.iter().chain(before).find_map(|queue| queue.0.try_lock());
-        free.unwrap_or_else(|| self.queues[own].0.lock())
+        free.unwrap_or_else(|| queues[own].0.lock())
+    }
+
+    /// Closes open segments of classes that fill slowly, and all but those of new values where there are no classes.
+    pub fn seal_slow(&self, lifetimes: &Lifetimes) {
+        let (now, turnover) = (lifetimes.now(), lifetimes.turnover());
+        let is_slow = |active: &Active| {
+            let age = now.saturating_sub(active.segment.created_at);
+            if turnover > 0 { age > turnover / OPEN_PARTS } else { active.segment.class != SegmentClass::New }
+        };
+        for queue in &self.queues {
+            // Who appends to it does not make it wait.
+            if let Some(mut queue) = queue.0.try_lock()
+                && queue.active.as_ref().is_some_and(is_slow)
+            {
+                queue.seal();
+            }
+        }
     }
 
     fn retire(&self, number: u64) {
@@ -111,7 +133,9 @@ pub(super) fn append(
     check_len(key, value)?;
     with_compressed(log.codec(), value, |stored, codec| {
         let record = Record::new(column_family, key, value.len() as u32, stored, codec);
-        log.queues.take_one().append(log, record)
+        let hash = || hash64(key, u64::from(column_family));
+        let class = log.lifetimes.class_of_new(u64::from(record.len), hash);
+        log.queues.take_one(class).append(log, record, class)
     })
 }
 
@@ -162,7 +186,12 @@ impl<'a> Record<'a> {
 }
 
 impl Queue {
-    fn append(&mut self, log: &ValueLog, mut record: Record<'_>) -> Result<(ValuePointer, SegmentRef)> {
+    fn append(
+        &mut self,
+        log: &ValueLog,
+        mut record: Record<'_>,
+        class: SegmentClass,
+    ) -> Result<(ValuePointer, SegmentRef)> {
         let max = log.options.max_segment_size;
         if self.active.as_ref().is_some_and(|active| !active.takes(record.len, max)) {
             self.seal();
@@ -170,8 +199,7 @@ impl Queue {
         let Active { segment, handle } = match &mut self.active {
             Some(active) => active,
             none => {
-                let number = log.queues.next_number();
-                let (segment, handle) = log.registry.create(&*log.env, number, &log.options.database)?;
+                let (segment, handle) = log.create_segment(class)?;
                 none.insert(Active { segment, handle })
             }
         };

@@ -5,12 +5,14 @@
 //! 2. Whoever needs durability and finds no sync running does it himself, for all that is logged by then. Appends
 //!    go on meanwhile. Those who come while a sync runs wait; the next sync is for all of them, done by the log
 //!    thread where there is one (pipelined), else by one of them.
+//!    A sync that others are about to need waits for them a little (`gather`).
 //! 3. The log thread also syncs what nobody waits for: asynchronous writes, which it calls back, and the interval.
 //!
 //! Invariant W1: a sync first covers every segment with unsynced values, then the WAL.
 //! A failed sync is final: nothing after the last good one becomes visible, every waiter gets the error, and no file
 //! is synced again (a second fsync would lie).
 
+use super::gather::Gathering;
 use super::publish::{Publisher, Ticket};
 use crate::base::error::Subcode;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
@@ -48,6 +50,7 @@ struct State {
     syncing: bool,
     /// Threads that wait for the sync after the one that runs.
     sync_waiters: usize,
+    gathering: Gathering,
     failure: Option<Error>,
     /// The log thread runs a callback and serves nobody.
     calling: bool,
@@ -295,7 +298,7 @@ impl Durability {
     /// callback, which may wait for those who wait here.
     fn share_sync(&self, sequence: SequenceNumber, leave_to_others: &AtomicBool) -> Result<()> {
         let mut state = self.state.lock();
-        let mut waited = false;
+        let (mut waited, mut gathered) = (false, false);
         loop {
             if state.durable >= sequence {
                 self.shared_syncs.fetch_add(u64::from(waited), Ordering::Relaxed);
@@ -306,6 +309,11 @@ impl Durability {
             }
             let left_to_others = waited && leave_to_others.load(Ordering::Relaxed) && !state.calling;
             if !state.syncing && !left_to_others {
+                let pending = state.requests.len();
+                if let Some(limit) = state.gathering.wait(pending, self.env.now(), gathered) {
+                    gathered = self.moved.wait_for(&mut state, limit).timed_out();
+                    continue;
+                }
                 let epoch = state.epoch;
                 let outcome = self.lead(state);
                 state = self.state.lock();
@@ -329,6 +337,7 @@ impl Durability {
         let logged = self.logged.load(Ordering::SeqCst);
         let logs = state.logs.clone();
         drop(state);
+        let began = self.env.now();
         // W1: everything logged had its values appended before, so this covers every pointer the WAL sync covers.
         let outcome = self.value_log.sync(None).and_then(|()| logs.iter().try_for_each(WalSyncer::sync));
         self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -339,7 +348,10 @@ impl Durability {
         }
         match outcome {
             Ok(()) => {
+                let asked = state.requests.len();
                 self.synced(&mut state, logged, logs.last());
+                let left = state.requests.len();
+                state.gathering.synced(self.env.now().saturating_sub(began), asked - left, left);
                 Ok(())
             }
             // Of files that are given up: what was in them is in tables.
@@ -519,10 +531,12 @@ impl Durability {
         if state.failure.is_some() {
             return NextSync::Never;
         }
-        if !state.callbacks.is_empty() || (state.sync_waiters > 0 && self.pipelined.load(Ordering::Relaxed)) {
+        // Those who wait for what is durable by now only need to be let run.
+        let dirty = self.logged.load(Ordering::SeqCst) > state.durable;
+        let waited_for = dirty && state.sync_waiters > 0 && self.pipelined.load(Ordering::Relaxed);
+        if !state.callbacks.is_empty() || waited_for {
             return NextSync::Now;
         }
-        let dirty = self.logged.load(Ordering::SeqCst) > state.durable;
         match interval.filter(|_| dirty) {
             None => NextSync::Never,
             Some(interval) => {

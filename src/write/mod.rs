@@ -8,6 +8,7 @@
 //!    `log_ahead` makes ready what the log needs next, in a thread of its own.
 //! 4. `publish`: makes batches visible whole and in the order of their sequence numbers.
 //! 5. `durability`: syncs the value log, then the WAL (W1), once for all who wait; calls back for asynchronous writes.
+//!    `gather` decides how long a sync waits for those who are about to come.
 //!
 //! Invariant W1 (value before pointer): no WAL sync covers a pointer whose value is not yet synced.
 //! Invariant W4 (order of visibility): a write becomes visible only after every write before it, and a write that
@@ -17,6 +18,7 @@ pub mod commit;
 pub mod durability;
 pub mod families;
 pub mod few;
+mod gather;
 mod log_ahead;
 mod publish;
 pub mod separate;

@@ -8,9 +8,11 @@
 //!    then (all acknowledged, if only the process was killed), at most what was begun.
 //! 4. Half of the images crash again inside recovery, or right after it: nothing shown may be lost again.
 //!
-//! All points are taken, seed after seed, until there were `AURADB_CRASH_IMAGES`. `SEED=n` takes those of one seed;
+//! All points are taken, seed after seed, until there were `AURADB_CRASH_IMAGES`, and `AURADB_CRASH_GARBAGE_IMAGES` of
+//! workloads in which values are relocated and segments removed. `SEED=n` takes those of one seed;
 //! `AURADB_CRASH_WORKLOAD` picks the workloads whose names contain it.
 
+mod garbage;
 mod oracle;
 mod recorder;
 mod workloads;
@@ -20,11 +22,13 @@ use auradb::env::simulated::ImageKind;
 use oracle::{Images, check_image};
 use recorder::Recording;
 use std::sync::Mutex;
-use workloads::workloads;
+use workloads::{Workload, workloads};
 
-fn record_all(seed: u64) -> Result<Vec<Recording>, String> {
+/// So many images with garbage collection are the least that a full run looks at.
+const GARBAGE_IMAGES: u64 = 50_000;
+
+fn record_all(mut chosen: Vec<Workload>, seed: u64) -> Result<Vec<Recording>, String> {
     let wanted = std::env::var("AURADB_CRASH_WORKLOAD").unwrap_or_default();
-    let mut chosen = workloads();
     chosen.retain(|workload| workload.name.contains(&wanted));
     chosen
         .iter()
@@ -66,13 +70,12 @@ fn describe(recording: &Recording, seed: u64, at: usize, kind: ImageKind, image_
     )
 }
 
-/// Checks about `wanted` images of what the workloads do with this seed; says how many there were to choose from.
-fn check_round(seed: u64, wanted: u64, images: &Images) -> Result<u64, String> {
-    let recordings = record_all(seed)?;
+/// Checks about `wanted` images of the recordings; says how many there were to choose from.
+fn check_round(recordings: &[Recording], seed: u64, wanted: u64, images: &Images) -> Result<u64, String> {
     let points = recordings.iter().map(|recording| recording.journal_len + 1 - recording.first_point);
     let possible = (points.sum::<usize>() * ImageKind::ALL.len()) as u64;
     let failures: Mutex<Vec<String>> = Mutex::default();
-    on_two_threads(&recordings, |recording| {
+    on_two_threads(recordings, |recording| {
         let found = check(recording, seed, wanted as f64 / possible as f64, images);
         if let Some(first) = found.first() {
             let text = format!("{} images of `{}` fail, the first: {first}", found.len(), recording.name);
@@ -84,15 +87,56 @@ fn check_round(seed: u64, wanted: u64, images: &Images) -> Result<u64, String> {
     if failures.is_empty() { Ok(possible) } else { Err(failures.join("\n")) }
 }
 
-#[test]
-fn every_crash_leaves_a_prefix_with_all_that_was_promised() {
+/// Checks `wanted` images or more of `workloads`, unless a seed was chosen: then all of that.
+fn check_all(
+    workloads: fn() -> Vec<Workload>,
+    wanted: u64,
+    fits: impl Fn(&Recording) -> Result<(), String>,
+) -> Images {
     let images = Images::default();
-    let mut left = setting("AURADB_CRASH_IMAGES", 100_000);
     let mut seed = chosen_seed().unwrap_or(1);
-    while left > 0 {
-        let possible = check_round(seed, left, &images).unwrap_or_else(|failures| panic!("{failures}"));
-        left = if chosen_seed().is_some() { 0 } else { left.saturating_sub(possible) };
+    loop {
+        let recordings = record_all(workloads(), seed).unwrap_or_else(|failure| panic!("{failure}"));
+        if recordings.is_empty() {
+            return images;
+        }
+        recordings.iter().try_for_each(&fits).unwrap_or_else(|what| panic!("SEED={seed}: {what}"));
+        // A little more than is left, since chance decides.
+        let left = wanted.saturating_sub(images.opened()) + wanted / 100 + 1;
+        check_round(&recordings, seed, left, &images).unwrap_or_else(|failures| panic!("{failures}"));
+        if chosen_seed().is_some() || images.opened() >= wanted {
+            return images;
+        }
         seed += 1;
     }
+}
+
+#[test]
+fn every_crash_leaves_a_prefix_with_all_that_was_promised() {
+    let images = check_all(workloads, setting("AURADB_CRASH_IMAGES", 100_000), |_| Ok(()));
     println!("{images}");
+}
+
+#[test]
+fn every_crash_around_relocations_leaves_a_prefix_with_all_that_was_promised() {
+    let wanted = setting("AURADB_CRASH_GARBAGE_IMAGES", GARBAGE_IMAGES);
+    let images = check_all(
+        || garbage::WORKLOADS.into(),
+        wanted,
+        |recording| {
+            let (relocations, removals) = recording.collected;
+            if relocations > 0 && removals > 0 {
+                return Ok(());
+            }
+            let name = recording.name;
+            Err(format!(
+                "workload `{name}` has {relocations} relocations and {removals} segments removed: no test of them"
+            ))
+        },
+    );
+    println!("with garbage collected: {images}");
+    let picked = ["SEED", "AURADB_CRASH_WORKLOAD", "AURADB_CRASH_GARBAGE_IMAGES"];
+    if picked.iter().all(|name| std::env::var_os(name).is_none()) {
+        assert!(images.opened() >= GARBAGE_IMAGES, "only {} images were looked at", images.opened());
+    }
 }

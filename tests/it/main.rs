@@ -6,6 +6,7 @@ mod corruption;
 mod crash;
 mod faults;
 mod header;
+mod interleave;
 mod model;
 mod scripts;
 mod space;

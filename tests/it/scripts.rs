@@ -7,6 +7,7 @@ mod memory;
 mod memtables;
 mod opening;
 mod pins;
+mod scans;
 mod threads;
 
 use crate::support::settings::{family, options, tiny};

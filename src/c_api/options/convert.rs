@@ -75,6 +75,7 @@ impl auradb_options_t {
             max_total_wal_size: self.max_total_wal_size,
             atomic_flush: self.atomic_flush,
             max_background_jobs: self.max_background_jobs.max(1) as usize,
+            background_nice: self.background_nice.clamp(0, 19) as u8,
         })
     }
 

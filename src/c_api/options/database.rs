@@ -84,6 +84,21 @@ pub extern "C" fn auradb_options_get_max_background_jobs(options: Option<&auradb
     look(options, |options| options.max_background_jobs)
 }
 
+/// Levels of `nice(2)` by which the threads that flush, compact and collect garbage stand back behind the thread that
+/// opens the database, where both want the processor: reads and writes go first, and writers wait for memory sooner.
+/// Less than 0 counts as 0, more than 19 as 19. On a machine whose processors others of the same control group keep
+/// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 10.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_background_nice(options: Option<&mut auradb_options_t>, v: c_int) {
+    change(options, |options| options.background_nice = v);
+}
+
+/// What `auradb_options_set_background_nice` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_background_nice(options: Option<&auradb_options_t>) -> c_int {
+    look(options, |options| options.background_nice)
+}
+
 /// Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
 /// directory after each creation: fsync would add nothing but the modification time. Default 0.
 #[unsafe(no_mangle)]

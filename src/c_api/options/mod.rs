@@ -40,6 +40,7 @@ pub struct auradb_options_t {
     log_level: c_int,
     max_open_files: c_int,
     max_background_jobs: c_int,
+    background_nice: c_int,
     use_fsync: bool,
     atomic_flush: bool,
 
@@ -106,6 +107,7 @@ impl Default for auradb_options_t {
             log_level: 1,
             max_open_files: -1,
             max_background_jobs: 2,
+            background_nice: 10,
             use_fsync: false,
             atomic_flush: false,
             write_buffer_size: 64 << 20,

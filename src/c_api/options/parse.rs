@@ -68,6 +68,7 @@ impl auradb_options_t {
             "value_log_write_queues" => self.value_log_write_queues = size(name, value)? as usize,
             "value_log_compression" => self.value_log_compression = one_of(name, value, CODECS)?,
             "value_log_segment_size" => self.value_log_segment_size = size(name, value)?,
+            "background_nice" => self.background_nice = integer(name, value)?,
             "max_space_amp" => self.max_space_amp = real(name, value)?,
             "value_log_garbage_collection" => self.value_log_garbage_collection = boolean(name, value)?,
             "learned_index" => self.learned_index = boolean(name, value)?,
@@ -273,8 +274,11 @@ mod tests {
         assert!(changed("").is_ok() && changed(" ; ").is_err());
         // The prefix of own names may be left out, as in `set_options`.
         assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
-        let options = changed("auradb.max_space_amp=1.25;value_log_garbage_collection=false").unwrap();
+        let options =
+            changed("auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3")
+                .unwrap();
         assert_eq!((options.max_space_amp, options.value_log_garbage_collection), (1.25, false));
+        assert_eq!(options.background_nice, 3);
     }
 
     #[test]

@@ -114,7 +114,8 @@ pub extern "C" fn auradb_readoptions_get_verify_checksums(options: Option<&aurad
     look(options, |options| c_uchar::from(options.verify_checksums))
 }
 
-/// Whether what was read is kept in the cache. Default 1.
+/// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
+/// in a row keeps only such values of the value log as push nothing out.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_readoptions_set_fill_cache(options: Option<&mut auradb_readoptions_t>, v: c_uchar) {
     change(options, |options| options.options.fill_cache = v != 0);

@@ -38,7 +38,7 @@ impl Engine {
             self.compact_range(family, None, None, &all)?;
         }
         self.value_log.seal_open_segments();
-        self.garbage.copier.lock().close_segment();
+        self.garbage.copier.lock().close_segments();
         {
             let mut state = self.state.lock();
             let below = self.next_file_number.load(Ordering::Acquire);

@@ -23,6 +23,8 @@
 mod by_hand;
 mod relocate;
 pub(super) mod report;
+#[cfg(test)]
+mod simulation_tests;
 pub(super) mod space;
 
 use super::family::Family;
@@ -32,7 +34,7 @@ use crate::compaction::policy::HiddenBytes;
 use crate::config::ValueLogConfig;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
-use crate::value_log::{Copier, Relocation};
+use crate::value_log::{Copier, Relocation, SegmentInfo};
 use crate::version::Version;
 use parking_lot::Mutex;
 use space::{Batch, Bound, Candidate, Limits, Space};
@@ -103,6 +105,8 @@ pub(super) struct GarbageWork {
     pub(super) copying: bool,
     /// What `copied_bytes` of the value log will be when they are.
     pub(super) copied_then: u64,
+    /// Segments of copies from this number on are what the relocation under way makes.
+    pub(super) copies_from: u64,
     /// A table is being rewritten.
     pub(super) repointing: bool,
     /// Copied values, until every table refers to the copies.
@@ -147,6 +151,12 @@ impl GarbageWork {
             .is_none_or(|(next_job, since)| oldest < next_job && now.saturating_sub(*since) < JOBS_HOLD)
     }
 
+    /// Whether no table refers to `segment` only because it has been filled with copies a moment ago.
+    fn is_coming(&self, segment: &SegmentInfo) -> bool {
+        let relocates = self.copying || self.relocation.is_some();
+        relocates && segment.class.is_copies() && segment.number >= self.copies_from
+    }
+
     /// Whether something runs.
     pub(super) fn is_running(&self) -> bool {
         self.copying || self.repointing
@@ -155,6 +165,22 @@ impl GarbageWork {
     /// Whether there may be something to do, or something runs.
     pub(super) fn is_pending(&self) -> bool {
         self.look || self.is_running() || self.relocation.is_some()
+    }
+}
+
+/// A segment that nothing refers to and somebody holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pin {
+    /// How long nothing has referred to it, as far as that was seen.
+    pub(super) since: Duration,
+    /// Whether jobs that run now may be who holds it.
+    pub(super) by_jobs: bool,
+}
+
+impl Pin {
+    fn text(self) -> String {
+        let who = if self.by_jobs { "readers or running jobs" } else { "readers, or writes under way" };
+        format!("pinned by {who} for {} s", self.since.as_secs())
     }
 }
 
@@ -220,12 +246,16 @@ impl Engine {
         }
         let segments = self.value_log.segments();
         let (mut candidates, mut pinned) = (Vec::new(), BTreeMap::new());
-        for (at, segment) in segments.iter().enumerate() {
+        for segment in &segments {
             if segment.is_arriving {
                 // Its values stand in tables still; it takes their place with the edit that names it.
                 continue;
             }
             let live = uses.get(&segment.number).copied().unwrap_or(0);
+            if live == 0 && work.is_coming(segment) {
+                space.total += segment.len;
+                continue;
+            }
             if live == 0 && segment.sealed && !in_memory.contains(&segment.number) {
                 if segment.is_leaving {
                     space.leaving += segment.len;
@@ -247,8 +277,7 @@ impl Engine {
                 && !work.left_alone.contains(&segment.number)
             {
                 let bytes = segment.len.saturating_sub(crate::value_log::SEGMENT_HEADER_LEN);
-                let younger = (segments.len() - at - 1) as u64;
-                candidates.push(Candidate { segment: segment.number, bytes, live, younger });
+                candidates.push(Candidate { segment: segment.number, bytes, live, age: segment.age });
                 space.reclaimable += bytes.saturating_sub(live);
             }
         }
@@ -258,6 +287,19 @@ impl Engine {
         let held_by_jobs = pinned.iter().filter(|(segment, _)| work.job_may_hold(**segment, now));
         space.passing = to_copy + held_by_jobs.map(|(_, bytes)| bytes).sum::<u64>();
         Survey { space, candidates, pinned, views }
+    }
+
+    /// The segments that nothing refers to and somebody holds: readers with their iterators and pinned values, jobs
+    /// that run, writes that are under way.
+    pub(super) fn pinned_segments(&self) -> BTreeMap<u64, Pin> {
+        let state = self.state.lock();
+        let (work, now) = (&state.garbage, self.env.now());
+        let pinned = self.survey(work).pinned.into_keys();
+        let pin = |segment: u64| Pin {
+            since: work.pinned.get(&segment).map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since)),
+            by_jobs: work.job_may_hold(segment, now),
+        };
+        pinned.map(|segment| (segment, pin(segment))).collect()
     }
 
     /// The victims of the next relocation, by what was surveyed; none if nothing is worth it.
@@ -324,6 +366,7 @@ impl Engine {
         }
         self.garbage.hidden_budget.store(limits.hidden, Ordering::Relaxed);
         self.garbage.memtable_limit.store(limits.memtable, Ordering::Relaxed);
+        self.separate_by_lifetime(&survey.space);
         for (family, view) in &survey.views {
             limit_values(family, view, &view.active, limits.memtable);
         }
@@ -337,6 +380,18 @@ impl Engine {
         state.garbage.space = survey.space;
         state.garbage.limits = Some(limits);
         limits
+    }
+
+    /// Tells the value log how much is alive, for the classes of values, and closes open segments that fill slowly.
+    fn separate_by_lifetime(&self, space: &Space) {
+        if !self.garbage.automatic {
+            return;
+        }
+        let turnover = self.garbage.bound.turnover(space, self.options.config.value_log.write_queues as u64);
+        self.value_log.set_live(turnover, self.value_count());
+        if let Some(mut copier) = self.garbage.copier.try_lock() {
+            copier.close_slow(&self.value_log);
+        }
     }
 
     /// Lets a worker see that there is garbage to collect.

@@ -11,9 +11,10 @@ use crate::compaction::{self, CompactionPlan, plan_in_place};
 use crate::db::background::Job;
 use crate::db::family::Family;
 use crate::db::state::{BackgroundState, Engine};
+use crate::iterator::merging::merge;
 use crate::sst::TableRead;
 use crate::value_log::{Copied, Copier, Relocation};
-use crate::version::{FileMeta, Version};
+use crate::version::{FileMeta, Version, iterate_run};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,6 +74,7 @@ impl Engine {
         self.tell_choice(&survey, &victims);
         state.garbage.copying = true;
         let live: u64 = victims.iter().map(|victim| victim.live).sum();
+        state.garbage.copies_from = self.next_file_number.load(Ordering::Acquire);
         state.garbage.copied_then = self.value_log.stats().copied_bytes + live;
         let versions =
             survey.views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
@@ -178,22 +180,30 @@ impl Engine {
 
     fn copy_all(&self, work: &CopyWork, copying: &mut Copying<'_>) -> Result<()> {
         for (family, version) in &work.versions {
-            for (_, file) in version.files().filter(|(_, file)| refers_to(file, &work.victims)) {
-                self.copy_of_table(family, file, &work.victims, copying)?;
-            }
+            self.copy_of_family(family, version, &work.victims, copying)?;
         }
         Ok(())
     }
 
-    fn copy_of_table(
+    /// In key order over all tables of the family, not table by table: neighbours by key lie side by side afterwards,
+    /// so that a scan reads many with one call.
+    fn copy_of_family(
         &self,
         family: &Family,
-        file: &FileMeta,
+        version: &Version,
         victims: &BTreeSet<u64>,
         copying: &mut Copying<'_>,
     ) -> Result<()> {
         let read_ahead = self.options.config.performance.io_buffer_size;
-        let mut entries = file.table.iter(TableRead { fill_cache: false, allow_io: true, read_ahead });
+        let read = TableRead { fill_cache: false, allow_io: true, read_ahead };
+        let mut runs = Vec::new();
+        for run in version.levels.iter().flat_map(|level| &level.runs) {
+            let files: Vec<_> = run.files.iter().filter(|file| refers_to(file, victims)).cloned().collect();
+            if !files.is_empty() {
+                runs.push(iterate_run(files, read, &family.order));
+            }
+        }
+        let mut entries = merge(runs, &family.order);
         entries.seek_to_first();
         // What has expired stays behind: rewriting its table makes a deletion of it.
         let now = self.clock.now();

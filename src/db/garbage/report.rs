@@ -2,6 +2,7 @@
 
 use super::space::Space;
 use crate::db::state::Engine;
+use crate::value_log::SegmentClass;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -24,6 +25,11 @@ pub(in crate::db) fn number(engine: &Engine, name: &str) -> Option<u64> {
         "hidden-bytes" => Some(space(engine).hidden),
         "reclaimable-bytes" => Some(space(engine).reclaimable),
         "pinned-bytes" => Some(space(engine).pinned),
+        "pinned-segments" => Some(engine.pinned_segments().len() as u64),
+        "oldest-pinned-seconds" => {
+            let pins = engine.pinned_segments();
+            Some(pins.values().map(|pin| pin.since.as_secs()).max().unwrap_or(0))
+        }
         "bound-bytes" => Some(engine.garbage.bound.most(&space(engine))),
         "delayed-write-rate" => Some(engine.throttle.value_rate()),
         "gc-relocations" => Some(stats.relocations.load(Ordering::Relaxed)),
@@ -103,29 +109,72 @@ pub(in crate::db) fn text(engine: &Engine) -> String {
     text
 }
 
-/// A line for each segment.
+/// A line for each segment, then one for each class.
 pub(in crate::db) fn segments_text(engine: &Engine) -> String {
     let uses: BTreeMap<u64, u64> =
         engine.versions.segment_use().into_iter().map(|used| (used.segment, used.bytes)).collect();
-    let now = engine.env.now();
-    let mut text = String::from("segment        bytes   referenced         dead  seconds  state\n");
+    let (now, pinned) = (engine.env.now(), engine.pinned_segments());
+    let mut text =
+        String::from("segment        bytes   referenced         dead  seconds  holders  class, state\n");
+    let mut classes = [ClassSum::default(); SegmentClass::ALL.len()];
     for segment in engine.value_log.segments() {
         let referenced = uses.get(&segment.number).copied().unwrap_or(0);
-        let state = match (segment.sealed, segment.for_copies) {
-            _ if segment.is_arriving => "being filled by a compaction",
-            (false, false) => "open",
-            (false, true) => "open for copies",
-            (true, false) => "sealed",
-            (true, true) => "sealed, copies",
+        let records = segment.len.saturating_sub(crate::value_log::SEGMENT_HEADER_LEN);
+        let seconds = now.saturating_sub(segment.since).as_secs();
+        let state = match pinned.get(&segment.number) {
+            _ if segment.is_arriving => "being filled by a compaction".to_string(),
+            Some(pin) => pin.text(),
+            None if segment.is_leaving => "leaving".to_string(),
+            None if segment.sealed => "sealed".to_string(),
+            None => "open".to_string(),
         };
         let _ = writeln!(
             text,
-            "{:06} {:>13} {referenced:>12} {:>12} {:>8}  {state}",
+            "{:06} {:>13} {referenced:>12} {:>12} {seconds:>8} {:>8}  {}, {state}",
             segment.number,
             segment.len,
-            segment.len.saturating_sub(crate::value_log::SEGMENT_HEADER_LEN).saturating_sub(referenced),
-            now.saturating_sub(segment.since).as_secs(),
+            records.saturating_sub(referenced),
+            segment.holders,
+            segment.class.name(),
+        );
+        classes[segment.class as usize].add(segment.len, referenced, records, seconds);
+    }
+    text +=
+        "class          segments        bytes   referenced         dead  youngest and oldest in seconds\n";
+    for (class, sum) in SegmentClass::ALL.into_iter().zip(classes).filter(|(_, sum)| sum.segments > 0) {
+        let _ = writeln!(
+            text,
+            "{:13} {:>9} {:>12} {:>12} {:>12} {:>9} {:>9}",
+            class.name(),
+            sum.segments,
+            sum.bytes,
+            sum.referenced,
+            sum.dead,
+            sum.youngest,
+            sum.oldest,
         );
     }
     text
+}
+
+/// The segments of a class together.
+#[derive(Clone, Copy, Default)]
+struct ClassSum {
+    segments: u64,
+    bytes: u64,
+    referenced: u64,
+    dead: u64,
+    youngest: u64,
+    oldest: u64,
+}
+
+impl ClassSum {
+    fn add(&mut self, bytes: u64, referenced: u64, records: u64, seconds: u64) {
+        self.youngest = if self.segments == 0 { seconds } else { self.youngest.min(seconds) };
+        self.oldest = self.oldest.max(seconds);
+        self.segments += 1;
+        self.bytes += bytes;
+        self.referenced += referenced;
+        self.dead += records.saturating_sub(referenced);
+    }
 }

@@ -16,6 +16,8 @@ pub(in crate::db) const ALLOWED_SEGMENTS: u64 = 4;
 /// Of those, how many may be used before writers are slowed, and before they are stopped.
 const SLOW_FROM: f64 = 1.5;
 const STOP_AT: f64 = 2.5;
+/// Segments' worth of live values from which on there are classes; half as many for each queue.
+const CLASSES_FROM: u64 = 16;
 /// The least part of a segment that a level of one family may hide.
 const LEAST_PART: u64 = 64;
 
@@ -68,6 +70,11 @@ impl Space {
         self.referenced.saturating_sub(self.hidden).max(self.referenced / 2)
     }
 
+    /// Bytes of tables to those that they refer to.
+    fn table_share(&self) -> f64 {
+        self.tables as f64 / self.referenced.max(1) as f64
+    }
+
     /// Total to live bytes; 1 if there are none.
     pub(in crate::db) fn ratio(&self) -> f64 {
         if self.total == 0 { 1.0 } else { self.total as f64 / self.live().max(1) as f64 }
@@ -92,17 +99,19 @@ impl Bound {
         space.total.saturating_add(copies).saturating_sub(self.target(space))
     }
 
-    /// Live bytes that the next relocation may copy: as many as there is room for, but for half a segment.
+    /// Live bytes that the next relocation may copy: as many as there is room for, but for a segment.
     pub(in crate::db) fn room(&self, space: &Space) -> u64 {
         let taken = space.total.saturating_add(space.passing).saturating_add(space.leaving);
-        let free = self.most(space).saturating_sub(self.segment / 2).saturating_sub(taken);
+        let free = self.most(space).saturating_sub(self.segment).saturating_sub(taken);
         free.min(self.most_copied(space))
     }
 
-    /// Live bytes that one relocation copies, at most: the more, the fewer times tables are rewritten for it.
+    /// Live bytes that one relocation copies, at most: the more, the fewer times tables are rewritten for it, and the
+    /// earlier it has to begin. With r as above and c copied to live bytes, a byte written costs about r / c of table
+    /// writing and, near the default bound, 2.7 c of copying more: least at c = sqrt(r / 2.7).
     pub(in crate::db) fn most_copied(&self, space: &Space) -> u64 {
-        let slack = (space.live() as f64 * (self.factor - 1.0)) as u64;
-        self.segment.max(slack / 8)
+        let share = (space.table_share() / 2.7).sqrt().min((self.factor - 1.0) / 4.0);
+        self.segment.max((space.live() as f64 * share) as u64)
     }
 
     /// The least share of garbage that makes relocating a segment worth it: half of what an average segment has when
@@ -111,11 +120,18 @@ impl Bound {
         (1.0 - 1.0 / self.factor) / 2.0
     }
 
+    /// Bytes alive, if they fill so many segments that values are worth putting into classes by how long they live,
+    /// each class with open segments of its own; else 0.
+    pub(in crate::db) fn turnover(&self, space: &Space, write_queues: u64) -> u64 {
+        let least = self.segment.saturating_mul(CLASSES_FROM.max(CLASSES_FROM / 2 * write_queues));
+        if space.live() >= least { space.live() } else { 0 }
+    }
+
     /// What levels and memtables may hide, and how much writers have to wait.
     pub(in crate::db) fn limits(&self, space: &Space) -> Limits {
         let live = space.live() as f64;
         let slack = self.factor - 1.0;
-        let share = (space.tables as f64 / space.referenced.max(1) as f64).sqrt() / 2.0;
+        let share = space.table_share().sqrt() / 2.0;
         let share = share.clamp(0.01, 0.15).min(slack / 3.0);
         // What is free below the target may be hidden at no cost.
         let free = self.target(space).saturating_sub(space.total);
@@ -145,8 +161,8 @@ pub(in crate::db) struct Candidate {
     pub(in crate::db) bytes: u64,
     /// Bytes of them that tables refer to.
     pub(in crate::db) live: u64,
-    /// Segments that are younger.
-    pub(in crate::db) younger: u64,
+    /// Bytes of new values since it was created.
+    pub(in crate::db) age: u64,
 }
 
 impl Candidate {
@@ -161,7 +177,7 @@ impl Candidate {
 
     /// What emptying it gains for what it costs, and what is old is likely to stay as it is.
     fn benefit(&self) -> f64 {
-        self.dead() as f64 / self.live.max(1) as f64 * (self.younger + 1) as f64
+        self.dead() as f64 / self.live.max(1) as f64 * (self.age as f64 + 1.0)
     }
 }
 
@@ -241,14 +257,18 @@ mod tests {
     fn relocation_starts_early_enough_for_its_copies() {
         assert_eq!(BOUND.excess(&space(1400, 1000, 0)), 0);
         assert_eq!(BOUND.excess(&space(1410, 1000, 0)), 10);
-        // An eighth of 4000 is copied at once, four segments more than the one allowed.
+        // Five segments are copied at once where tables are large, four more than the one allowed.
         let half = Bound { factor: 1.5, segment: 100 };
-        assert_eq!(half.most_copied(&space(12_000, 8000, 0)), 500);
-        assert_eq!(half.excess(&space(11_600, 8000, 0)), 0);
-        assert_eq!(half.excess(&space(11_610, 8000, 0)), 10);
-        // Most of the 400 beyond the bound may be used for the copies.
-        assert_eq!((half.room(&space(11_610, 8000, 0)), half.room(&space(12_200, 8000, 0))), (500, 150));
-        assert_eq!(half.room(&space(12_390, 8000, 0)), 0);
+        let with = |total| Space { tables: 85, ..space(total, 8000, 0) };
+        assert_eq!(half.most_copied(&with(12_000)), 501);
+        assert_eq!(half.excess(&with(11_599)), 0);
+        assert_eq!(half.excess(&with(11_609)), 10);
+        // 300 beyond the factor's share may be used for the copies.
+        assert_eq!((half.room(&with(11_610)), half.room(&with(12_200))), (501, 100));
+        assert_eq!(half.room(&with(12_390)), 0);
+        // One where rewriting them is cheap, an eighth of all at most.
+        let small = |tables| half.most_copied(&Space { tables, ..space(12_000, 8000, 0) });
+        assert_eq!((small(0), small(1), small(4000)), (100, 100, 1000));
     }
 
     #[test]
@@ -267,8 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn classes_are_for_many_segments() {
+        let with = |live| BOUND.turnover(&space(live, live, 0), 1);
+        assert_eq!((with(1599), with(1600), with(5000)), (0, 1600, 5000));
+        assert_eq!(BOUND.turnover(&space(3100, 3100, 0), 4), 0);
+        assert_eq!(BOUND.turnover(&space(3200, 3200, 0), 4), 3200);
+    }
+
+    #[test]
     fn victims_are_old_and_empty() {
-        let candidate = |segment, live, younger| Candidate { segment, bytes: 100, live, younger };
+        let candidate = |segment, live, age| Candidate { segment, bytes: 100, live, age };
         let all = vec![candidate(1, 95, 9), candidate(2, 60, 8), candidate(3, 60, 3), candidate(4, 5, 1)];
         let numbers = |dead, live| -> Vec<u64> {
             let batch = Batch { least_garbage: 0.14, dead, live };

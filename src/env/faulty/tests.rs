@@ -140,3 +140,24 @@ fn after_a_failed_sync_the_cache_lies() {
     file.drop_cache();
     assert_eq!(simulated.read_raw(path), b"\0\0\0def");
 }
+
+#[test]
+fn an_interruption_comes_before_the_operation_and_is_not_interrupted() {
+    let (_, env) = machine();
+    replace(&*env, "old").unwrap();
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (inner, noted) = (env.clone(), seen.clone());
+    let interruption = move |class: OperationClass, path: &Path| {
+        let text = read_file(&*inner, Path::new("/db/CURRENT"), 10).unwrap();
+        let temporary = Path::new("/db/2.tmp");
+        write_file_atomically(&*inner, Path::new("/db/CURRENT"), temporary, b"inside").unwrap();
+        let text = String::from_utf8(text).unwrap();
+        noted.lock().push(format!("{class:?} {}: {text}", path.display()));
+    };
+    env.plan().interrupt(Selection::of(&[Rename, Sync]), Arc::new(interruption));
+    replace(&*env, "new").unwrap();
+    assert_eq!(*seen.lock(), ["Sync /db/1.tmp: old", "Rename /db/1.tmp: inside"]);
+    env.plan().interrupt_no_more();
+    replace(&*env, "newer").unwrap();
+    assert_eq!(seen.lock().len(), 2);
+}

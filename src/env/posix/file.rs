@@ -154,6 +154,16 @@ impl File for PosixFile {
         self.advise(offset, len, libc::POSIX_FADV_WILLNEED);
     }
 
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let mut byte = 0u8;
+        let vector = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: the vector is one byte of this frame; the descriptor is open as long as `self`.
+        let got = unsafe {
+            libc::preadv2(self.file.as_raw_fd(), &vector, 1, offset as libc::off_t, libc::RWF_NOWAIT)
+        };
+        got >= 0
+    }
+
     fn drop_cache(&self) {
         self.advise(0, 0, libc::POSIX_FADV_DONTNEED);
     }

@@ -135,6 +135,10 @@ impl File for MappedFile {
         self.plain.will_need(offset, len);
     }
 
+    fn is_in_memory(&self, offset: u64) -> bool {
+        self.plain.is_in_memory(offset)
+    }
+
     fn drop_cache(&self) {
         self.plain.drop_cache();
     }

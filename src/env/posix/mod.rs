@@ -139,8 +139,8 @@ impl Env for PosixEnv {
         std::hash::RandomState::new().hash_one(here_and_now)
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-        thread::spawn(name, body)
+    fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+        thread::spawn(name, nice, body)
     }
 }
 

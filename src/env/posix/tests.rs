@@ -163,11 +163,28 @@ fn threads_run_and_bear_their_name() {
     for name in ["short", "aura-compaction-of-a-long-name", "fourteen-bytes\u{20ac}"] {
         let sender = sender.clone();
         let body = Box::new(move || sender.send(std::thread::current().name().map(str::to_string)).unwrap());
-        env.spawn(name, body).unwrap().join();
+        env.spawn(name, 0, body).unwrap().join();
         let seen = receiver.recv().unwrap().unwrap();
         assert!(name.starts_with(&seen) && (seen == name || seen.len() >= 13 && seen.len() <= 15), "{seen}");
     }
-    env.spawn("panics", Box::new(|| std::panic::resume_unwind(Box::new("quietly")))).unwrap().join();
+    env.spawn("panics", 0, Box::new(|| std::panic::resume_unwind(Box::new("quietly")))).unwrap().join();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_stand_back_as_far_as_they_are_told() {
+    /// Of the calling thread.
+    fn priority() -> i32 {
+        // SAFETY: takes and gives numbers only.
+        unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+    }
+    let env = PosixEnv::shared();
+    let (sender, receiver) = mpsc::channel();
+    for (nice, expected) in [(0, priority()), (3, (priority() + 3).min(19)), (200, 19)] {
+        let sender = sender.clone();
+        env.spawn("nice", nice, Box::new(move || sender.send(priority()).unwrap())).unwrap().join();
+        assert_eq!(receiver.recv().unwrap(), expected, "{nice}");
+    }
 }
 
 #[test]

@@ -410,7 +410,7 @@ impl Env for SimEnv {
     }
 
     /// Always an error: background work runs in the thread that schedules it.
-    fn spawn(&self, name: &str, _body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
+    fn spawn(&self, name: &str, _nice: u8, _body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
         Err(Error::not_implemented(format!("thread {name}: the simulated environment runs inline")))
     }
 

@@ -32,7 +32,7 @@ fn a_loop_that_waits_for_a_time_ends() {
 fn nothing_runs_in_the_background() {
     let env = SimEnv::new(1);
     assert!(env.runs_inline());
-    assert!(env.spawn("worker", Box::new(|| unreachable!("it must not run"))).is_err());
+    assert!(env.spawn("worker", 0, Box::new(|| unreachable!("it must not run"))).is_err());
 }
 
 #[test]

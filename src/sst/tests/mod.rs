@@ -1,5 +1,6 @@
 //! Tests of whole tables: against an oracle, under damage, and (ignored) their speed.
 
+mod apart;
 mod bench;
 mod corruption;
 mod reads;

@@ -21,6 +21,13 @@ pub struct Images {
     used_on: AtomicUsize,
 }
 
+impl Images {
+    /// Images looked at, those of second crashes not counted.
+    pub fn opened(&self) -> u64 {
+        self.first.load(Ordering::Relaxed) as u64
+    }
+}
+
 impl fmt::Display for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);

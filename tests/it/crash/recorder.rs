@@ -1,17 +1,21 @@
 //! Runs a workload and notes what each call may and must have changed.
 
-use crate::support::reference::{Bytes, Change, FamilyState};
+use crate::support::reference::{Bytes, Change, FamilyState, show};
 use crate::support::settings::{family, options};
+use crate::support::{Random, check};
 use auradb::batch::WriteBatch;
 use auradb::config::{Config, SyncPolicy};
 use auradb::db::{
-    ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, Snapshot, WriteOptions,
+    ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, DbIterator, Options, ReadOptions, Snapshot,
+    WriteOptions,
 };
 use auradb::env::Env;
+use auradb::env::faulty::{FaultPlan, FaultyEnv, OperationClass, Selection};
 use auradb::env::simulated::{ImageKind, SimEnv};
+use auradb::read::PinnedValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub const PATH: &str = "/db";
@@ -84,6 +88,8 @@ pub struct Recording {
     pub unlogged: bool,
     /// Whether something expires.
     pub timed: bool,
+    /// Relocations of values, and segments removed.
+    pub collected: (u64, u64),
 }
 
 impl Recording {
@@ -110,11 +116,21 @@ impl Recording {
     }
 }
 
+/// What must go on showing what it showed at first.
+#[derive(Default)]
+struct Readers {
+    iterators: Vec<(DbIterator, check::Entries)>,
+    pins: Vec<(PinnedValue, Vec<u8>)>,
+}
+
 /// Runs the calls of a workload.
 pub struct Recorder {
     pub env: Arc<SimEnv>,
     pub db: Db,
     pub snapshots: Vec<Snapshot>,
+    readers: Readers,
+    plan: Option<Arc<FaultPlan>>,
+    collected: (u64, u64),
     options: Options,
     family: ColumnFamilyOptions,
     handles: BTreeMap<String, ColumnFamily>,
@@ -145,6 +161,9 @@ impl Recorder {
             env,
             db,
             snapshots: Vec::new(),
+            readers: Readers::default(),
+            plan: None,
+            collected: (0, 0),
             options,
             family,
             handles,
@@ -158,7 +177,8 @@ impl Recorder {
         }
     }
 
-    pub fn finish(self, name: &'static str) -> Recording {
+    pub fn finish(mut self, name: &'static str) -> Recording {
+        self.note_collected();
         let mut states = vec![self.base.clone()];
         let mut keys = BTreeSet::new();
         for event in &self.events {
@@ -183,6 +203,7 @@ impl Recorder {
             first_point: self.first_point,
             unlogged: self.unlogged,
             timed: self.timed,
+            collected: self.collected,
         }
     }
 
@@ -196,6 +217,7 @@ impl Recorder {
         options.env = Some(probe);
         let base = super::oracle::recover(&options, &self.family).expect("the image opens").1;
         let recording = self.finish("crashed on purpose");
+        let collected = recording.collected;
         let promised = recording.promised(recording.journal_len, kind);
         assert!(recording.states[promised..].contains(&base), "no prefix was recovered");
         options.env = Some(env.clone());
@@ -203,6 +225,7 @@ impl Recorder {
         let settled = kind != ImageKind::ProcessCrash;
         let mut next = Recorder::open(env, options, family(&config), base);
         next.counter = 1_000_000;
+        next.collected = collected;
         next.first_point = if settled { 0 } else { next.env.journal_len() };
         next
     }
@@ -210,13 +233,7 @@ impl Recorder {
     /// A value of `len` bytes unlike all others.
     pub fn value(&mut self, len: usize) -> Vec<u8> {
         self.counter += 1;
-        let mut value = format!("value-{}-", self.counter).into_bytes();
-        let mut state = self.counter;
-        while value.len() < len {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            value.push((state >> 40) as u8);
-        }
-        value
+        value_of(self.counter, len)
     }
 
     pub fn put(&mut self, key: &str, len: usize, sync: bool) {
@@ -354,9 +371,107 @@ impl Recorder {
         self.db.set_options(&self.handles[name], &change).expect("the threshold changes");
     }
 
+    /// A property of the default family.
+    pub fn text(&self, name: &str) -> String {
+        self.db.property(&self.db.default_column_family(), name).expect("there is such a property")
+    }
+
     pub fn collect_garbage(&mut self, least: f64) {
         self.db.collect_garbage(least).expect("the collection succeeds");
         self.db.verify_value_log().expect("all values are whole");
+    }
+
+    /// Opens again on an environment in which `collect_interrupted` works.
+    pub fn interruptible(mut self) -> Recorder {
+        let faulty = FaultyEnv::new(self.env.clone());
+        self.plan = Some(faulty.plan().clone());
+        self.options.env = Some(faulty);
+        self.reopen();
+        self
+    }
+
+    /// Collects all garbage, while others change the default family between its steps.
+    pub fn collect_interrupted(&mut self, random: &mut Random) {
+        let plan = self.plan.clone().expect("the recorder is interruptible");
+        let inside = Inside {
+            db: self.db.clone(),
+            family: self.handles["default"].clone(),
+            env: self.env.clone(),
+            every: self.options.config.wal.sync_policy == SyncPolicy::EveryWrite,
+            state: Mutex::new((random.clone(), self.counter, Vec::new())),
+        };
+        let inside = Arc::new(inside);
+        let acting = inside.clone();
+        use OperationClass::{Create, Read, Remove, Rename, Write};
+        let begun = std::sync::atomic::AtomicBool::new(false);
+        let interruption = move |class: OperationClass, path: &Path| {
+            // The copying begins with a record read. Other files are used under locks.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let of_values = name.ends_with(".vlog") || name.ends_with(".tmp");
+            let copies = class == Read && name.ends_with(".vlog");
+            begun.fetch_or(copies, std::sync::atomic::Ordering::Relaxed);
+            let moves = copies || (class != Read && (of_values || name.ends_with(".sst")));
+            if begun.load(std::sync::atomic::Ordering::Relaxed) && moves {
+                acting.act();
+            }
+        };
+        plan.interrupt(Selection::of(&[Create, Read, Write, Rename, Remove]), Arc::new(interruption));
+        let outcome = self.db.collect_garbage(0.0);
+        plan.interrupt_no_more();
+        outcome.expect("the collection succeeds");
+        self.db.verify_value_log().expect("all values are whole");
+        let (_, counter, events) = std::mem::replace(
+            &mut *inside.state.lock().expect("nothing panicked"),
+            (random.clone(), 0, Vec::new()),
+        );
+        self.counter = counter;
+        random.next();
+        for (event, is_promised) in events {
+            let acknowledged = event.acknowledged;
+            self.events.push(event);
+            if is_promised {
+                self.promises.push((acknowledged, self.events.len()));
+            }
+        }
+        self.promise_as_told();
+    }
+
+    pub fn hold_iterator(&mut self, name: &str) {
+        let options = ReadOptions::default();
+        let entries = check::scan(&self.db, &self.handles[name], &options).expect("a scan succeeds");
+        let iterator = self.db.iterator(&self.handles[name], &options).expect("an iterator can be made");
+        self.readers.iterators.push((iterator, entries));
+    }
+
+    pub fn pin(&mut self, key: &str) {
+        let found = self.db.get(&self.handles["default"], key.as_bytes(), &ReadOptions::default());
+        if let Some(value) = found.expect("the value can be read") {
+            let copy = value.to_vec();
+            self.readers.pins.push((value, copy));
+        }
+    }
+
+    /// Iterators and pinned values show what they showed when they were made.
+    pub fn check_readers(&mut self) {
+        for (iterator, entries) in &mut self.readers.iterators {
+            iterator.seek_to_first();
+            for (key, value) in entries {
+                check::stands_at(iterator, Some((key, value))).unwrap();
+                iterator.next();
+            }
+            check::stands_at(iterator, None).unwrap();
+        }
+        for (pinned, copy) in &self.readers.pins {
+            assert!(**pinned == copy[..], "a pinned {} became {}", show(copy), show(pinned));
+        }
+    }
+
+    /// Adds what was collected since the database was opened.
+    fn note_collected(&mut self) {
+        let family = self.db.default_column_family();
+        let number = |name| self.db.property_int(&family, name).expect("the property exists");
+        self.collected.0 += number("auradb.value-log-gc-relocations");
+        self.collected.1 += number("auradb.value-log-gc-segments-removed");
     }
 
     pub fn create_family(&mut self, name: &str) {
@@ -387,6 +502,8 @@ impl Recorder {
     /// Closes cleanly and opens again.
     pub fn reopen(&mut self) {
         self.snapshots.clear();
+        self.readers = Readers::default();
+        self.note_collected();
         self.db.close().expect("the database closes");
         self.promise(self.events.len());
         let names: Vec<_> = self.handles.keys().map(|name| (name.clone(), self.family.clone())).collect();
@@ -400,6 +517,67 @@ impl Recorder {
     pub fn names(&self) -> Vec<String> {
         self.handles.keys().cloned().collect()
     }
+}
+
+/// Who changes the database while garbage is collected.
+struct Inside {
+    db: Db,
+    family: ColumnFamily,
+    env: Arc<SimEnv>,
+    /// Whether every write is synced.
+    every: bool,
+    state: Mutex<Acting>,
+}
+
+/// What comes next, the last value's number, and what happened, with what is promised at once.
+type Acting = (Random, u64, Vec<(Event, bool)>);
+
+impl Inside {
+    fn act(&self) {
+        let mut state = self.state.lock().expect("nothing panicked");
+        let (random, counter, events) = &mut *state;
+        if !random.one_in(3) {
+            return;
+        }
+        let key: Bytes = format!("k{}", random.below(7)).into_bytes().into();
+        let change = match random.below(8) {
+            0..=3 => {
+                *counter += 1;
+                let value = value_of(*counter, random.pick(&[10, 300, 900])).into();
+                Change::Put { family: 0, key, value }
+            }
+            4..=5 => Change::Delete { family: 0, key },
+            6 => Change::DeleteRange { family: 0, start: key, end: (*b"k4").into() },
+            // Where a flush runs already nobody can wait for it, in an environment without threads.
+            _ => return drop(self.db.flush(&[&self.family], false)),
+        };
+        if matches!(&change, Change::DeleteRange { start, end, .. } if start >= end) {
+            return;
+        }
+        let sync = random.one_in(3);
+        let mut batch = WriteBatch::new();
+        change.add_to(&mut batch, 0).expect("the batch takes it");
+        let begun = self.env.journal_len();
+        let how = WriteOptions { sync, ..WriteOptions::default() };
+        self.db.write(&batch, &how).expect("the write succeeds");
+        let event = Event {
+            begun,
+            acknowledged: self.env.journal_len(),
+            effect: Effect::Batch { changes: vec![("default".to_string(), change)], logged: true },
+            last_sequence: self.db.latest_sequence(),
+        };
+        events.push((event, sync || self.every));
+    }
+}
+
+fn value_of(number: u64, len: usize) -> Vec<u8> {
+    let mut value = format!("value-{number}-").into_bytes();
+    let mut state = number;
+    while value.len() < len {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        value.push((state >> 40) as u8);
+    }
+    value
 }
 
 fn key_of(change: &Change) -> Bytes {

@@ -26,7 +26,7 @@ impl Workload {
     }
 }
 
-const fn workload(
+pub const fn workload(
     name: &'static str,
     knobs: fn(&mut Config),
     script: fn(Recorder, u64) -> Recorder,
@@ -46,9 +46,9 @@ pub fn workloads() -> Vec<Workload> {
     WORKLOADS.into_iter().chain(paths).collect()
 }
 
-fn plain(_: &mut Config) {}
+pub fn plain(_: &mut Config) {}
 
-fn manual(config: &mut Config) {
+pub fn manual(config: &mut Config) {
     config.wal.sync_policy = SyncPolicy::Manual;
 }
 
@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 48] = [
+pub const WORKLOADS: [Workload; 46] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -79,6 +79,7 @@ pub const WORKLOADS: [Workload; 48] = [
         |run, _| puts(run, 12, 300),
     ),
     workload("batches over families", manual, |run, _| batches(run)),
+    workload("flush of a part of a batch", manual, |run, _| flush_of_part(run)),
     workload("flushes", manual, |run, _| flushes(run)),
     workload("flushes with synced writes", plain, |run, _| flushes(run)),
     workload("flush of one family among three", manual, |run, _| flush_of_one(run)),
@@ -122,14 +123,11 @@ pub const WORKLOADS: [Workload; 48] = [
     workload("log synced by hand", manual, |run, _| synced_by_hand(run)),
     workload("merges", manual, |run, _| merges(run)),
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
-    workload("garbage collected by itself", tight, |run, _| overwrites(run)),
-    workload("garbage collected by hand", manual, |run, _| collections(run)),
     workload("threshold", manual, |run, _| thresholds(run)),
     workload("threshold, tight", tight, |run, _| thresholds(run)),
     workload("TTL", manual, |run, _| expiries(run)),
     workload("TTL, tight", tight, |run, _| expiries(run)),
     workload("TTL with synced writes", plain, |run, _| expiries(run)),
-    workload("anything, tight", tight, anything),
     workload("snapshots", manual, |run, _| snapshots(run)),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
     Workload {
@@ -160,7 +158,7 @@ fn all_separated(config: &mut Config) {
 }
 
 /// Every value is separated, segments are small, and next to no garbage is allowed.
-fn tight(config: &mut Config) {
+pub fn tight(config: &mut Config) {
     manual(config);
     config.value_log.separation_threshold = 0;
     config.value_log.max_segment_size = 4 << 10;
@@ -174,7 +172,7 @@ fn small_logs(config: &mut Config) {
     config.memtable.max_size = 64 << 10;
 }
 
-fn not_mapped(config: &mut Config) {
+pub fn not_mapped(config: &mut Config) {
     manual(config);
     config.performance.memory_mapped = false;
 }
@@ -217,7 +215,7 @@ fn rotations(mut run: Recorder) -> Recorder {
     run
 }
 
-fn put(run: &mut Recorder, key: &str, len: usize) -> Change {
+pub fn put(run: &mut Recorder, key: &str, len: usize) -> Change {
     Change::Put { family: 0, key: key.as_bytes().into(), value: run.value(len).into() }
 }
 
@@ -294,6 +292,19 @@ fn several_at_once(mut run: Recorder, seed: u64) -> Recorder {
     run
 }
 
+/// Nothing older is in memory than the batch of which one family's part goes to a table.
+fn flush_of_part(mut run: Recorder) -> Recorder {
+    run.create_family("one");
+    for (index, name) in ["default", "one", "default"].into_iter().enumerate() {
+        let key = format!("k{index}");
+        let changes = ["default", "one"].map(|name| (name, put(&mut run, &key, 100)));
+        run.write(&changes, false);
+        run.flush(&[name]);
+        run.flush(&["default", "one"]);
+    }
+    run
+}
+
 fn compactions(mut run: Recorder) -> Recorder {
     for round in 0..3 {
         for index in 0..12 {
@@ -307,39 +318,6 @@ fn compactions(mut run: Recorder) -> Recorder {
     }
     run.compact("default");
     run.put("last", 300, false);
-    run
-}
-
-fn overwrites(mut run: Recorder) -> Recorder {
-    run.create_family("one");
-    for index in 0..90 {
-        let name = if index % 5 == 0 { "one" } else { "default" };
-        run.put_in(name, &format!("k{:02}", (index * 7) % 18), 700, index % 6 == 5);
-        if index == 40 {
-            run.snapshot();
-        }
-        if index % 13 == 12 {
-            run.delete(&format!("k{:02}", index % 18), false);
-        }
-        if index % 10 == 9 {
-            run.flush(&["default", "one"]);
-        }
-    }
-    run
-}
-
-fn collections(mut run: Recorder) -> Recorder {
-    for round in 0..3 {
-        for index in 0..10 {
-            run.put(&format!("k{}", (index * 3 + round) % 12), 400, index == 9);
-        }
-        run.delete_range("k3", "k5", false);
-        if round == 1 {
-            run.snapshot();
-        }
-        run.collect_garbage(0.0);
-        run.put("k4", 300, false);
-    }
     run
 }
 
@@ -521,7 +499,7 @@ fn snapshots(mut run: Recorder) -> Recorder {
     run
 }
 
-fn anything(mut run: Recorder, seed: u64) -> Recorder {
+pub fn anything(mut run: Recorder, seed: u64) -> Recorder {
     let mut random = Random::new(seed);
     for _ in 0..80 {
         let names = run.names();

@@ -349,6 +349,7 @@ impl<'a> Runner<'a> {
         let (mut options, which) = self.read_options(snapshot);
         options.lower_bound = lower.as_deref().map(<[u8]>::to_vec);
         options.upper_bound = upper.as_deref().map(<[u8]>::to_vec);
+        options.fill_cache = self.iterators.len().is_multiple_of(2);
         let Some(state) = self.state(family, which) else { return Ok(()) };
         let entries = within(state, lower, upper);
         let (state, reversed) = (state.clone(), state.reversed);

@@ -22,9 +22,10 @@ pub fn scan(db: &Db, family: &ColumnFamily, options: &ReadOptions) -> Result<Ent
     Ok(found)
 }
 
-/// The same backwards.
+/// The same backwards, and as a scan that keeps nothing in the cache: such a one reads values together.
 pub fn scan_back(db: &Db, family: &ColumnFamily, options: &ReadOptions) -> Result<Entries, String> {
-    let mut iterator = db.iterator(family, options).map_err(|error| format!("iterator: {error}"))?;
+    let options = ReadOptions { fill_cache: false, ..options.clone() };
+    let mut iterator = db.iterator(family, &options).map_err(|error| format!("iterator: {error}"))?;
     let mut found = Vec::new();
     iterator.seek_to_last();
     while iterator.valid() {

@@ -1,0 +1,274 @@
+//! Values that will be asked for one after another, brought in together.
+//!
+//! 1. `push` takes pointers in the order in which a scan will come to them, `plan` sorts them by their place and joins
+//!    neighbours, with small gaps between them, into runs.
+//! 2. `hint` asks the system whether some of the runs are in memory. If one is not, all of them are announced, so that
+//!    the device fetches what comes later while the scan works on what has come.
+//! 3. `read` reads a run with one call when the first of its values is asked for, and checks each record by itself,
+//!    just as a single read does. What does not pass is left to a single read, which tries again and says what is
+//!    wrong: a damaged record, or a run that cannot be read, hurts nobody but whom it concerns.
+//!
+//! What is read here is not put into the cache: values of a long scan would push out what point reads need, and be gone
+//! themselves before the scan comes round again.
+//!
+//! Invariant A1: whatever `push` was given, `read` gives the value of the pointer and the key it is asked for, or none.
+
+use super::format::{self, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+use super::segments::Segment;
+use super::{ValueBytes, ValueLog, reader};
+use crate::base::compression::decompress_into;
+use crate::base::{Codec, ValuePointer};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A gap that is read and thrown away: about what a system call costs.
+const GAP_READ: u64 = 4 << 10;
+/// A gap that the device may as well bring: about what a request costs it.
+const GAP_ANNOUNCED: u64 = 16 << 10;
+/// Longest run of several records. It is read into one buffer, which should stay in the processor's cache.
+const RUN_MAX: u64 = 128 << 10;
+/// A longer record is read alone: the call is little of what that takes.
+const JOINED_MAX: u32 = 16 << 10;
+/// For values below this the cache is not asked: reading neighbours costs no more than looking for each.
+const LARGE: u32 = 4 << 10;
+/// One run of so many is asked about.
+const ASKED_STRIDE: usize = 8;
+/// Longer buffers are given back.
+const KEPT_LEN: usize = 1 << 20;
+/// Buffers that are kept for later runs.
+const KEPT_BUFFERS: usize = 64;
+
+/// No run.
+const ALONE: u32 = u32::MAX;
+
+struct Planned {
+    /// `None` keeps the place of an entry without one.
+    pointer: Option<ValuePointer>,
+    run: u32,
+}
+
+struct Run {
+    segment: Arc<Segment>,
+    offset: u64,
+    end: u64,
+    /// Records that the scan has not passed.
+    left: u32,
+    /// Whether others may join.
+    open: bool,
+    state: RunState,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RunState {
+    NotRead,
+    Read,
+    Failed,
+}
+
+/// Where the value read last is.
+enum Shown {
+    Nothing,
+    InRun(usize, Range<usize>),
+    Restored(usize),
+    Cached(ValueBytes),
+}
+
+/// Reads ahead of one scan. One thread at a time.
+pub struct ReadAhead {
+    planned: Vec<Planned>,
+    runs: Vec<Run>,
+    order: Vec<u32>,
+    shown: Shown,
+    restored: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Default for ReadAhead {
+    fn default() -> Self {
+        ReadAhead {
+            planned: Vec::new(),
+            runs: Vec::new(),
+            order: Vec::new(),
+            shown: Shown::Nothing,
+            restored: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+}
+
+impl ReadAhead {
+    /// Forgets what was planned.
+    pub fn clear(&mut self) {
+        self.shown = Shown::Nothing;
+        self.planned.clear();
+        while let Some(run) = self.runs.pop() {
+            self.keep(run.bytes);
+        }
+    }
+
+    /// The next entry of the scan, and the pointer it has, if any.
+    pub fn push(&mut self, pointer: Option<ValuePointer>) {
+        self.planned.push(Planned { pointer, run: ALONE });
+    }
+
+    /// Makes runs of all that was pushed.
+    pub fn plan(&mut self, log: &ValueLog) {
+        let place = |planned: &Planned| planned.pointer.map(|pointer| (pointer.segment, pointer.offset));
+        self.order.clear();
+        let with_pointer = self.planned.iter().enumerate().filter(|(_, planned)| planned.pointer.is_some());
+        self.order.extend(with_pointer.map(|(index, _)| index as u32));
+        let planned = &self.planned;
+        self.order.sort_unstable_by_key(|index| place(&planned[*index as usize]));
+        let mut segment: Option<Arc<Segment>> = None;
+        for at in 0..self.order.len() {
+            let index = self.order[at] as usize;
+            let Some(pointer) = self.planned[index].pointer else { continue };
+            if segment.as_ref().is_none_or(|segment| segment.number != pointer.segment) {
+                segment = log.registry.get(pointer.segment);
+            }
+            let Some(segment) = &segment else { continue };
+            // Before anything is allocated.
+            let reaches_out = pointer.end() > segment.file.appended_len();
+            if reaches_out
+                || pointer.offset < SEGMENT_HEADER_LEN
+                || (pointer.record_len as usize) < RECORD_HEADER_LEN
+            {
+                continue;
+            }
+            self.planned[index].run = self.join(segment, &pointer);
+        }
+    }
+
+    /// The run that the record belongs to: the last one, or a new one.
+    fn join(&mut self, segment: &Arc<Segment>, pointer: &ValuePointer) -> u32 {
+        if let Some(run) = self.runs.last_mut()
+            && run.open
+            && run.segment.number == pointer.segment
+            && pointer.record_len <= JOINED_MAX
+            && pointer.offset <= run.end + GAP_READ
+            && pointer.end() - run.offset <= RUN_MAX
+        {
+            run.end = run.end.max(pointer.end());
+            run.left += 1;
+        } else {
+            self.runs.push(Run {
+                segment: Arc::clone(segment),
+                offset: pointer.offset,
+                end: pointer.end(),
+                left: 1,
+                open: pointer.record_len <= JOINED_MAX,
+                state: RunState::NotRead,
+                bytes: Vec::new(),
+            });
+        }
+        self.runs.len() as u32 - 1
+    }
+
+    /// Announces the runs to the system, unless they seem to be in memory.
+    pub fn hint(&self) {
+        let stride = if self.runs.len() < 4 * ASKED_STRIDE { 1 + self.runs.len() / 8 } else { ASKED_STRIDE };
+        let mut asked = self.runs.iter().step_by(stride);
+        if asked.all(|run| run.segment.file.file().is_in_memory(run.offset)) {
+            return;
+        }
+        let near =
+            |a: &Run, b: &Run| a.segment.number == b.segment.number && b.offset <= a.end + GAP_ANNOUNCED;
+        for runs in self.runs.chunk_by(near) {
+            let (offset, end) = (runs[0].offset, runs[runs.len() - 1].end);
+            runs[0].segment.file.file().will_need(offset, end - offset);
+        }
+    }
+
+    /// Reads the value of the entry pushed as number `index`, which is that of `key`; false if that has to be done
+    /// without this. It is `value` then, until the next call.
+    pub fn read(&mut self, log: &ValueLog, index: usize, column_family: u32, key: &[u8]) -> bool {
+        self.shown = Shown::Nothing;
+        let Planned { pointer: Some(pointer), run: number } = self.planned[index] else { return false };
+        if number == ALONE || pointer.record_len > JOINED_MAX {
+            return false;
+        }
+        if pointer.value_len >= LARGE
+            && let Some(value) = reader::cached(log, &pointer, column_family, key)
+        {
+            self.shown = Shown::Cached(value);
+            return true;
+        }
+        let number = number as usize;
+        if !self.fetch(number) {
+            return false;
+        }
+        let run = &self.runs[number];
+        let start = (pointer.offset - run.offset) as usize;
+        let record = &run.bytes[start..start + pointer.record_len as usize];
+        let Ok(header) = format::check_record(record, &pointer, column_family, key) else { return false };
+        let value = RECORD_HEADER_LEN + key.len()..record.len();
+        if header.codec == Codec::None {
+            self.shown = Shown::InRun(number, start + value.start..start + value.end);
+        } else {
+            let len = header.value_len as usize;
+            if self.restored.len() < len {
+                self.restored.resize(len, 0);
+            }
+            if !decompress_into(header.codec, &record[value], &mut self.restored[..len]) {
+                return false;
+            }
+            self.shown = Shown::Restored(len);
+        }
+        log.values_read.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache.
+    pub fn is_large(&self, index: usize) -> bool {
+        self.planned[index].pointer.is_some_and(|pointer| pointer.value_len >= LARGE)
+    }
+
+    /// The value read last.
+    pub fn value(&self) -> &[u8] {
+        match &self.shown {
+            Shown::Nothing => &[],
+            Shown::InRun(number, range) => &self.runs[*number].bytes[range.clone()],
+            Shown::Restored(len) => &self.restored[..*len],
+            Shown::Cached(value) => value.as_slice(),
+        }
+    }
+
+    /// The scan has left the entry pushed as number `index`.
+    pub fn pass(&mut self, index: usize) {
+        self.shown = Shown::Nothing;
+        let run = self.planned[index].run;
+        let Some(run) = self.runs.get_mut(run as usize) else { return };
+        run.left -= 1;
+        if run.left == 0 {
+            let bytes = std::mem::take(&mut run.bytes);
+            run.state = RunState::NotRead;
+            self.keep(bytes);
+        }
+        if self.restored.len() > KEPT_LEN {
+            self.restored = Vec::new();
+        }
+    }
+
+    /// Makes sure that the run's bytes are there.
+    fn fetch(&mut self, number: usize) -> bool {
+        let run = &mut self.runs[number];
+        if run.state == RunState::NotRead {
+            let len = (run.end - run.offset) as usize;
+            run.bytes = self.spare.pop().unwrap_or_default();
+            if run.bytes.len() < len {
+                run.bytes.resize(len, 0);
+            }
+            let got = run.segment.file.file().read_at(run.offset, &mut run.bytes[..len]);
+            run.state = if got.is_ok_and(|got| got == len) { RunState::Read } else { RunState::Failed };
+        }
+        run.state == RunState::Read
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() && bytes.len() <= KEPT_LEN && self.spare.len() < KEPT_BUFFERS {
+            self.spare.push(bytes);
+        }
+    }
+}

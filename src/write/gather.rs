@@ -1,0 +1,112 @@
+//! How long a sync waits for writers that are about to come.
+//!
+//! Writers that a sync has served come back at about the same time. Who is first among them would sync for himself
+//! alone, and the others would wait for the next one: twice the syncs, each for half the writers. So
+//!
+//! 1. the end of a sync counts whom it served and who was waiting already: as many are expected at the next one;
+//! 2. who comes before all are there sleeps, for half the time a sync takes at most; the last one leads;
+//! 3. when they do not come, the next syncs begin at once: one after the first time, then 2, 4 and so on up to 64.
+//!
+//! One writer alone is never made to wait.
+
+use std::time::Duration;
+
+/// Syncs without waiting after waits that were in vain, at most.
+const LONGEST_REST: u32 = 64;
+
+/// Whom the next sync is for. Under the lock of durability's state.
+#[derive(Default)]
+pub(super) struct Gathering {
+    /// Writers that wait for durability at the same time.
+    expected: usize,
+    /// How long the last sync took.
+    sync_time: Duration,
+    /// When the wait that goes on ends.
+    until: Option<Duration>,
+    /// Syncs that begin at once.
+    rest: u32,
+    next_rest: u32,
+}
+
+impl Gathering {
+    /// How long who would lead a sync for `pending` requests waits for others; `None` if the sync begins now.
+    /// `in_vain`: he has waited as long as this said.
+    pub(super) fn wait(&mut self, pending: usize, now: Duration, in_vain: bool) -> Option<Duration> {
+        if pending >= self.expected || self.expected < 2 {
+            if self.until.take().is_some() {
+                self.next_rest = 0;
+            }
+            return None;
+        }
+        match self.until {
+            Some(until) if now < until && !in_vain => Some(until - now),
+            Some(_) => {
+                self.until = None;
+                self.next_rest = (2 * self.next_rest).clamp(1, LONGEST_REST);
+                self.rest = self.next_rest;
+                None
+            }
+            None if self.rest > 0 => {
+                self.rest -= 1;
+                None
+            }
+            None => {
+                let limit = self.sync_time / 2;
+                self.until = Some(now + limit);
+                Some(limit)
+            }
+        }
+    }
+
+    /// A sync took `time` and served `served` requests; `left` came meanwhile.
+    pub(super) fn synced(&mut self, time: Duration, served: usize, left: usize) {
+        self.sync_time = time;
+        self.expected = served + left;
+        self.until = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYNC: Duration = Duration::from_micros(100);
+    const START: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn those_who_were_served_and_those_who_waited_are_expected() {
+        let mut gathering = Gathering::default();
+        assert_eq!(gathering.wait(0, START, false), None);
+        gathering.synced(SYNC, 3, 5);
+        assert_eq!(gathering.wait(5, START, false), Some(SYNC / 2));
+        assert_eq!(gathering.wait(7, START + SYNC / 4, false), Some(SYNC / 4), "one wait for all");
+        assert_eq!(gathering.wait(8, START + SYNC / 4, false), None, "all are there");
+        gathering.synced(SYNC, 8, 0);
+        assert_eq!(gathering.wait(1, START, false), Some(SYNC / 2), "it paid: the next may wait too");
+        assert_eq!(gathering.wait(1, START + SYNC / 2, false), None, "half a sync is over");
+    }
+
+    #[test]
+    fn one_writer_waits_for_nobody() {
+        let mut gathering = Gathering::default();
+        for _ in 0..3 {
+            gathering.synced(SYNC, 1, 0);
+            assert_eq!(gathering.wait(1, START, false), None);
+            assert_eq!(gathering.wait(0, START, false), None);
+        }
+    }
+
+    #[test]
+    fn waits_in_vain_become_rare() {
+        let mut gathering = Gathering::default();
+        let mut waits = Vec::new();
+        for sync in 0..400 {
+            gathering.synced(SYNC, 1, 1);
+            if gathering.wait(1, START, false).is_some() {
+                waits.push(sync);
+                assert_eq!(gathering.wait(1, START, true), None);
+            }
+        }
+        assert_eq!(waits, [0, 2, 5, 10, 19, 36, 69, 134, 199, 264, 329, 394]);
+    }
+}
