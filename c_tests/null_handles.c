@@ -50,6 +50,8 @@ static void opening_and_closing(void) {
   NONE(auradb_open_for_read_only(NULL, NULL, 0, &error));
   CHECK_ERROR(error, "Invalid argument: ");
   NONE(auradb_open_column_families(NULL, NULL, 0, NULL, NULL, NULL, &error));
+  NONE(auradb_open_with_ttl(NULL, NULL, 0, &error));
+  NONE(auradb_open_column_families_with_ttl(NULL, NULL, 0, NULL, NULL, NULL, NULL, &error));
   CHECK_ERROR(error, "Invalid argument: ");
   NONE(auradb_open_for_read_only_column_families(NULL, NULL, 0, NULL, NULL, NULL, 0, &error));
   CHECK_ERROR(error, "Invalid argument: ");
@@ -252,6 +254,7 @@ static void column_families(void) {
   auradb_list_column_families_destroy(names, 0);
   auradb_list_column_families_destroy(NULL, 0);
   NONE(auradb_create_column_family(NULL, NULL, NULL, &error));
+  NONE(auradb_create_column_family_with_ttl(NULL, NULL, NULL, 0, &error));
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_column_family_handle_t **made = auradb_create_column_families(NULL, NULL, 0, NULL, NULL, &error);
   CHECK_ERROR(error, "Invalid argument: ");
@@ -272,6 +275,10 @@ static void writes(void) {
   auradb_put(NULL, NULL, NULL, 0, NULL, 0, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_put_cf(NULL, NULL, NULL, NULL, 0, NULL, 0, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_put_with_ttl(NULL, NULL, NULL, 0, NULL, 0, 1, &error);
+  CHECK_ERROR(error, "Invalid argument: ");
+  auradb_put_with_ttl_cf(NULL, NULL, NULL, NULL, 0, NULL, 0, 1, &error);
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_delete(NULL, NULL, NULL, 0, &error);
   CHECK_ERROR(error, "Invalid argument: ");
@@ -339,6 +346,8 @@ static void indexed_batches(void) {
   auradb_writebatch_wi_put(NULL, NULL, 0, NULL, 0);
   auradb_writebatch_wi_put_cf(NULL, NULL, NULL, 0, NULL, 0);
   auradb_writebatch_wi_put_log_data(NULL, NULL, 0);
+  auradb_writebatch_wi_put_with_ttl(NULL, NULL, 0, NULL, 0, 1);
+  auradb_writebatch_wi_put_with_ttl_cf(NULL, NULL, NULL, 0, NULL, 0, 1);
   auradb_writebatch_wi_putv(NULL, 0, NULL, NULL, 0, NULL, NULL);
   auradb_writebatch_wi_putv_cf(NULL, NULL, 0, NULL, NULL, 0, NULL, NULL);
   auradb_writebatch_wi_rollback_to_save_point(NULL, &error);
@@ -360,6 +369,8 @@ static void batches(void) {
   ZERO(auradb_writebatch_count(NULL));
   auradb_writebatch_put(NULL, NULL, 0, NULL, 0);
   auradb_writebatch_put_cf(NULL, NULL, NULL, 0, NULL, 0);
+  auradb_writebatch_put_with_ttl(NULL, NULL, 0, NULL, 0, 1);
+  auradb_writebatch_put_with_ttl_cf(NULL, NULL, NULL, 0, NULL, 0, 1);
   auradb_writebatch_delete(NULL, NULL, 0);
   auradb_writebatch_delete_cf(NULL, NULL, NULL, 0);
   auradb_writebatch_singledelete(NULL, NULL, 0);

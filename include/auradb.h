@@ -306,6 +306,13 @@ int auradb_last_error(int *subcode, int *system_errno, uint64_t *offset, const c
 // than the one the database was made with; "IO error: " if the database is open already.
 auradb_t *auradb_open(const auradb_options_t *options, const char *name, char **errptr);
 
+// As `auradb_open`, and everything that is written to the default column family from now on without a TTL of its
+// own, merge operands too, expires `ttl` seconds after it was written; 0 or less = never. Each entry keeps the time
+// it was given: what lies in the database already does not change by another TTL at the next open, nor by opening
+// without one. (RocksDB stores the time of writing and adds the TTL of the day; this database judges by the entry
+// alone.) Expired keys are absent for all reads at once, not only after a compaction. Borrows `options`.
+auradb_t *auradb_open_with_ttl(const auradb_options_t *options, const char *name, int ttl, char **errptr);
+
 // Opens a database for reading its default column family; nothing at all is written, and any number of readers
 // may do so. Borrows `options`. Fails if a write-ahead log exists and `error_if_wal_file_exists` is not 0.
 // Gives a handle for `auradb_close`.
@@ -325,6 +332,17 @@ auradb_t *auradb_open_column_families(const auradb_options_t *options,
                                       const auradb_options_t *const *column_family_options,
                                       auradb_column_family_handle_t **column_family_handles,
                                       char **errptr);
+
+// As `auradb_open_column_families`, each family with its TTL of `ttls`, which has `num_column_families` elements; see
+// `auradb_open_with_ttl`. Borrows all arguments.
+auradb_t *auradb_open_column_families_with_ttl(const auradb_options_t *options,
+                                               const char *name,
+                                               int num_column_families,
+                                               const char *const *column_family_names,
+                                               const auradb_options_t *const *column_family_options,
+                                               auradb_column_family_handle_t **column_family_handles,
+                                               const int *ttls,
+                                               char **errptr);
 
 // As `auradb_open_column_families`, for reading: nothing is written. Families not named are left out.
 auradb_t *auradb_open_for_read_only_column_families(const auradb_options_t *options,
@@ -360,8 +378,10 @@ uint64_t auradb_get_latest_sequence_number(const auradb_t *db);
 // disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
 // level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
 // max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
-// auradb.separation_threshold. "Invalid argument: " for another name, a bad value, or none at all; nothing is
-// changed then. Borrows all arguments.
+// auradb.separation_threshold ("none": no value is separated), auradb.ttl (see `auradb_open_with_ttl`). "Invalid
+// argument: " for another name, a bad value, or none at all; nothing is changed then. New writes follow a new
+// separation_threshold at once; values that lie in tables or in the value log already are moved by the compactions
+// that pass them, all of them by `auradb_compact_range_opt` with a forced bottommost level. Borrows all arguments.
 void auradb_set_options(const auradb_t *db,
                         int count,
                         const char *const *keys,
@@ -389,6 +409,13 @@ auradb_column_family_handle_t *auradb_create_column_family(const auradb_t *db,
                                                            const auradb_options_t *column_family_options,
                                                            const char *column_family_name,
                                                            char **errptr);
+
+// As `auradb_create_column_family`, with a TTL as of `auradb_open_with_ttl`. Borrows the arguments.
+auradb_column_family_handle_t *auradb_create_column_family_with_ttl(const auradb_t *db,
+                                                                    const auradb_options_t *column_family_options,
+                                                                    const char *column_family_name,
+                                                                    int ttl,
+                                                                    char **errptr);
 
 // Creates several column families with the same options, in order, up to the first that fails. Borrows the
 // arguments. Gives an array of `*lencfs` handles, those that were created, after an error too; free the array
@@ -437,6 +464,30 @@ void auradb_put_cf(const auradb_t *db,
                    const char *val,
                    size_t vallen,
                    char **errptr);
+
+// As `auradb_put`, for `ttl_seconds` seconds from now on; 0 or less = for ever, also in a database opened with a TTL.
+// From the second on at which it expires the key reads as if it were deleted: in gets, iterators and snapshots, and
+// older versions do not come back. Its space is freed by compactions that pass it, and when all or half of a table has
+// expired. Borrows all arguments.
+void auradb_put_with_ttl(const auradb_t *db,
+                         const auradb_writeoptions_t *options,
+                         const char *key,
+                         size_t keylen,
+                         const char *val,
+                         size_t vallen,
+                         int64_t ttl_seconds,
+                         char **errptr);
+
+// As `auradb_put_with_ttl`, in a column family. Borrows all arguments.
+void auradb_put_with_ttl_cf(const auradb_t *db,
+                            const auradb_writeoptions_t *options,
+                            const auradb_column_family_handle_t *column_family,
+                            const char *key,
+                            size_t keylen,
+                            const char *val,
+                            size_t vallen,
+                            int64_t ttl_seconds,
+                            char **errptr);
 
 // Deletes `key` from the default column family; its being absent is fine. Borrows all arguments.
 void auradb_delete(const auradb_t *db,
@@ -547,6 +598,25 @@ void auradb_writebatch_put_cf(auradb_writebatch_t *b,
                               size_t klen,
                               const char *val,
                               size_t vlen);
+
+// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on; 0 or less = for
+// ever, also in a database opened with a TTL. See `auradb_put_with_ttl`. In the bytes of the batch it has a tag of
+// its own, 0x40 (0x44 with a column family), which RocksDB does not know.
+void auradb_writebatch_put_with_ttl(auradb_writebatch_t *b,
+                                    const char *key,
+                                    size_t klen,
+                                    const char *val,
+                                    size_t vlen,
+                                    int64_t ttl_seconds);
+
+// As `auradb_writebatch_put_with_ttl`, to a column family.
+void auradb_writebatch_put_with_ttl_cf(auradb_writebatch_t *b,
+                                       const auradb_column_family_handle_t *column_family,
+                                       const char *key,
+                                       size_t klen,
+                                       const char *val,
+                                       size_t vlen,
+                                       int64_t ttl_seconds);
 
 // Adds a delete from the default column family.
 void auradb_writebatch_delete(auradb_writebatch_t *b, const char *key, size_t klen);
@@ -874,6 +944,24 @@ void auradb_writebatch_wi_put_cf(auradb_writebatch_wi_t *b,
                                  size_t klen,
                                  const char *val,
                                  size_t vlen);
+
+// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on, as
+// `auradb_writebatch_put_with_ttl`. Reads through the batch show it whatever the time.
+void auradb_writebatch_wi_put_with_ttl(auradb_writebatch_wi_t *b,
+                                       const char *key,
+                                       size_t klen,
+                                       const char *val,
+                                       size_t vlen,
+                                       int64_t ttl_seconds);
+
+// As `auradb_writebatch_wi_put_with_ttl`, to a column family.
+void auradb_writebatch_wi_put_with_ttl_cf(auradb_writebatch_wi_t *b,
+                                          const auradb_column_family_handle_t *column_family,
+                                          const char *key,
+                                          size_t klen,
+                                          const char *val,
+                                          size_t vlen,
+                                          int64_t ttl_seconds);
 
 // Adds a put to the default column family. The key is the `num_keys` pieces one after the other, the value the
 // `num_values` pieces.
@@ -1292,564 +1380,6 @@ void auradb_get_options_from_string(const auradb_options_t *base_options,
                                     const char *opts_str,
                                     auradb_options_t *new_options,
                                     char **errptr);
-
-// Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
-// memtables, tables and compactions carry a pointer. 0 = all values, UINT64_MAX = none. For each column family.
-// Default 1024.
-void auradb_options_set_separation_threshold(auradb_options_t *options, uint64_t v);
-
-// What `auradb_options_set_separation_threshold` set.
-uint64_t auradb_options_get_separation_threshold(const auradb_options_t *options);
-
-// When the write-ahead log is synced by itself: `policy` is an `auradb_wal_sync_policy_t`, `n` its number of writes or
-// milliseconds (at least 1; ignored where there is none). A write with sync set is durable whatever the policy.
-// Anything else is ignored and noted (`auradb_last_error`). Default manual, as in RocksDB.
-void auradb_options_set_wal_sync_policy(auradb_options_t *options, int policy, uint64_t n);
-
-// What `auradb_options_set_wal_sync_policy` set: the `auradb_wal_sync_policy_t`.
-int auradb_options_get_wal_sync_policy(const auradb_options_t *options);
-
-// What `auradb_options_set_wal_sync_policy` set: the number of writes or milliseconds, 0 where there is none.
-uint64_t auradb_options_get_wal_sync_policy_n(const auradb_options_t *options);
-
-// 1: a log thread syncs, with commits pipelined behind each other; 0: the committing thread syncs itself. A write is
-// acknowledged after its sync either way. Default 1.
-void auradb_options_set_async_writes(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_async_writes` set.
-unsigned char auradb_options_get_async_writes(const auradb_options_t *options);
-
-// 1: the log is appended to by copying into preallocated, mapped memory, where the file system allows it; 0: by
-// system calls. Default 1.
-void auradb_options_set_memory_mapped_wal(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_memory_mapped_wal` set.
-unsigned char auradb_options_get_memory_mapped_wal(const auradb_options_t *options);
-
-// Value-log segments open for append at once, each with its own lock. Default 4.
-void auradb_options_set_value_log_write_queues(auradb_options_t *options, size_t v);
-
-// What `auradb_options_set_value_log_write_queues` set.
-size_t auradb_options_get_value_log_write_queues(const auradb_options_t *options);
-
-// The codec of separated values: an `auradb_compression_t`. A value that does not shrink is stored as it is.
-// Default lz4 (4).
-void auradb_options_set_value_log_compression(auradb_options_t *options, int v);
-
-// What `auradb_options_set_value_log_compression` set.
-int auradb_options_get_value_log_compression(const auradb_options_t *options);
-
-// Bytes at which a value-log segment is sealed and a new one starts. Default 256 MiB.
-void auradb_options_set_value_log_segment_size(auradb_options_t *options, uint64_t v);
-
-// What `auradb_options_set_value_log_segment_size` set.
-uint64_t auradb_options_get_value_log_segment_size(const auradb_options_t *options);
-
-// Bound of the value log's bytes over its live bytes, to which four segments come; what iterators and snapshots keep
-// is not counted. Writers of values are slowed, and at last wait, where garbage collection is behind. Less space costs
-// more copying. Above 1, at most 100: anything else is an error at open. Default 1.4.
-void auradb_options_set_max_space_amp(auradb_options_t *options, double v);
-
-// What `auradb_options_set_max_space_amp` set.
-double auradb_options_get_max_space_amp(const auradb_options_t *options);
-
-// 1: garbage collection of the value log starts by itself; 0: only `auradb_collect_garbage` collects, and
-// `max_space_amp` is not held. Default 1.
-void auradb_options_set_value_log_garbage_collection(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_value_log_garbage_collection` set.
-unsigned char auradb_options_get_value_log_garbage_collection(const auradb_options_t *options);
-
-// Whether tables get a learned index. Answers are the same without. Default 1.
-void auradb_options_set_learned_index(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_learned_index` set.
-unsigned char auradb_options_get_learned_index(const auradb_options_t *options);
-
-// The structure of memtables: an `auradb_memtable_kind_t`; for each column family. A number that is none is ignored
-// and noted (`auradb_last_error`). Default `auradb_memtable_art`, the fastest; a family with a comparator of its own
-// gets `auradb_memtable_btree` for it.
-void auradb_options_set_memtable_kind(auradb_options_t *options, int kind);
-
-// What `auradb_options_set_memtable_kind` set: the `auradb_memtable_kind_t`.
-int auradb_options_get_memtable_kind(const auradb_options_t *options);
-
-// Gives cache options, for `auradb_lru_cache_options_destroy`: 32 MiB, shards chosen by the size.
-auradb_lru_cache_options_t *auradb_lru_cache_options_create(void);
-
-// Destroys cache options. Takes the handle; NULL is fine.
-void auradb_lru_cache_options_destroy(auradb_lru_cache_options_t *options);
-
-// Bytes of the cache. Default 32 MiB.
-void auradb_lru_cache_options_set_capacity(auradb_lru_cache_options_t *options, size_t capacity);
-
-// 2 to the power of this is the number of shards, each with a lock of its own; negative: chosen by the size.
-// Default -1.
-void auradb_lru_cache_options_set_num_shard_bits(auradb_lru_cache_options_t *options, int num_shard_bits);
-
-// Gives a cache of `capacity` bytes from which the least recently used entries leave first, for
-// `auradb_cache_destroy`.
-auradb_cache_t *auradb_cache_create_lru(size_t capacity);
-
-// As `auradb_cache_create_lru`, with options.
-auradb_cache_t *auradb_cache_create_lru_opts(const auradb_lru_cache_options_t *options);
-
-// Gives values of the value log a cache of their own, with its own budget. Borrows `blob_cache`, which may be
-// destroyed at once, and which databases may share. NULL: they share the cache of blocks. Read from the options
-// that the database itself is opened with, not from those of column families. Default NULL.
-//
-// A value is kept at once while there is room, and later when it is asked for the second time.
-void auradb_options_set_blob_cache(auradb_options_t *options, const auradb_cache_t *blob_cache);
-
-// Destroys a handle. Takes it; NULL is fine. Databases that use the cache keep it.
-void auradb_cache_destroy(auradb_cache_t *cache);
-
-// Changes the capacity; entries leave at once if it shrinks.
-void auradb_cache_set_capacity(const auradb_cache_t *cache, size_t capacity);
-
-// The capacity in bytes.
-size_t auradb_cache_get_capacity(const auradb_cache_t *cache);
-
-// Bytes in use: entries, and what databases charge for their models and filters.
-size_t auradb_cache_get_usage(const auradb_cache_t *cache);
-
-// Bytes in use that cannot leave now, as iterators, pinned values or databases hold them.
-size_t auradb_cache_get_pinned_usage(const auradb_cache_t *cache);
-
-// The codec of tables: an `auradb_compression_t`. Opening fails with "Not implemented: " for one that is not
-// available. Default snappy (1).
-void auradb_options_set_compression(auradb_options_t *options, int v);
-
-// What `auradb_options_set_compression` set.
-int auradb_options_get_compression(const auradb_options_t *options);
-
-// The codec of the last level: an `auradb_compression_t`, or 255 for the same as the others. Default 255.
-void auradb_options_set_bottommost_compression(auradb_options_t *options, int v);
-
-// What `auradb_options_set_bottommost_compression` set.
-int auradb_options_get_bottommost_compression(const auradb_options_t *options);
-
-// Sets the codec of each level, `num_levels` of `auradb_compression_t`; deeper levels have the last one's. None at all
-// goes back to `auradb_options_set_compression`. Borrows the array.
-void auradb_options_set_compression_per_level(auradb_options_t *options, const int *level_values, size_t num_levels);
-
-// Accepted. The codecs here have one effort level each (zstd's is 3) and no dictionaries, so window bits, level,
-// strategy and dictionary size have nothing to change.
-void auradb_options_set_compression_options(auradb_options_t *options,
-                                            int w_bits,
-                                            int level,
-                                            int strategy,
-                                            int max_dict_bytes);
-
-// Create the database if there is none. Default 0.
-void auradb_options_set_create_if_missing(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_create_if_missing` set.
-unsigned char auradb_options_get_create_if_missing(const auradb_options_t *options);
-
-// Create the column families named at open that do not exist. Default 0.
-void auradb_options_set_create_missing_column_families(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_create_missing_column_families` set.
-unsigned char auradb_options_get_create_missing_column_families(const auradb_options_t *options);
-
-// Refuse to open a database that exists. Default 0.
-void auradb_options_set_error_if_exists(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_error_if_exists` set.
-unsigned char auradb_options_get_error_if_exists(const auradb_options_t *options);
-
-// Accepted and read back. This engine always verifies all it reads: checksums bind every block, log record and
-// separated value to its file and place, so there is nothing to switch off. Default 1.
-void auradb_options_set_paranoid_checks(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_paranoid_checks` set.
-unsigned char auradb_options_get_paranoid_checks(const auradb_options_t *options);
-
-// Accepted and read back. This engine keeps the tables of the current version open, as RocksDB does with -1, its
-// default. Default -1.
-void auradb_options_set_max_open_files(auradb_options_t *options, int v);
-
-// What `auradb_options_set_max_open_files` set.
-int auradb_options_get_max_open_files(const auradb_options_t *options);
-
-// The number of flushes and compactions at once; less than 1 counts as 1. Default 2.
-void auradb_options_set_max_background_jobs(auradb_options_t *options, int v);
-
-// What `auradb_options_set_max_background_jobs` set.
-int auradb_options_get_max_background_jobs(const auradb_options_t *options);
-
-// Levels of `nice(2)` by which the threads that flush, compact and collect garbage stand back behind the thread that
-// opens the database, where both want the processor: reads and writes go first, and writers wait for memory sooner.
-// Less than 0 counts as 0, more than 19 as 19. On a machine whose processors others of the same control group keep
-// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 10.
-void auradb_options_set_background_nice(auradb_options_t *options, int v);
-
-// What `auradb_options_set_background_nice` set.
-int auradb_options_get_background_nice(const auradb_options_t *options);
-
-// Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
-// directory after each creation: fsync would add nothing but the modification time. Default 0.
-void auradb_options_set_use_fsync(auradb_options_t *options, int v);
-
-// What `auradb_options_set_use_fsync` set.
-int auradb_options_get_use_fsync(const auradb_options_t *options);
-
-// Flush all column families together, in one step. Default 0.
-void auradb_options_set_atomic_flush(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_atomic_flush` set.
-unsigned char auradb_options_get_atomic_flush(const auradb_options_t *options);
-
-// Accepted and read back: 0 debug, 1 info, 2 warn, 3 error, 4 fatal, 5 header. The LOG file is written at level
-// info; a logger has a level of its own. Default 1.
-void auradb_options_set_info_log_level(auradb_options_t *options, int v);
-
-// What `auradb_options_set_info_log_level` set.
-int auradb_options_get_info_log_level(const auradb_options_t *options);
-
-// Sets the number of background jobs for a machine that gives the database `total_threads` threads.
-void auradb_options_increase_parallelism(auradb_options_t *options, int total_threads);
-
-// Sets the outside world. Borrows `env`; the handle may be destroyed at once. NULL changes nothing.
-void auradb_options_set_env(auradb_options_t *options, const auradb_env_t *env);
-
-// Sets the order of keys. Borrows `v`: destroy it as well. NULL changes nothing. Default: plain byte order, whose
-// name is "leveldb.BytewiseComparator".
-void auradb_options_set_comparator(auradb_options_t *options, const auradb_comparator_t *v);
-
-// Sets the merge operator. Takes `v`, which is destroyed when nothing uses it any more. NULL takes the operator
-// away.
-void auradb_options_set_merge_operator(auradb_options_t *options, auradb_mergeoperator_t *v);
-
-// Sets a merge operator that adds 64-bit little-endian integers.
-void auradb_options_set_uint64add_merge_operator(auradb_options_t *options);
-
-// Sets the compaction filter. Borrows `v`: destroy it as well. NULL takes the filter away.
-void auradb_options_set_compaction_filter(auradb_options_t *options, const auradb_compactionfilter_t *v);
-
-// Sets a factory of compaction filters, used where no compaction filter is set. Takes `v`, which is destroyed when
-// nothing uses it any more. NULL takes the factory away.
-void auradb_options_set_compaction_filter_factory(auradb_options_t *options, auradb_compactionfilterfactory_t *v);
-
-// Sets the prefix extractor, for prefix filters and prefix scans. Takes `v`, which is destroyed when nothing uses it
-// any more. NULL takes the extractor away.
-void auradb_options_set_prefix_extractor(auradb_options_t *options, auradb_slicetransform_t *v);
-
-// Sets where log lines go; by default to the file LOG in the database directory. Borrows `v`, which may be
-// destroyed at once. NULL changes nothing.
-void auradb_options_set_info_log(auradb_options_t *options, const auradb_logger_t *v);
-
-// The number of levels. Default 7.
-void auradb_options_set_num_levels(auradb_options_t *options, int v);
-
-// What `auradb_options_set_num_levels` set.
-int auradb_options_get_num_levels(const auradb_options_t *options);
-
-// Runs of level 0 that start a compaction. Default 4.
-void auradb_options_set_level0_file_num_compaction_trigger(auradb_options_t *options, int v);
-
-// What `auradb_options_set_level0_file_num_compaction_trigger` set.
-int auradb_options_get_level0_file_num_compaction_trigger(const auradb_options_t *options);
-
-// Runs of level 0 from which writers are slowed. Default 20.
-void auradb_options_set_level0_slowdown_writes_trigger(auradb_options_t *options, int v);
-
-// What `auradb_options_set_level0_slowdown_writes_trigger` set.
-int auradb_options_get_level0_slowdown_writes_trigger(const auradb_options_t *options);
-
-// Runs of level 0 at which writers wait. Default 36.
-void auradb_options_set_level0_stop_writes_trigger(auradb_options_t *options, int v);
-
-// What `auradb_options_set_level0_stop_writes_trigger` set.
-int auradb_options_get_level0_stop_writes_trigger(const auradb_options_t *options);
-
-// Bytes at which tables of level 1 are cut. Default 64 MiB.
-void auradb_options_set_target_file_size_base(auradb_options_t *options, uint64_t v);
-
-// What `auradb_options_set_target_file_size_base` set.
-uint64_t auradb_options_get_target_file_size_base(const auradb_options_t *options);
-
-// Growth of the table size from level to level. Default 1.
-void auradb_options_set_target_file_size_multiplier(auradb_options_t *options, int v);
-
-// What `auradb_options_set_target_file_size_multiplier` set.
-int auradb_options_get_target_file_size_multiplier(const auradb_options_t *options);
-
-// Bytes of level 1. Default 256 MiB.
-void auradb_options_set_max_bytes_for_level_base(auradb_options_t *options, uint64_t v);
-
-// What `auradb_options_set_max_bytes_for_level_base` set.
-uint64_t auradb_options_get_max_bytes_for_level_base(const auradb_options_t *options);
-
-// Size ratio between levels. Default 10.
-void auradb_options_set_max_bytes_for_level_multiplier(auradb_options_t *options, double v);
-
-// What `auradb_options_set_max_bytes_for_level_multiplier` set.
-double auradb_options_get_max_bytes_for_level_multiplier(const auradb_options_t *options);
-
-// Compact only when asked. Default 0.
-void auradb_options_set_disable_auto_compactions(auradb_options_t *options, int v);
-
-// What `auradb_options_set_disable_auto_compactions` set.
-unsigned char auradb_options_get_disable_auto_compactions(const auradb_options_t *options);
-
-// How levels are kept: an `auradb_compaction_style_t`. Opening fails with "Not implemented: " for
-// one that is not available. Default level (0).
-void auradb_options_set_compaction_style(auradb_options_t *options, int v);
-
-// What `auradb_options_set_compaction_style` set.
-int auradb_options_get_compaction_style(const auradb_options_t *options);
-
-// Gives flush options, for `auradb_flushoptions_destroy`.
-auradb_flushoptions_t *auradb_flushoptions_create(void);
-
-// Destroys flush options. Takes the handle; NULL is fine.
-void auradb_flushoptions_destroy(auradb_flushoptions_t *options);
-
-// Whether a flush returns only when the tables are there. Default 1.
-void auradb_flushoptions_set_wait(auradb_flushoptions_t *options, unsigned char v);
-
-// What `auradb_flushoptions_set_wait` set.
-unsigned char auradb_flushoptions_get_wait(const auradb_flushoptions_t *options);
-
-// Gives compaction options, for `auradb_compactoptions_destroy`.
-auradb_compactoptions_t *auradb_compactoptions_create(void);
-
-// Destroys compaction options. Takes the handle; NULL is fine.
-void auradb_compactoptions_destroy(auradb_compactoptions_t *options);
-
-// Whether the bottommost level is rewritten: 0 no, 1 if there is a compaction filter, 2 or 3 always. 0 counts as 1
-// here: a filter always sees every key of the range. Default 1.
-void auradb_compactoptions_set_bottommost_level_compaction(auradb_compactoptions_t *options, unsigned char v);
-
-// What `auradb_compactoptions_set_bottommost_level_compaction` set.
-unsigned char auradb_compactoptions_get_bottommost_level_compaction(const auradb_compactoptions_t *options);
-
-// Bytes of a memtable at which it is sealed and flushed. A separated value counts with its pointer only.
-// Default 64 MiB.
-void auradb_options_set_write_buffer_size(auradb_options_t *options, size_t v);
-
-// What `auradb_options_set_write_buffer_size` set.
-size_t auradb_options_get_write_buffer_size(const auradb_options_t *options);
-
-// Bytes of all memtables of the database together at which the largest is flushed; 0 = no such limit. Default 0.
-void auradb_options_set_db_write_buffer_size(auradb_options_t *options, size_t v);
-
-// What `auradb_options_set_db_write_buffer_size` set.
-size_t auradb_options_get_db_write_buffer_size(const auradb_options_t *options);
-
-// Writers wait when so many sealed memtables of a column family are not flushed yet; the active one is not counted
-// (RocksDB counts it). Numbers below 2 mean 2. Default 2.
-void auradb_options_set_max_write_buffer_number(auradb_options_t *options, int v);
-
-// What `auradb_options_set_max_write_buffer_number` set.
-int auradb_options_get_max_write_buffer_number(const auradb_options_t *options);
-
-// Gives read options, for `auradb_readoptions_destroy`.
-auradb_readoptions_t *auradb_readoptions_create(void);
-
-// Destroys read options. Takes the handle; NULL is fine.
-void auradb_readoptions_destroy(auradb_readoptions_t *options);
-
-// Reads as of a snapshot, which must not be released before the last read; NULL = the latest state. Borrows the
-// snapshot.
-void auradb_readoptions_set_snapshot(auradb_readoptions_t *options, const auradb_snapshot_t *snapshot);
-
-// The first key that iterators no longer show; NULL = none. Copies the key.
-void auradb_readoptions_set_iterate_upper_bound(auradb_readoptions_t *options, const char *key, size_t keylen);
-
-// The first key that iterators show; NULL = none. Copies the key.
-void auradb_readoptions_set_iterate_lower_bound(auradb_readoptions_t *options, const char *key, size_t keylen);
-
-// Where reads may look: 0 everywhere, 1 in memory only: what is not there is "Result incomplete: ". Reads with
-// another number fail with "Not implemented: ". Default 0.
-void auradb_readoptions_set_read_tier(auradb_readoptions_t *options, int v);
-
-// What `auradb_readoptions_set_read_tier` set.
-int auradb_readoptions_get_read_tier(const auradb_readoptions_t *options);
-
-// Accepted and read back. This engine verifies whatever it reads from the device, always. Default 1.
-void auradb_readoptions_set_verify_checksums(auradb_readoptions_t *options, unsigned char v);
-
-// What `auradb_readoptions_set_verify_checksums` set.
-unsigned char auradb_readoptions_get_verify_checksums(const auradb_readoptions_t *options);
-
-// Whether what was read is kept in the cache. Default 1. An iterator that has read the values of a hundred entries
-// in a row keeps only such values of the value log as push nothing out.
-void auradb_readoptions_set_fill_cache(auradb_readoptions_t *options, unsigned char v);
-
-// What `auradb_readoptions_set_fill_cache` set.
-unsigned char auradb_readoptions_get_fill_cache(const auradb_readoptions_t *options);
-
-// Whether an iterator shows fresh writes: it looks for them whenever it is positioned. Default 0.
-void auradb_readoptions_set_tailing(auradb_readoptions_t *options, unsigned char v);
-
-// What `auradb_readoptions_set_tailing` set.
-unsigned char auradb_readoptions_get_tailing(const auradb_readoptions_t *options);
-
-// Whether an iterator goes on past the prefix it was positioned with even if `prefix_same_as_start` is set.
-// Without `prefix_same_as_start` every seek sees all keys in order, whatever this says. Default 0.
-void auradb_readoptions_set_total_order_seek(auradb_readoptions_t *options, unsigned char v);
-
-// What `auradb_readoptions_set_total_order_seek` set.
-unsigned char auradb_readoptions_get_total_order_seek(const auradb_readoptions_t *options);
-
-// Whether an iterator stops where the prefix of the key it was positioned with ends. Default 0.
-void auradb_readoptions_set_prefix_same_as_start(auradb_readoptions_t *options, unsigned char v);
-
-// What `auradb_readoptions_set_prefix_same_as_start` set.
-unsigned char auradb_readoptions_get_prefix_same_as_start(const auradb_readoptions_t *options);
-
-// Gives table options, for `auradb_block_based_options_destroy`.
-auradb_block_based_table_options_t *auradb_block_based_options_create(void);
-
-// Destroys table options. Takes the handle; NULL is fine.
-void auradb_block_based_options_destroy(auradb_block_based_table_options_t *options);
-
-// Sets the table options of `opt`. Borrows `table_options`: they are copied. NULL changes nothing.
-void auradb_options_set_block_based_table_factory(auradb_options_t *opt,
-                                                  const auradb_block_based_table_options_t *table_options);
-
-// Sets the filter. Takes `filter_policy`. NULL takes the filter away. Default: no filter.
-void auradb_block_based_options_set_filter_policy(auradb_block_based_table_options_t *options,
-                                                  auradb_filterpolicy_t *filter_policy);
-
-// Sets the cache of blocks and values. Borrows `block_cache`, which may be destroyed at once. NULL changes nothing. A
-// database has one cache: that of its own options, or else the first that its column families' options name.
-// Default: one of 32 MiB for each database.
-void auradb_block_based_options_set_block_cache(auradb_block_based_table_options_t *options,
-                                                const auradb_cache_t *block_cache);
-
-// Keep no blocks and values in a cache of the engine, unless a cache is set. Default 0.
-void auradb_block_based_options_set_no_block_cache(auradb_block_based_table_options_t *options,
-                                                   unsigned char no_block_cache);
-
-// Uncompressed bytes of a data block. Default 4096.
-void auradb_block_based_options_set_block_size(auradb_block_based_table_options_t *options, size_t block_size);
-
-// Whether whole keys go into the filter, and not prefixes only. Default 1.
-void auradb_block_based_options_set_whole_key_filtering(auradb_block_based_table_options_t *options, unsigned char v);
-
-// Accepted. This engine's blocks have an array of entry offsets instead of restart points, so that each entry is
-// reached directly: there is no interval to choose.
-void auradb_block_based_options_set_block_restart_interval(auradb_block_based_table_options_t *options,
-                                                           int block_restart_interval);
-
-// Accepted. This engine keeps models and filters of open tables in memory and charges them to the cache's budget, as
-// RocksDB does with 1.
-void auradb_block_based_options_set_cache_index_and_filter_blocks(auradb_block_based_table_options_t *options,
-                                                                  unsigned char v);
-
-// Accepted. This engine's tables have one kind of checksum, which cannot be switched off.
-void auradb_block_based_options_set_checksum(auradb_block_based_table_options_t *options, char v);
-
-// Gives a Bloom filter of `bits_per_key` bits (10 gives about 1 % false positives), for
-// `auradb_block_based_options_set_filter_policy` or `auradb_filterpolicy_destroy`.
-auradb_filterpolicy_t *auradb_filterpolicy_create_bloom(double bits_per_key);
-
-// The same as `auradb_filterpolicy_create_bloom`: a filter covers a whole table.
-auradb_filterpolicy_t *auradb_filterpolicy_create_bloom_full(double bits_per_key);
-
-// Destroys a filter policy that was not given to table options. Takes the handle; NULL is fine.
-void auradb_filterpolicy_destroy(auradb_filterpolicy_t *filter_policy);
-
-// Bytes of log files at which the oldest memtables are flushed to free them; 0 = four times all memtables.
-// Default 0.
-void auradb_options_set_max_total_wal_size(auradb_options_t *options, uint64_t v);
-
-// What `auradb_options_set_max_total_wal_size` set.
-uint64_t auradb_options_get_max_total_wal_size(const auradb_options_t *options);
-
-// What to do at a damaged log record: an `auradb_wal_recovery_mode_t`. Default point in time (2).
-void auradb_options_set_wal_recovery_mode(auradb_options_t *options, int v);
-
-// What `auradb_options_set_wal_recovery_mode` set.
-int auradb_options_get_wal_recovery_mode(const auradb_options_t *options);
-
-// Accepted and read back. In RocksDB it saves a system call at each write; here an append is a copy into mapped
-// memory already, so every write reaches the system before it is acknowledged, with this set or not. Default 0.
-void auradb_options_set_manual_wal_flush(auradb_options_t *options, unsigned char v);
-
-// What `auradb_options_set_manual_wal_flush` set.
-unsigned char auradb_options_get_manual_wal_flush(const auradb_options_t *options);
-
-// Sets the directory of the log files; an empty name or NULL is the database directory. Copies the name.
-void auradb_options_set_wal_dir(auradb_options_t *options, const char *v);
-
-// Lends the directory of the log files, `*size` bytes and a NUL, until the options are changed or destroyed.
-const char *auradb_options_get_wal_dir(const auradb_options_t *options, size_t *size);
-
-// Gives write options, for `auradb_writeoptions_destroy`.
-auradb_writeoptions_t *auradb_writeoptions_create(void);
-
-// Destroys write options. Takes the handle; NULL is fine.
-void auradb_writeoptions_destroy(auradb_writeoptions_t *options);
-
-// Whether a write survives a power loss once it is acknowledged. Without, it survives the death of the process.
-// Default 0.
-void auradb_writeoptions_set_sync(auradb_writeoptions_t *options, unsigned char v);
-
-// What `auradb_writeoptions_set_sync` set.
-unsigned char auradb_writeoptions_get_sync(const auradb_writeoptions_t *options);
-
-// Whether a write is left out of the log: it is lost with the process unless it was flushed. Default 0.
-void auradb_writeoptions_disable_WAL(auradb_writeoptions_t *options, int disable);
-
-// What `auradb_writeoptions_disable_WAL` set.
-unsigned char auradb_writeoptions_get_disable_WAL(const auradb_writeoptions_t *options);
-
-// Whether a write fails with "Result incomplete: " instead of waiting when writers are slowed or stopped. Default 0.
-void auradb_writeoptions_set_no_slowdown(auradb_writeoptions_t *options, unsigned char v);
-
-// What `auradb_writeoptions_set_no_slowdown` set.
-unsigned char auradb_writeoptions_get_no_slowdown(const auradb_writeoptions_t *options);
-
-// Gives a manager, for `auradb_write_buffer_manager_destroy`, that caps all memtables of the databases it is set for
-// at `buffer_size` bytes; 0 = it only counts them.
-// - The largest memtable is flushed, in whichever database it is, when those that take writes have more than 7/8 of
-//   `buffer_size`, or at least half of it while all together, with those being flushed, have reached it.
-// - With `allow_stall`, writers wait while memtables that are not flushed have reached `buffer_size`. Not waited for
-//   are memtables of a database that failed, and flushed ones that readers hold.
-auradb_write_buffer_manager_t *auradb_write_buffer_manager_create(size_t buffer_size, bool allow_stall);
-
-// As `auradb_write_buffer_manager_create`; memtables are charged to `cache`, in units of 256 KiB, so that it holds so
-// much less. Borrows the cache's handle. Returns NULL if that is NULL.
-auradb_write_buffer_manager_t *auradb_write_buffer_manager_create_with_cache(size_t buffer_size,
-                                                                             const auradb_cache_t *cache,
-                                                                             bool allow_stall);
-
-// Destroys a handle. Takes it; NULL is fine. Databases and options that use the manager keep it.
-void auradb_write_buffer_manager_destroy(auradb_write_buffer_manager_t *wbm);
-
-// Whether there is a cap.
-bool auradb_write_buffer_manager_enabled(const auradb_write_buffer_manager_t *wbm);
-
-// Whether memtables are charged to a cache.
-bool auradb_write_buffer_manager_cost_to_cache(const auradb_write_buffer_manager_t *wbm);
-
-// Bytes of memory of all memtables, also of flushed ones that iterators hold. Right to 1 KiB a memtable, without a cap
-// too.
-size_t auradb_write_buffer_manager_memory_usage(const auradb_write_buffer_manager_t *wbm);
-
-// Bytes of memory of the memtables that take writes and whose flush was not asked for.
-size_t auradb_write_buffer_manager_mutable_memtable_memory_usage(const auradb_write_buffer_manager_t *wbm);
-
-// Bytes that the cache is charged for memtables: `auradb_write_buffer_manager_memory_usage` rounded up to 256 KiB.
-size_t auradb_write_buffer_manager_dummy_entries_in_cache_usage(const auradb_write_buffer_manager_t *wbm);
-
-// The cap in bytes; 0 = none.
-size_t auradb_write_buffer_manager_buffer_size(const auradb_write_buffer_manager_t *wbm);
-
-// Changes the cap. With a lower one flushes begin with the next write; with a higher one waiting writers go on.
-void auradb_write_buffer_manager_set_buffer_size(const auradb_write_buffer_manager_t *wbm, size_t new_size);
-
-// Makes writers wait above the cap, or no longer: those that wait go on at once.
-void auradb_write_buffer_manager_set_allow_stall(const auradb_write_buffer_manager_t *wbm, bool new_allow_stall);
-
-// The manager that counts and caps the memtables; shared with all databases opened with it. Borrows the handle.
-// `auradb_options_set_db_write_buffer_size` has no effect then. NULL: a manager of the database's own. Default NULL.
-void auradb_options_set_write_buffer_manager(auradb_options_t *options, const auradb_write_buffer_manager_t *wbm);
 
 // Create the database if there is none. Default 0.
 void auradb_options_set_create_if_missing(auradb_options_t *options, unsigned char v);

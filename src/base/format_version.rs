@@ -6,14 +6,20 @@
 pub enum FormatVersion {
     /// The first: see docs/format.md.
     V1 = 1,
+    /// Entries may expire: kinds 0x41, 0x42 and 0x51 in logs and tables, what tables tell of them in the manifest.
+    V2 = 2,
 }
 
 /// The version that new databases are written with.
-pub const CURRENT_FORMAT: FormatVersion = FormatVersion::V1;
+pub const CURRENT_FORMAT: FormatVersion = FormatVersion::V2;
 
 impl FormatVersion {
     /// The version with this number, if this build knows it.
     pub fn from_number(number: u32) -> Option<FormatVersion> {
-        (number == 1).then_some(FormatVersion::V1)
+        match number {
+            1 => Some(FormatVersion::V1),
+            2 => Some(FormatVersion::V2),
+            _ => None,
+        }
     }
 }

@@ -29,11 +29,20 @@ pub enum EntryKind {
     RangeDelete = 0xf,
     /// The value is in the value log; a pointer follows.
     Pointer = 0x11,
+    /// An expiry (`base::expiry`) and the value follow.
+    ExpiringPut = 0x41,
+    /// An expiry and an operand follow.
+    ExpiringMerge = 0x42,
+    /// An expiry and a pointer follow.
+    ExpiringPointer = 0x51,
 }
+
+/// Set in the tags of kinds that have an expiry, and in no other.
+const EXPIRING: u8 = 0x40;
 
 impl EntryKind {
     /// The largest tag: a lookup key built with it sorts before every entry of the same key and sequence.
-    pub const SEEK: EntryKind = EntryKind::Pointer;
+    pub const SEEK: EntryKind = EntryKind::ExpiringPointer;
 
     /// The kind with this tag.
     pub fn from_tag(tag: u8) -> Option<EntryKind> {
@@ -44,13 +53,43 @@ impl EntryKind {
             0x7 => EntryKind::SingleDelete,
             0xf => EntryKind::RangeDelete,
             0x11 => EntryKind::Pointer,
+            0x41 => EntryKind::ExpiringPut,
+            0x42 => EntryKind::ExpiringMerge,
+            0x51 => EntryKind::ExpiringPointer,
             _ => return None,
         })
     }
 
     /// True for kinds that carry a value or a pointer to one.
     pub fn is_value(self) -> bool {
-        matches!(self, EntryKind::Put | EntryKind::Pointer)
+        matches!(self.lasting(), EntryKind::Put | EntryKind::Pointer)
+    }
+
+    /// True for kinds whose stored bytes begin with an expiry.
+    #[inline]
+    pub fn is_expiring(self) -> bool {
+        self as u8 & EXPIRING != 0
+    }
+
+    /// The kind without an expiry.
+    #[inline]
+    pub fn lasting(self) -> EntryKind {
+        match self {
+            EntryKind::ExpiringPut => EntryKind::Put,
+            EntryKind::ExpiringMerge => EntryKind::Merge,
+            EntryKind::ExpiringPointer => EntryKind::Pointer,
+            other => other,
+        }
+    }
+
+    /// The kind with an expiry; deletions have none and stay what they are.
+    pub fn expiring(self) -> EntryKind {
+        match self {
+            EntryKind::Put => EntryKind::ExpiringPut,
+            EntryKind::Merge => EntryKind::ExpiringMerge,
+            EntryKind::Pointer => EntryKind::ExpiringPointer,
+            other => other,
+        }
     }
 
     /// True for point deletions.
@@ -144,7 +183,10 @@ mod tests {
 
     #[test]
     fn keys_come_apart_as_they_were_put_together() {
-        for kind in [EntryKind::Delete, EntryKind::Put, EntryKind::Merge, EntryKind::Pointer] {
+        let plain = [EntryKind::Delete, EntryKind::Put, EntryKind::Merge, EntryKind::Pointer];
+        for kind in plain.into_iter().chain(plain.map(EntryKind::expiring)) {
+            assert_eq!(EntryKind::from_tag(kind as u8), Some(kind));
+            assert!(kind <= EntryKind::SEEK && plain.contains(&kind.lasting()));
             let key = InternalKey::new(b"k", 77, kind);
             let parsed = ParsedKey::parse(key.as_bytes()).unwrap();
             assert_eq!((parsed.user_key, parsed.sequence, parsed.kind), (&b"k"[..], 77, kind));

@@ -6,6 +6,7 @@ pub mod coding;
 pub mod comparator;
 pub mod compression;
 pub mod error;
+pub mod expiry;
 pub mod extension;
 pub mod file_name;
 pub mod format_version;

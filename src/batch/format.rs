@@ -12,15 +12,23 @@
 //! | single delete | 0x7     | 0x8     | key:slice           | yes     |
 //! | range delete  | 0xf     | 0xe     | start:slice end:slice | yes   |
 //! | pointer       | 0x11    | 0x10    | key:slice pointer:slice | yes |
+//! | put with a TTL | 0x40   | 0x44    | key:slice value:slice, the value after ttl:u64 | yes |
+//! | expiring put  | 0x41    | 0x45    | key:slice value:slice, the value after expiry:u64 | yes |
+//! | expiring merge | 0x42   | 0x46    | key:slice operand:slice, the operand after expiry:u64 | yes |
+//! | expiring pointer | 0x51 | 0x50    | key:slice pointer:slice, the pointer after expiry:u64 | yes |
 //! | log data      | 0x3     | -       | bytes:slice         | no      |
 //! | no-op         | 0xd     | -       | -                   | no      |
 //!
 //! Counted records take one sequence number each, in order. A writer uses the default tag for column family 0;
-//! a reader takes either. No-ops are placeholders of RocksDB's transactions: read and passed over, never written.
+//! a reader takes either. A TTL is seconds from when the batch is written on, 0 for ever; such puts are in callers'
+//! batches only. When one is written it becomes an expiring record, with seconds since 1970, or a plain one; pointers
+//! and expiring records are the engine's own. No-ops are placeholders of RocksDB's transactions: read and passed over,
+//! never written.
 
-use crate::base::coding::{Decoder, get_u32, get_u64, put_slice, put_varint};
+use crate::base::coding::{Decoder, get_u32, get_u64, put_slice, put_u64, put_varint};
+use crate::base::expiry::{EXPIRY_LEN, is_long_enough, pointer_of};
 use crate::base::key::MAX_SEQUENCE;
-use crate::base::{Error, ErrorKind, Result, SequenceNumber};
+use crate::base::{EntryKind, Error, ErrorKind, Result, SequenceNumber};
 use std::iter::FusedIterator;
 use std::ops::Range;
 
@@ -46,6 +54,14 @@ pub(super) const RANGE_DELETE_WITH_ID: u8 = 0xe;
 pub(super) const RANGE_DELETE: u8 = 0xf;
 pub(super) const POINTER_WITH_ID: u8 = 0x10;
 pub(super) const POINTER: u8 = 0x11;
+pub(super) const TTL_PUT: u8 = 0x40;
+pub(super) const TTL_PUT_WITH_ID: u8 = 0x44;
+const EXPIRING_PUT: u8 = 0x41;
+const EXPIRING_PUT_WITH_ID: u8 = 0x45;
+const EXPIRING_MERGE: u8 = 0x42;
+const EXPIRING_MERGE_WITH_ID: u8 = 0x46;
+const EXPIRING_POINTER: u8 = 0x51;
+const EXPIRING_POINTER_WITH_ID: u8 = 0x50;
 
 /// One record, as the bytes have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +116,90 @@ pub enum Record<'a> {
         /// What the merge operator is given.
         operand: &'a [u8],
     },
+    /// Store a value for some time (from callers only).
+    PutWithTtl {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// The key.
+        key: &'a [u8],
+        /// What to store.
+        value: &'a [u8],
+        /// For how many seconds from when the batch is written on; 0 = for ever.
+        ttl: u64,
+    },
+    /// An entry that expires (inside the engine only).
+    Expiring {
+        /// Where; 0 is the default column family.
+        column_family: u32,
+        /// One of the kinds that expire.
+        kind: EntryKind,
+        /// The key.
+        key: &'a [u8],
+        /// The expiry, and what is stored.
+        stored: &'a [u8],
+    },
     /// Bytes for the log alone.
     LogData(&'a [u8]),
 }
 
-impl Record<'_> {
+/// What a record does when it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied<'a> {
+    /// An entry: family, kind, key, and what it stores.
+    Entry(u32, EntryKind, &'a [u8], &'a [u8]),
+    /// A range of a family, from the first key that goes to the first that stays.
+    RangeDelete(u32, &'a [u8], &'a [u8]),
+    /// Nothing.
+    Nothing,
+}
+
+impl<'a> Record<'a> {
+    /// What a record of a logged batch does. A put with a TTL does not belong there: `Corruption`.
+    #[inline]
+    pub fn applied(&self) -> Result<Applied<'a>> {
+        Ok(match *self {
+            Record::Put { column_family, key, value } => {
+                Applied::Entry(column_family, EntryKind::Put, key, value)
+            }
+            Record::Pointer { column_family, key, pointer } => {
+                Applied::Entry(column_family, EntryKind::Pointer, key, pointer)
+            }
+            Record::Delete { column_family, key } => {
+                Applied::Entry(column_family, EntryKind::Delete, key, &[])
+            }
+            Record::SingleDelete { column_family, key } => {
+                Applied::Entry(column_family, EntryKind::SingleDelete, key, &[])
+            }
+            Record::Merge { column_family, key, operand } => {
+                Applied::Entry(column_family, EntryKind::Merge, key, operand)
+            }
+            Record::Expiring { column_family, kind, key, stored } => {
+                Applied::Entry(column_family, kind, key, stored)
+            }
+            Record::RangeDelete { column_family, start, end } => {
+                Applied::RangeDelete(column_family, start, end)
+            }
+            Record::LogData(_) => Applied::Nothing,
+            Record::PutWithTtl { .. } => {
+                return Err(malformed(
+                    "a put with a TTL in place of one with an expiry; it was never written",
+                ));
+            }
+        })
+    }
+
+    /// The family, the key and the encoded pointer of a record that has one.
+    #[inline]
+    pub fn pointer(&self) -> Option<(u32, &'a [u8], &'a [u8])> {
+        match *self {
+            Record::Pointer { column_family, key, pointer } => Some((column_family, key, pointer)),
+            Record::Expiring { column_family, kind, key, stored } => {
+                pointer_of(kind, stored).map(|pointer| (column_family, key, pointer))
+            }
+            _ => None,
+        }
+    }
+
     /// True if the record is in the batch's count and takes a sequence number.
     #[inline]
     pub fn is_counted(&self) -> bool {
@@ -120,12 +215,20 @@ const RECORD_OVERHEAD: usize = 1 + 5 + 5 + 5;
 #[inline]
 pub(super) fn encode(
     out: &mut Vec<u8>,
-    (tag, tag_with_id): (u8, u8),
+    tags: (u8, u8),
     column_family: u32,
     key: &[u8],
     value: Option<&[u8]>,
 ) {
     out.reserve(RECORD_OVERHEAD + key.len() + value.map_or(0, <[u8]>::len));
+    encode_key(out, tags, column_family, key);
+    if let Some(value) = value {
+        put_slice(out, value);
+    }
+}
+
+#[inline]
+fn encode_key(out: &mut Vec<u8>, (tag, tag_with_id): (u8, u8), column_family: u32, key: &[u8]) {
     if column_family == 0 {
         out.push(tag);
     } else {
@@ -133,8 +236,37 @@ pub(super) fn encode(
         put_varint(out, column_family.into());
     }
     put_slice(out, key);
-    if let Some(value) = value {
-        put_slice(out, value);
+}
+
+/// Appends a record whose value stands after eight bytes: a TTL or an expiry.
+pub(super) fn encode_timed(
+    out: &mut Vec<u8>,
+    tags: (u8, u8),
+    column_family: u32,
+    key: &[u8],
+    seconds: u64,
+    value: &[u8],
+) {
+    out.reserve(RECORD_OVERHEAD + EXPIRY_LEN + key.len() + value.len());
+    encode_key(out, tags, column_family, key);
+    put_varint(out, (EXPIRY_LEN + value.len()) as u64);
+    put_u64(out, seconds);
+    out.extend_from_slice(value);
+}
+
+/// The tags of an entry of `kind` that is stored.
+#[inline]
+pub(super) fn tags_of(kind: EntryKind) -> (u8, u8) {
+    match kind {
+        EntryKind::Put => (PUT, PUT_WITH_ID),
+        EntryKind::Merge => (MERGE, MERGE_WITH_ID),
+        EntryKind::Pointer => (POINTER, POINTER_WITH_ID),
+        EntryKind::ExpiringPut => (EXPIRING_PUT, EXPIRING_PUT_WITH_ID),
+        EntryKind::ExpiringMerge => (EXPIRING_MERGE, EXPIRING_MERGE_WITH_ID),
+        EntryKind::ExpiringPointer => (EXPIRING_POINTER, EXPIRING_POINTER_WITH_ID),
+        EntryKind::Delete => (DELETE, DELETE_WITH_ID),
+        EntryKind::SingleDelete => (SINGLE_DELETE, SINGLE_DELETE_WITH_ID),
+        EntryKind::RangeDelete => (RANGE_DELETE, RANGE_DELETE_WITH_ID),
     }
 }
 
@@ -246,6 +378,10 @@ enum Damage {
 fn decode_record<'a>(tag: u8, rest: &mut Decoder<'a>) -> std::result::Result<Record<'a>, Damage> {
     let column_family = match tag {
         DELETE | PUT | MERGE | SINGLE_DELETE | RANGE_DELETE | POINTER | LOG_DATA => 0,
+        TTL_PUT | EXPIRING_PUT | EXPIRING_MERGE | EXPIRING_POINTER => 0,
+        TTL_PUT_WITH_ID | EXPIRING_PUT_WITH_ID | EXPIRING_MERGE_WITH_ID | EXPIRING_POINTER_WITH_ID => {
+            rest.varint32().ok_or(Damage::CutShort)?
+        }
         DELETE_WITH_ID
         | PUT_WITH_ID
         | MERGE_WITH_ID
@@ -265,8 +401,32 @@ fn decode_record<'a>(tag: u8, rest: &mut Decoder<'a>) -> std::result::Result<Rec
         }
         POINTER | POINTER_WITH_ID => Record::Pointer { column_family, key, pointer: slice(rest)? },
         LOG_DATA => Record::LogData(key),
+        TTL_PUT | TTL_PUT_WITH_ID => {
+            let (ttl, value) = slice(rest)?.split_first_chunk().ok_or(Damage::CutShort)?;
+            Record::PutWithTtl { column_family, key, value, ttl: u64::from_le_bytes(*ttl) }
+        }
+        EXPIRING_PUT | EXPIRING_PUT_WITH_ID => expiring(column_family, EntryKind::ExpiringPut, key, rest)?,
+        EXPIRING_MERGE | EXPIRING_MERGE_WITH_ID => {
+            expiring(column_family, EntryKind::ExpiringMerge, key, rest)?
+        }
+        EXPIRING_POINTER | EXPIRING_POINTER_WITH_ID => {
+            expiring(column_family, EntryKind::ExpiringPointer, key, rest)?
+        }
         _ => return Err(Damage::UnknownTag),
     })
+}
+
+fn expiring<'a>(
+    column_family: u32,
+    kind: EntryKind,
+    key: &'a [u8],
+    rest: &mut Decoder<'a>,
+) -> std::result::Result<Record<'a>, Damage> {
+    let stored = slice(rest)?;
+    if !is_long_enough(kind, stored.len()) {
+        return Err(Damage::CutShort);
+    }
+    Ok(Record::Expiring { column_family, kind, key, stored })
 }
 
 /// A slice whose length fits 32 bits, as the format has it.

@@ -13,7 +13,8 @@
 //! The comparator is not known here: that a range delete's start is not above its end is checked when applied.
 
 use crate::base::coding::get_u64;
-use crate::base::{Error, Result, SequenceNumber};
+use crate::base::expiry::split;
+use crate::base::{EntryKind, Error, Result, SequenceNumber};
 
 mod format;
 pub mod indexed;
@@ -25,7 +26,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use format::{BatchIter, HEADER_LEN, Record, decode_header, verify};
+pub use format::{Applied, BatchIter, HEADER_LEN, Record, decode_header, verify};
 pub use indexed::IndexedBatch;
 pub use packed::{FamilyAt, PackedKind, PackedOperations};
 pub use packed_keys::PackedKeys;
@@ -51,6 +52,7 @@ struct Contents {
     merge: bool,
     range_delete: bool,
     pointer: bool,
+    expiring: bool,
 }
 
 impl Contents {
@@ -59,6 +61,7 @@ impl Contents {
             merge: tag == format::MERGE,
             range_delete: tag == format::RANGE_DELETE,
             pointer: tag == format::POINTER,
+            expiring: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl Contents {
         self.merge |= other.merge;
         self.range_delete |= other.range_delete;
         self.pointer |= other.pointer;
+        self.expiring |= other.expiring;
     }
 }
 
@@ -103,6 +107,9 @@ impl WriteBatch {
         if batch.contents.pointer {
             return Err(format::malformed("has a value-log pointer, which only the engine may write"));
         }
+        if batch.contents.expiring {
+            return Err(format::malformed("has an expiry, which only the engine may write: put with a TTL"));
+        }
         Ok(batch)
     }
 
@@ -115,7 +122,13 @@ impl WriteBatch {
                 Record::Merge { .. } => contents.merge = true,
                 Record::RangeDelete { .. } => contents.range_delete = true,
                 Record::Pointer { .. } => contents.pointer = true,
+                Record::Expiring { kind, .. } => {
+                    contents.expiring = true;
+                    contents.merge |= kind == EntryKind::ExpiringMerge;
+                    contents.pointer |= kind == EntryKind::ExpiringPointer;
+                }
                 Record::Put { .. }
+                | Record::PutWithTtl { .. }
                 | Record::Delete { .. }
                 | Record::SingleDelete { .. }
                 | Record::LogData(_) => {}
@@ -204,6 +217,48 @@ impl WriteBatch {
         self.append(format::PUT, format::PUT_WITH_ID, column_family, key, Some(value))
     }
 
+    /// Appends a put of a value that is there for `ttl` seconds from when the batch is written on; 0 = for ever,
+    /// whatever the column family's TTL.
+    pub fn put_with_ttl(&mut self, column_family: u32, key: &[u8], value: &[u8], ttl: u64) -> Result<()> {
+        let tags = (format::TTL_PUT, format::TTL_PUT_WITH_ID);
+        self.append_timed(tags, column_family, key, ttl, value)
+    }
+
+    /// Appends an entry of a kind that is stored, as the engine logs it: with an expiry, if it has one.
+    #[inline]
+    pub fn put_entry(
+        &mut self,
+        column_family: u32,
+        kind: EntryKind,
+        key: &[u8],
+        expiry: Option<u64>,
+        stored: &[u8],
+    ) -> Result<()> {
+        let Some(expiry) = expiry else {
+            let (tag, tag_with_id) = format::tags_of(kind);
+            return self.append(tag, tag_with_id, column_family, key, Some(stored));
+        };
+        self.contents.expiring = true;
+        self.contents.merge |= kind == EntryKind::Merge;
+        self.contents.pointer |= kind == EntryKind::Pointer;
+        self.append_timed(format::tags_of(kind.expiring()), column_family, key, expiry, stored)
+    }
+
+    fn append_timed(
+        &mut self,
+        tags: (u8, u8),
+        column_family: u32,
+        key: &[u8],
+        seconds: u64,
+        value: &[u8],
+    ) -> Result<()> {
+        check_lengths(key.len(), value.len())?;
+        let count = self.count().checked_add(1).ok_or_else(too_many)?;
+        format::encode_timed(&mut self.bytes, tags, column_family, key, seconds, value);
+        self.set_count(count);
+        Ok(())
+    }
+
     /// Appends a delete.
     #[inline]
     pub fn delete(&mut self, column_family: u32, key: &[u8]) -> Result<()> {
@@ -250,6 +305,13 @@ impl WriteBatch {
             Record::SingleDelete { column_family, key } => self.single_delete(column_family, key),
             Record::RangeDelete { column_family, start, end } => self.delete_range(column_family, start, end),
             Record::Merge { column_family, key, operand } => self.merge(column_family, key, operand),
+            Record::PutWithTtl { column_family, key, value, ttl } => {
+                self.put_with_ttl(column_family, key, value, ttl)
+            }
+            Record::Expiring { column_family, kind, key, stored } => {
+                let (expiry, stored) = split(kind, stored);
+                self.put_entry(column_family, kind.lasting(), key, expiry, stored)
+            }
             Record::LogData(bytes) => self.put_log_data(bytes),
         }
     }
@@ -353,6 +415,8 @@ fn check_records(data: &[u8], limit: u64) -> Result<()> {
         let (key, value): (&[u8], &[u8]) = match record? {
             Record::Put { key, value, .. } => (key, value),
             Record::Pointer { key, pointer, .. } => (key, pointer),
+            Record::PutWithTtl { key, value, .. } => (key, value),
+            Record::Expiring { kind, key, stored, .. } => (key, split(kind, stored).1),
             Record::Merge { key, operand, .. } => (key, operand),
             Record::RangeDelete { start, end, .. } => (start, end),
             Record::Delete { key, .. } | Record::SingleDelete { key, .. } => (key, &[]),

@@ -1,8 +1,8 @@
-//! A batch with pointers in place of some of its puts.
+//! A batch with pointers in place of some of its values, and with times at which some of its entries expire.
 
 use super::WriteBatch;
-use super::format::{self, encode};
-use crate::base::ValuePointer;
+use super::format::{encode, encode_timed, tags_of};
+use crate::base::EntryKind;
 use std::ops::Range;
 
 /// Writes a batch anew, in one pass and in a buffer that the caller keeps for the next one: runs of records that stay
@@ -21,18 +21,25 @@ impl<'a> Rewrite<'a> {
         Rewrite { source: source.data(), target: buffer, copied: 0 }
     }
 
-    /// A pointer record takes the place of the put at bytes `put` of the source. From front to back.
-    pub fn replace(&mut self, put: Range<usize>, column_family: u32, key: &[u8], pointer: &ValuePointer) {
-        debug_assert!(self.copied <= put.start && put.end <= self.source.len());
-        self.target.extend_from_slice(&self.source[self.copied..put.start]);
-        self.copied = put.end;
-        encode(
-            self.target,
-            (format::POINTER, format::POINTER_WITH_ID),
-            column_family,
-            key,
-            Some(&pointer.to_bytes()),
-        );
+    /// An entry of `kind` takes the place of the record at bytes `record` of the source. From front to back.
+    pub fn replace(
+        &mut self,
+        record: Range<usize>,
+        column_family: u32,
+        kind: EntryKind,
+        key: &[u8],
+        expiry: Option<u64>,
+        stored: &[u8],
+    ) {
+        debug_assert!(self.copied <= record.start && record.end <= self.source.len());
+        self.target.extend_from_slice(&self.source[self.copied..record.start]);
+        self.copied = record.end;
+        match expiry {
+            None => encode(self.target, tags_of(kind), column_family, key, Some(stored)),
+            Some(expiry) => {
+                encode_timed(self.target, tags_of(kind.expiring()), column_family, key, expiry, stored);
+            }
+        }
     }
 
     /// The bytes of the whole batch: the source's own if nothing was replaced.

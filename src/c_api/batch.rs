@@ -2,7 +2,7 @@
 
 use super::boundary::{
     bytes, change, destroy, fallible, give, guarded, look, present, present_mut, put_out, quiet, report,
-    start_of,
+    seconds, start_of,
 };
 use super::column_family::auradb_column_family_handle_t;
 use crate::base::{Error, Result};
@@ -119,6 +119,39 @@ pub extern "C" fn auradb_writebatch_put_cf(
     // SAFETY: C1.
     let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
     add(b, |batch| batch.put(id_of(column_family)?, key?, value?));
+}
+
+/// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on; 0 or less = for
+/// ever, also in a database opened with a TTL. See `auradb_put_with_ttl`. In the bytes of the batch it has a tag of
+/// its own, 0x40 (0x44 with a column family), which RocksDB does not know.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_writebatch_put_with_ttl(
+    b: Option<&mut auradb_writebatch_t>,
+    key: *const c_char,
+    klen: usize,
+    val: *const c_char,
+    vlen: usize,
+    ttl_seconds: i64,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
+    add(b, |batch| batch.put_with_ttl(0, key?, value?, seconds(ttl_seconds)));
+}
+
+/// As `auradb_writebatch_put_with_ttl`, to a column family.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_writebatch_put_with_ttl_cf(
+    b: Option<&mut auradb_writebatch_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    klen: usize,
+    val: *const c_char,
+    vlen: usize,
+    ttl_seconds: i64,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
+    add(b, |batch| batch.put_with_ttl(id_of(column_family)?, key?, value?, seconds(ttl_seconds)));
 }
 
 /// Adds a delete from the default column family.
@@ -286,6 +319,14 @@ pub extern "C" fn auradb_writebatch_iterate(
     quiet(|| iterate_default(&present(b)?.batch, state, put, deleted));
 }
 
+/// Walks show a put with a TTL as a put.
+fn without_ttl(record: Record<'_>) -> Record<'_> {
+    match record {
+        Record::PutWithTtl { column_family, key, value, .. } => Record::Put { column_family, key, value },
+        other => other,
+    }
+}
+
 type OnPut = unsafe extern "C" fn(*mut c_void, *const c_char, usize, *const c_char, usize);
 type OnDelete = unsafe extern "C" fn(*mut c_void, *const c_char, usize);
 
@@ -297,7 +338,7 @@ pub fn iterate_default(
     deleted: Option<OnDelete>,
 ) -> Result<()> {
     for record in batch.iter() {
-        match record? {
+        match without_ttl(record?) {
             // SAFETY: C4; key and value are readable for the call.
             Record::Put { column_family: 0, key, value } => unsafe {
                 if let Some(put) = put {
@@ -349,7 +390,7 @@ pub extern "C" fn auradb_writebatch_iterate_cf(
 ) {
     quiet(|| {
         for record in present(b)?.batch.iter() {
-            match record? {
+            match without_ttl(record?) {
                 // SAFETY: C4; key and value are readable for the call.
                 Record::Put { column_family, key, value } => unsafe {
                     if let Some(put) = put_cf {

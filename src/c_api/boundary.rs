@@ -314,6 +314,11 @@ pub fn malloc_text(text: &str) -> *mut c_char {
     malloc_bytes(&terminated).unwrap_or(ptr::null_mut())
 }
 
+/// A TTL of a caller's: 0 or less means for ever.
+pub fn seconds(ttl: i64) -> u64 {
+    u64::try_from(ttl).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::boundary::{
     array, count, destroy, fallible, give, look, malloc_array, malloc_bytes, malloc_text, on_db, present,
-    put_out, quiet, text,
+    put_out, quiet, seconds, text,
 };
 use super::db::auradb_t;
 use super::options::auradb_options_t;
@@ -95,6 +95,25 @@ pub extern "C" fn auradb_create_column_family(
         // SAFETY: C1.
         let name = unsafe { text(column_family_name) }?;
         let options = present(column_family_options)?.column_family_options()?;
+        let family = db.db.create_column_family(&options, name)?;
+        Ok(give(auradb_column_family_handle_t { family }))
+    })
+}
+
+/// As `auradb_create_column_family`, with a TTL as of `auradb_open_with_ttl`. Borrows the arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_create_column_family_with_ttl(
+    db: Option<&auradb_t>,
+    column_family_options: Option<&auradb_options_t>,
+    column_family_name: *const c_char,
+    ttl: c_int,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_column_family_handle_t {
+    on_db(db, errptr, |db| {
+        // SAFETY: C1.
+        let name = unsafe { text(column_family_name) }?;
+        let mut options = present(column_family_options)?.column_family_options()?;
+        options.ttl = Some(seconds(ttl.into()));
         let family = db.db.create_column_family(&options, name)?;
         Ok(give(auradb_column_family_handle_t { family }))
     })

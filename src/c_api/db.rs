@@ -1,6 +1,6 @@
 //! Databases: open, close, destroy, repair.
 
-use super::boundary::{array, count, destroy, fallible, give, on_db, path, present, quiet, text};
+use super::boundary::{array, count, destroy, fallible, give, on_db, path, present, quiet, seconds, text};
 use super::column_family::{auradb_column_family_handle_t, give_families};
 use super::options::auradb_options_t;
 use crate::base::{Error, Result};
@@ -39,6 +39,32 @@ pub extern "C" fn auradb_open(
         let db = Db::open(&options.database_options(&[])?, path, &options.column_family_options()?)?;
         Ok(give(auradb_t::new(db)))
     })
+}
+
+/// As `auradb_open`, and everything that is written to the default column family from now on without a TTL of its
+/// own, merge operands too, expires `ttl` seconds after it was written; 0 or less = never. Each entry keeps the time
+/// it was given: what lies in the database already does not change by another TTL at the next open, nor by opening
+/// without one. (RocksDB stores the time of writing and adds the TTL of the day; this database judges by the entry
+/// alone.) Expired keys are absent for all reads at once, not only after a compaction. Borrows `options`.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open_with_ttl(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    ttl: c_int,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        let options = present(options)?;
+        // SAFETY: C1.
+        let path = unsafe { path(name) }?;
+        let family = with_ttl(options.column_family_options()?, ttl);
+        Ok(give(auradb_t::new(Db::open(&options.database_options(&[])?, path, &family)?)))
+    })
+}
+
+fn with_ttl(mut options: ColumnFamilyOptions, ttl: c_int) -> ColumnFamilyOptions {
+    options.ttl = Some(seconds(ttl.into()));
+    options
 }
 
 /// Opens a database for reading its default column family; nothing at all is written, and any number of readers
@@ -82,6 +108,40 @@ pub extern "C" fn auradb_open_column_families(
             (path(name)?, families(num_column_families, column_family_names, column_family_options)?)
         };
         let families = engine_families(&named)?;
+        let database_options = present(options)?.database_options(&options_of(&named))?;
+        // SAFETY: C1.
+        unsafe {
+            give_families(column_family_handles, named.len(), || {
+                Db::open_column_families(&database_options, path, &families)
+            })
+        }
+        .map(|db| give(auradb_t::new(db)))
+    })
+}
+
+/// As `auradb_open_column_families`, each family with its TTL of `ttls`, which has `num_column_families` elements; see
+/// `auradb_open_with_ttl`. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_open_column_families_with_ttl(
+    options: Option<&auradb_options_t>,
+    name: *const c_char,
+    num_column_families: c_int,
+    column_family_names: *const *const c_char,
+    column_family_options: *const *const auradb_options_t,
+    column_family_handles: *mut *mut auradb_column_family_handle_t,
+    ttls: *const c_int,
+    errptr: *mut *mut c_char,
+) -> *mut auradb_t {
+    fallible(errptr, || {
+        // SAFETY: C1, C2.
+        let (path, named, ttls) = unsafe {
+            let named = families(num_column_families, column_family_names, column_family_options)?;
+            (path(name)?, named, array(ttls, count(num_column_families)?)?)
+        };
+        let mut families = engine_families(&named)?;
+        for ((_, family), ttl) in families.iter_mut().zip(ttls) {
+            family.ttl = Some(seconds((*ttl).into()));
+        }
         let database_options = present(options)?.database_options(&options_of(&named))?;
         // SAFETY: C1.
         unsafe {
@@ -204,8 +264,10 @@ pub extern "C" fn auradb_get_latest_sequence_number(db: Option<&auradb_t>) -> u6
 /// disable_auto_compactions, level0_file_num_compaction_trigger, level0_slowdown_writes_trigger,
 /// level0_stop_writes_trigger, target_file_size_base, target_file_size_multiplier, max_bytes_for_level_base,
 /// max_bytes_for_level_multiplier, compression, compression_per_level, bottommost_compression and
-/// auradb.separation_threshold. "Invalid argument: " for another name, a bad value, or none at all; nothing is
-/// changed then. Borrows all arguments.
+/// auradb.separation_threshold ("none": no value is separated), auradb.ttl (see `auradb_open_with_ttl`). "Invalid
+/// argument: " for another name, a bad value, or none at all; nothing is changed then. New writes follow a new
+/// separation_threshold at once; values that lie in tables or in the value log already are moved by the compactions
+/// that pass them, all of them by `auradb_compact_range_opt` with a forced bottommost level. Borrows all arguments.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_set_options(
     db: Option<&auradb_t>,

@@ -3,7 +3,7 @@
 use super::batch::iterate_default;
 use super::boundary::{
     array, bytes, change, count, destroy, fallible, give, guarded, look, present, present_mut, put_out,
-    quiet, start_of,
+    quiet, seconds, start_of,
 };
 use super::column_family::auradb_column_family_handle_t;
 use crate::base::{Error, Result};
@@ -131,6 +131,38 @@ pub extern "C" fn auradb_writebatch_wi_put_cf(
     // SAFETY: C1.
     let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
     add_to(b, column_family, |batch, id| batch.put(id, key?, value?));
+}
+
+/// Adds a put of a value that is there for `ttl_seconds` seconds from when the batch is written on, as
+/// `auradb_writebatch_put_with_ttl`. Reads through the batch show it whatever the time.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_writebatch_wi_put_with_ttl(
+    b: Option<&mut auradb_writebatch_wi_t>,
+    key: *const c_char,
+    klen: usize,
+    val: *const c_char,
+    vlen: usize,
+    ttl_seconds: i64,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
+    add(b, |batch| batch.put_with_ttl(0, key?, value?, seconds(ttl_seconds)));
+}
+
+/// As `auradb_writebatch_wi_put_with_ttl`, to a column family.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_writebatch_wi_put_with_ttl_cf(
+    b: Option<&mut auradb_writebatch_wi_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    klen: usize,
+    val: *const c_char,
+    vlen: usize,
+    ttl_seconds: i64,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, klen), bytes(val, vlen)) };
+    add_to(b, column_family, |batch, id| batch.put_with_ttl(id, key?, value?, seconds(ttl_seconds)));
 }
 
 /// Adds a put to the default column family. The key is the `num_keys` pieces one after the other, the value the

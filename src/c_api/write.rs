@@ -1,7 +1,7 @@
 //! Single writes and batches.
 
 use super::batch::auradb_writebatch_t;
-use super::boundary::{bytes, on_db, present, present_mut};
+use super::boundary::{bytes, on_db, present, present_mut, seconds};
 use super::column_family::auradb_column_family_handle_t;
 use super::db::auradb_t;
 use super::options::write::auradb_writeoptions_t;
@@ -42,6 +42,50 @@ pub extern "C" fn auradb_put_cf(
     let (key, value) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
     on_db(db, errptr, |db| {
         db.db.put(&present(column_family)?.family, key?, value?, &present(options)?.options)
+    });
+}
+
+/// As `auradb_put`, for `ttl_seconds` seconds from now on; 0 or less = for ever, also in a database opened with a TTL.
+/// From the second on at which it expires the key reads as if it were deleted: in gets, iterators and snapshots, and
+/// older versions do not come back. Its space is freed by compactions that pass it, and when all or half of a table has
+/// expired. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_put_with_ttl(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    ttl_seconds: i64,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| {
+        let how = &present(options)?.options;
+        db.db.put_with_ttl(&db.default, key?, value?, seconds(ttl_seconds), how)
+    });
+}
+
+/// As `auradb_put_with_ttl`, in a column family. Borrows all arguments.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_put_with_ttl_cf(
+    db: Option<&auradb_t>,
+    options: Option<&auradb_writeoptions_t>,
+    column_family: Option<&auradb_column_family_handle_t>,
+    key: *const c_char,
+    keylen: usize,
+    val: *const c_char,
+    vallen: usize,
+    ttl_seconds: i64,
+    errptr: *mut *mut c_char,
+) {
+    // SAFETY: C1.
+    let (key, value) = unsafe { (bytes(key, keylen), bytes(val, vallen)) };
+    on_db(db, errptr, |db| {
+        let (family, how) = (&present(column_family)?.family, &present(options)?.options);
+        db.db.put_with_ttl(family, key?, value?, seconds(ttl_seconds), how)
     });
 }
 

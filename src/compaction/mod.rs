@@ -2,8 +2,8 @@
 //!
 //! `policy/` is pure (Observation -> Action); `plan` turns an action into inputs, checks and claims them; `run`
 //! merges them through `shadowing` (what no snapshot can see is dropped) into `outputs` (tables cut at good
-//! places); the caller installs the edit. `rate_limit` paces it all. `rewrite` copies one table as it is, but for
-//! pointers to values that were moved.
+//! places, values inline or in the value log as the threshold says now: `placement`); the caller installs the edit.
+//! `rate_limit` paces it all. `rewrite` copies one table as it is, but for pointers to values that were moved.
 //!
 //! Invariants:
 //! - C1: a version of a key never moves below an older one: inputs hold every older table of the levels down to
@@ -17,13 +17,15 @@ use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOpe
 use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
 use crate::sst::TableOptions;
-use crate::value_log::{Relocation, ValueLog};
+use crate::value_log::{Relocation, SegmentRef, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) mod outputs;
+mod placement;
 pub mod plan;
 pub mod policy;
 pub mod rate_limit;
@@ -36,10 +38,11 @@ pub mod shadowing;
 mod simulation;
 #[cfg(test)]
 mod simulation_tests;
+mod surroundings;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use plan::{plan_in_place, plan_range};
+pub use plan::{expires_whole, plan_expired, plan_in_place, plan_range};
 pub use rewrite::rewrite_in_place;
 
 /// What a column family's compactions aim at.
@@ -87,6 +90,8 @@ pub struct CompactionPlan {
     pub output_level: usize,
     /// Move the single input down without reading it.
     pub trivial_move: bool,
+    /// Nothing of the inputs is needed any more: they go unread.
+    pub discard: bool,
     /// Nothing older than the inputs exists below the output level in their key range.
     pub bottommost: bool,
     /// A user asked for it.
@@ -134,6 +139,8 @@ pub struct MergeContext {
     pub io_buffer_size: usize,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.
     pub snapshots: Vec<SequenceNumber>,
+    /// The time, in seconds since 1970, at which it is judged what has expired.
+    pub now: u64,
     /// Combines operands.
     pub merge_operator: Option<Arc<dyn MergeOperator>>,
     /// Judges values (compactions only).
@@ -144,12 +151,36 @@ pub struct MergeContext {
     pub value_log: Arc<ValueLog>,
     /// Values that stand elsewhere now: pointers to them are replaced as they pass.
     pub relocation: Option<Arc<Relocation>>,
+    /// Moves values into the value log or out of it as they pass; `None` = they stay where they are.
+    pub separation: Option<Arc<Separation>>,
     /// Paces writing; `None` = unlimited.
     pub rate_limiter: Option<Arc<rate_limit::RateLimiter>>,
     /// Set to make the merge stop early with `ShutdownInProgress`.
     pub cancel: Arc<AtomicBool>,
     /// Counts.
     pub stats: Arc<CompactionStats>,
+}
+
+/// Where the values of one merge belong. Keep it until the edit is installed.
+pub struct Separation {
+    /// Values of at least so many bytes belong into the value log, shorter ones into tables.
+    threshold: u64,
+    value_log: Arc<ValueLog>,
+    /// Keep what was written until tables refer to it.
+    holds: Mutex<Vec<SegmentRef>>,
+}
+
+impl Separation {
+    /// By this threshold, into this value log.
+    pub fn new(threshold: u64, value_log: &Arc<ValueLog>) -> Separation {
+        Separation { threshold, value_log: Arc::clone(value_log), holds: Mutex::default() }
+    }
+}
+
+impl Drop for Separation {
+    fn drop(&mut self) {
+        self.value_log.have_arrived(self.holds.get_mut());
+    }
 }
 
 impl MergeContext {
@@ -177,8 +208,14 @@ pub struct CompactionStats {
     pub read_bytes: AtomicU64,
     /// Bytes compactions wrote.
     pub write_bytes: AtomicU64,
+    /// Tables that went unread, everything in them having expired.
+    pub expired_tables: AtomicU64,
     /// Entries compactions and flushes left out.
     pub dropped_entries: AtomicU64,
+    /// Values that compactions moved from tables to the value log, the threshold having been lowered.
+    pub separated_values: AtomicU64,
+    /// Values that compactions moved from the value log into tables, the threshold having been raised.
+    pub inlined_values: AtomicU64,
 }
 
 /// The next compaction of this version that pays, if any. A version that is no longer the current one gives no

@@ -5,13 +5,13 @@
 //! the next table's first key goes into this one, the rest into those that follow. Unless `finish` succeeds, every
 //! file made is removed.
 
+use super::placement::Placement;
 use super::rate_limit::Priority;
 use super::shadowing::Keeper;
 use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
-use crate::base::key::key_trailer;
 use crate::base::range_tombstone::RangeTombstone;
-use crate::base::{EntryKind, InternalComparator, Result};
+use crate::base::{InternalComparator, Result};
 use crate::env::OpenMode;
 use crate::sst::TableBuilder;
 use crate::version::{FileMeta, NewFile};
@@ -95,8 +95,7 @@ pub(crate) struct Outputs<'a> {
     created: Vec<u64>,
     committed: bool,
     keys: u32,
-    /// The pointer to a value that was moved.
-    pointer: Vec<u8>,
+    placement: Placement<'a>,
 }
 
 impl<'a> Outputs<'a> {
@@ -122,7 +121,7 @@ impl<'a> Outputs<'a> {
             created: Vec::new(),
             committed: false,
             keys: 0,
-            pointer: Vec::new(),
+            placement: Placement::new(context),
         }
     }
 
@@ -132,6 +131,7 @@ impl<'a> Outputs<'a> {
             self.open()?;
         }
         self.finish_table(None)?;
+        self.placement.finish()?;
         if !self.finished.is_empty() {
             self.context.env.sync_dir(&self.context.sst_dir)?;
         }
@@ -223,14 +223,7 @@ impl Keeper for Outputs<'_> {
     #[inline]
     fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
         let current = self.current.as_mut().expect("begin_key opens a table");
-        if let Some(relocation) = &self.context.relocation
-            && key_trailer(internal_key) as u8 == EntryKind::Pointer as u8
-            && let Some(new) = relocation.moved(value)
-        {
-            self.pointer.clear();
-            new.encode(&mut self.pointer);
-            return current.builder.add(internal_key, &self.pointer);
-        }
+        let (internal_key, value) = self.placement.place(internal_key, value)?;
         current.builder.add(internal_key, value)
     }
 }

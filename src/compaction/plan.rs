@@ -6,9 +6,11 @@
 //!    levels below 0 never share a user key (V2), so there is nothing to widen within a level.
 //! 4. All inputs are claimed (C3); if one cannot be, nothing is.
 
-use super::policy::{Action, weighted_bytes};
+use super::policy::leveled::targets;
+use super::policy::{Action, Observation, weighted_bytes};
 use super::{CompactionPlan, LevelOptions};
 use crate::base::{Error, ErrorKind, InternalComparator, Result};
+use crate::sst::TableProperties;
 use crate::version::{FileMeta, KeyRange, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,6 +153,7 @@ fn claim(
         inputs: inputs.levels,
         output_level: inputs.output_level,
         trivial_move: false,
+        discard: false,
         bottommost,
         manual: false,
         full,
@@ -263,6 +266,48 @@ pub fn plan_in_place(
     let inputs =
         Inputs { levels: vec![(level, vec![file.clone()])], range: file.range(), output_level: level };
     claim(column_family, version, inputs, order, format!("table {:06} in its place", file.number))
+}
+
+/// Whether every entry of a table expires, or is a deletion.
+pub fn expires_whole(properties: &TableProperties) -> bool {
+    properties.expiring > 0
+        && properties.range_tombstones == 0
+        && properties.expiring.saturating_add(properties.deletions) >= properties.entries
+}
+
+/// A plan for a table much of which has expired by `now`: to drop it unread, if all of it has and it hides nothing
+/// older, else to compact it, to the next level if that has something of its range. `None` if a running compaction is
+/// in the way.
+pub fn plan_expired(
+    column_family: u32,
+    version: &Arc<Version>,
+    (level, file): (usize, &Arc<FileMeta>),
+    now: u64,
+    options: &LevelOptions,
+    order: &InternalComparator,
+) -> Option<CompactionPlan> {
+    let range = file.range();
+    let meets = |below: usize| version.meeting(below, &range, order).next().is_some();
+    let is_older_below = (level + 1..version.levels.len()).any(meets);
+    let older_runs = version.runs(0).iter().skip_while(|run| !run.files.iter().any(|f| Arc::ptr_eq(f, file)));
+    let is_older_beside =
+        level == 0 && older_runs.skip(1).flat_map(|run| &run.files).any(|other| range.meets(other, order));
+    let whole = expires_whole(&file.properties) && file.properties.latest_expiry <= now;
+    if whole && !is_older_below && !is_older_beside {
+        let inputs = Inputs { levels: vec![(level, vec![file.clone()])], range, output_level: level };
+        let reason = format!("everything in table {:06} has expired", file.number);
+        let mut plan = claim(column_family, version, inputs, order, reason)?;
+        plan.discard = true;
+        return Some(plan);
+    }
+    let output_level = match level {
+        0 => targets(&Observation::of(version, options, order)).base_level,
+        _ if is_older_below => level + 1,
+        _ => level,
+    };
+    let inputs = expand(version, level, vec![file.clone()], output_level, order)?;
+    let reason = format!("half of table {:06} or more has expired", file.number);
+    claim(column_family, version, inputs, order, reason)
 }
 
 /// A plan for the part of `level` that meets `[begin, end]`, into `output_level` (manual compaction), which may be

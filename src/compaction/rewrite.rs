@@ -1,4 +1,5 @@
-//! Copies one table as it is, with new pointers to values that were moved.
+//! Copies one table as it is, with new pointers to values that were moved, and deletions in the place of what has
+//! expired: that reads the same, and needs no value.
 //!
 //! Same keys, same sequence numbers, same place: for every read and every later merge the copy is the table. So
 //! nothing depends on snapshots, on other tables or on what was written meanwhile.
@@ -7,9 +8,10 @@ use super::outputs::{Cuts, Outputs};
 use super::rate_limit::Priority;
 use super::shadowing::Keeper;
 use super::{CompactionPlan, MergeContext};
-use crate::base::key::user_key;
-use crate::base::{Error, ErrorKind, Result};
-use crate::sst::TableRead;
+use crate::base::expiry::seen_at;
+use crate::base::key::{key_sequence, user_key};
+use crate::base::{EntryKind, Error, ErrorKind, InternalKey, ParsedKey, Result};
+use crate::sst::{TableProperties, TableRead};
 use crate::version::VersionEdit;
 
 /// Rewrites the one input of a plan by `plan_in_place`, pointers replaced as `context.relocation` says, and gives the
@@ -26,8 +28,18 @@ pub fn rewrite_in_place(plan: &CompactionPlan, context: &MergeContext) -> Result
     let mut entries = file.table.iter(read);
     entries.seek_to_first();
     while entries.valid() {
-        outputs.begin_key(user_key(entries.key()))?;
-        outputs.add(entries.key(), entries.value())?;
+        let (key, stored) = (entries.key(), entries.value());
+        outputs.begin_key(user_key(key))?;
+        match ParsedKey::parse(key) {
+            Some(entry)
+                if entry.kind.is_expiring()
+                    && seen_at(entry.kind, stored, context.now).0 == EntryKind::Delete =>
+            {
+                let deletion = InternalKey::new(entry.user_key, entry.sequence, EntryKind::Delete);
+                outputs.add(deletion.as_bytes(), &[])?;
+            }
+            _ => outputs.add(key, stored)?,
+        }
         entries.next();
     }
     if let Some(error) = entries.error() {
@@ -37,9 +49,10 @@ pub fn rewrite_in_place(plan: &CompactionPlan, context: &MergeContext) -> Result
     for output in &mut added {
         output.run = file.run;
         let (got, expected) = (&output.properties, &file.properties);
-        if (got.entries, &got.smallest, &got.largest)
-            != (expected.entries, &expected.smallest, &expected.largest)
-        {
+        // The kinds may differ.
+        let place = |key: &[u8]| (user_key(key).to_vec(), key_sequence(key));
+        let bounds = |of: &TableProperties| (of.entries, place(&of.smallest), place(&of.largest));
+        if bounds(got) != bounds(expected) {
             let message = format!("the copy of table {:06} differs from it", file.number);
             return Err(Error::new(ErrorKind::Internal, message));
         }

@@ -25,6 +25,10 @@ pub(super) fn run(
     for (level, files) in &plan.inputs {
         edit.removed.extend(files.iter().map(|file| (*level as u32, file.number)));
     }
+    if plan.discard {
+        count(&context.stats.expired_tables, edit.removed.len() as u64);
+        return Ok(edit);
+    }
     if plan.trivial_move {
         edit.added = plan.files().map(|file| moved(file, plan.output_level)).collect();
         count(&context.stats.trivial_moves, edit.added.len() as u64);
@@ -58,6 +62,7 @@ fn merge_inputs(
     let rules = Rules {
         order,
         snapshots: &context.snapshots,
+        now: context.now,
         tombstones: &tombstones,
         merge_operator: context.merge_operator.as_deref(),
         filter: context.filter.as_deref().or(made.as_deref()),

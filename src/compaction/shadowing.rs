@@ -9,56 +9,27 @@
 //! 3. At the end of the key: operands at the end of all history get their base (nothing), and deletions with
 //!    nothing older below them are dropped. "Nothing older" is asked of the tables below, key by key.
 //!
+//! What has expired (`base::expiry`) is a deletion from the start, for every stripe: time is no part of a snapshot.
+//! What is going to expire stays apart: operands over such a base, and operands that expire themselves, are not
+//! combined with it, for they will be read without it one day.
+//!
 //! The newest value of a key is shown to the compaction filter before anything else is done with it.
 //! Keys come out in order. Most keys have a value on top of each stripe and nothing to combine: such an entry goes
 //! from the input straight to where it is kept, with one comparison of keys and no copy on the way. What is kept of
 //! any other stripe stands in one reused buffer until the end of its key.
 
 use super::merge_failed;
+use crate::base::expiry::{pointer_of, split};
 use crate::base::extension::{CompactionFilter, FilterDecision, MergeOperator};
 use crate::base::key::{MAX_SEQUENCE, append_internal_key, user_key};
 use crate::base::range_tombstone::{RangeTombstone, Span, TombstoneList, newest};
 use crate::base::{EntryKind, Error, ErrorKind, InternalComparator, ParsedKey, Result};
 use crate::base::{SequenceNumber, ValuePointer};
 use crate::iterator::InternalIterator;
-use crate::value_log::{ValueBytes, ValueLog};
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// Tells whether older versions of a key may exist below the merge's inputs. Asked with ascending keys.
-pub trait OlderVersions {
-    /// False only if there are none.
-    fn may_exist(&mut self, user_key: &[u8]) -> bool;
-}
-
-/// Older versions may always exist: a flush.
-pub struct MayExist;
-
-impl OlderVersions for MayExist {
-    fn may_exist(&mut self, _user_key: &[u8]) -> bool {
-        true
-    }
-}
-
-/// Where separated values are read when a filter or merge needs them.
-pub trait Values {
-    /// The value of `user_key`, verified.
-    fn read(&self, pointer: &ValuePointer, user_key: &[u8]) -> Result<ValueBytes>;
-}
-
-/// The values of one column family in the value log.
-pub struct LoggedValues<'a> {
-    /// The value log.
-    pub log: &'a ValueLog,
-    /// The column family, to verify the values.
-    pub column_family: u32,
-}
-
-impl Values for LoggedValues<'_> {
-    fn read(&self, pointer: &ValuePointer, user_key: &[u8]) -> Result<ValueBytes> {
-        self.log.read(pointer, self.column_family, user_key, false, true)
-    }
-}
+pub use super::surroundings::{LoggedValues, MayExist, OlderVersions, Values};
 
 /// How histories are judged.
 pub struct Rules<'a> {
@@ -66,6 +37,8 @@ pub struct Rules<'a> {
     pub order: &'a InternalComparator,
     /// Sequence numbers that snapshots read at, ascending.
     pub snapshots: &'a [SequenceNumber],
+    /// The time, in seconds since 1970, at which it is judged what has expired.
+    pub now: u64,
     /// The range tombstones of all inputs.
     pub tombstones: &'a TombstoneList,
     /// Combines operands; without one they are kept as they are.
@@ -161,6 +134,8 @@ enum Base {
     Value(Range<usize>),
     /// A value in the value log.
     Pointer(ValuePointer),
+    /// A value that is going to expire.
+    Expiring,
 }
 
 impl<'a> Shadowing<'a> {
@@ -192,8 +167,8 @@ impl<'a> Shadowing<'a> {
     /// Gives everything that stays to `keeper`, to the end of the input.
     pub fn run(&mut self, keeper: &mut impl Keeper) -> Result<()> {
         self.next_key = match self.input.entry() {
-            Some((key, _)) => {
-                let version = version_of(key)?;
+            Some((key, stored)) => {
+                let version = version_of(key, stored, self.rules.now)?;
                 self.next_user_key.extend_from_slice(user_key(key));
                 Some(version)
             }
@@ -236,8 +211,16 @@ impl<'a> Shadowing<'a> {
     /// there is one. `Err` for the input's error and for keys that no table may contain: they must never be copied on.
     #[inline]
     fn next_entry(&mut self) -> Result<Option<Version>> {
+        let now = self.rules.now;
         let Some(key) = self.input.step() else { return self.ended() };
-        let version = version_of(key)?;
+        let mut version = version_of_key(key)?;
+        let key = if version.1.is_expiring() {
+            let Some((key, stored)) = self.input.entry() else { return self.ended() };
+            version.1 = kind_at(version.1, stored, now);
+            key
+        } else {
+            key
+        };
         match self.rules.order.compare_user(user_key(key), &self.user_key) {
             Ordering::Greater => {
                 self.next_key = Some(version);
@@ -301,8 +284,8 @@ impl<'a> Shadowing<'a> {
         }
         self.written += 1;
         let (key, value) = self.input.entry().expect("the input stands on the entry");
-        if kind == EntryKind::Pointer {
-            decode_pointer(value, &self.user_key)?;
+        if let Some(pointer) = pointer_of(kind, value) {
+            decode_pointer(pointer, &self.user_key)?;
         }
         keeper.add(key, value)
     }
@@ -350,7 +333,7 @@ impl<'a> Shadowing<'a> {
             let is_newest = std::mem::replace(newest, false);
             let alone = self.kept.len() == first_kept;
             match self.take_entry(sequence, kind, is_newest)? {
-                EntryKind::Merge => {}
+                EntryKind::Merge | EntryKind::ExpiringMerge => {}
                 kind => {
                     base = self.base_of(kind)?;
                     if alone {
@@ -405,8 +388,8 @@ impl<'a> Shadowing<'a> {
         sequence: SequenceNumber,
         kind: EntryKind,
     ) -> Result<EntryKind> {
-        let stored = self.input.value();
-        let decision = if kind == EntryKind::Pointer {
+        let (expiry, stored) = split(kind, self.input.value());
+        let decision = if kind.lasting() == EntryKind::Pointer {
             let pointer = decode_pointer(stored, &self.user_key)?;
             let value = self.rules.values.read(&pointer, &self.user_key)?;
             filter.filter(self.rules.level, &self.user_key, &value.buffer[value.range.clone()])
@@ -423,13 +406,22 @@ impl<'a> Shadowing<'a> {
                 Ok(EntryKind::Delete)
             }
             FilterDecision::Change(value) => {
-                self.keep(sequence, EntryKind::Put, &value);
-                Ok(EntryKind::Put)
+                let Some(expiry) = expiry else {
+                    self.keep(sequence, EntryKind::Put, &value);
+                    return Ok(EntryKind::Put);
+                };
+                let stored = [&expiry.to_le_bytes()[..], &value].concat();
+                self.keep(sequence, EntryKind::ExpiringPut, &stored);
+                Ok(EntryKind::ExpiringPut)
             }
         }
     }
 
     fn keep_input(&mut self, sequence: SequenceNumber, kind: EntryKind) {
+        if kind.is_delete() {
+            // Also what was a value until it expired.
+            return self.keep(sequence, kind, &[]);
+        }
         let key = self.append_key(sequence, kind);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(self.input.value());
@@ -455,17 +447,31 @@ impl<'a> Shadowing<'a> {
         Ok(match kind {
             EntryKind::Put => Base::Value(value),
             EntryKind::Pointer => Base::Pointer(decode_pointer(&self.bytes[value], &self.user_key)?),
+            EntryKind::ExpiringPut => Base::Expiring,
+            EntryKind::ExpiringPointer => {
+                decode_pointer(split(kind, &self.bytes[value]).1, &self.user_key)?;
+                Base::Expiring
+            }
             _ => Base::Deleted,
         })
     }
 
     /// Turns the operands kept from `first` on, and their base if it was kept, into one value.
     fn merge_fully(&mut self, first: usize, base: Base) -> Result<()> {
+        if self.kept[first..].iter().any(|kept| kept.kind == EntryKind::ExpiringMerge) {
+            return Ok(());
+        }
+        if matches!(base, Base::Expiring) {
+            let base = self.kept.pop();
+            self.merge_partially(first)?;
+            self.kept.extend(base);
+            return Ok(());
+        }
         let operands = self.kept[first..].iter().filter(|kept| kept.kind == EntryKind::Merge).count();
         let Some(operator) = self.rules.merge_operator.filter(|_| operands > 0) else { return Ok(()) };
         let read;
         let existing = match base {
-            Base::None | Base::Deleted => None,
+            Base::None | Base::Deleted | Base::Expiring => None,
             Base::Value(range) => Some(&self.bytes[range]),
             Base::Pointer(pointer) => {
                 read = self.rules.values.read(&pointer, &self.user_key)?;
@@ -484,6 +490,9 @@ impl<'a> Shadowing<'a> {
     fn merge_partially(&mut self, first: usize) -> Result<()> {
         let operands = self.kept.len() - first;
         let Some(operator) = self.rules.merge_operator.filter(|_| operands > 1) else { return Ok(()) };
+        if self.kept[first..].iter().any(|kept| kept.kind != EntryKind::Merge) {
+            return Ok(());
+        }
         let oldest_first: Vec<&[u8]> = self.operands(first, operands);
         if let Some(merged) = operator.partial_merge(&self.user_key, &oldest_first) {
             self.replace(first, EntryKind::Merge, &merged);
@@ -520,9 +529,24 @@ impl<'a> Shadowing<'a> {
     }
 }
 
+/// Sequence number and kind of an entry at a time: what has expired is a deletion.
+#[inline]
+fn version_of(key: &[u8], stored: &[u8], now: u64) -> Result<Version> {
+    let (sequence, kind) = version_of_key(key)?;
+    Ok((sequence, kind_at(kind, stored, now)))
+}
+
+#[inline]
+fn kind_at(kind: EntryKind, stored: &[u8], now: u64) -> EntryKind {
+    match split(kind, stored) {
+        (Some(expiry), _) if expiry <= now => EntryKind::Delete,
+        _ => kind,
+    }
+}
+
 /// Sequence number and kind of an entry that a table may contain.
 #[inline]
-fn version_of(key: &[u8]) -> Result<Version> {
+fn version_of_key(key: &[u8]) -> Result<Version> {
     match ParsedKey::parse(key) {
         Some(parsed) if parsed.kind != EntryKind::RangeDelete => Ok((parsed.sequence, parsed.kind)),
         _ => Err(corrupt_input("malformed internal key", key)),

@@ -3,6 +3,7 @@
 use super::super::testing::{Entry, History, Joining, ListIterator, Random};
 use super::*;
 use crate::base::key::InternalKey;
+use crate::value_log::ValueBytes;
 use std::sync::Arc;
 
 /// The value behind a pointer of these tests says where it is.
@@ -37,6 +38,18 @@ impl OlderVersions for Below {
     fn may_exist(&mut self, user_key: &[u8]) -> bool {
         self.0.iter().any(|key| key == user_key)
     }
+}
+
+/// Half of the values and operands expire, at some second from 1 to 60.
+fn expiring_history(random: &mut Random, writes: u64, keys: u64) -> History {
+    let mut history = random_history(random, writes, keys);
+    for entry in &mut history.entries {
+        if random.one_in(2) && !entry.kind.is_delete() {
+            entry.kind = entry.kind.expiring();
+            entry.value = [&(1 + random.below(60)).to_le_bytes()[..], &entry.value].concat();
+        }
+    }
+    history
 }
 
 fn random_history(random: &mut Random, writes: u64, keys: u64) -> History {
@@ -109,11 +122,23 @@ fn judge(
     operator: Option<&dyn MergeOperator>,
     filter: Option<&dyn CompactionFilter>,
 ) -> Result<Judged> {
+    judge_at(0, input, below, snapshots, operator, filter)
+}
+
+fn judge_at(
+    now: u64,
+    input: &History,
+    below: &[Vec<u8>],
+    snapshots: &[u64],
+    operator: Option<&dyn MergeOperator>,
+    filter: Option<&dyn CompactionFilter>,
+) -> Result<Judged> {
     let order = InternalComparator::default();
     let tombstones = TombstoneList::build(&input.tombstones, &order);
     let rules = Rules {
         order: &order,
         snapshots,
+        now,
         tombstones: &tombstones,
         merge_operator: operator,
         filter,
@@ -141,9 +166,30 @@ fn joined(older: &History, newer: &History) -> History {
 fn every_snapshot_reads_what_it_read_before() {
     for seed in 0..6000 {
         let mut random = Random::new(seed);
+        check_snapshots(seed, &mut random, random_history, 0);
+    }
+}
+
+/// At the time of judging and at all later ones.
+#[test]
+fn every_snapshot_reads_what_it_read_before_whatever_expires() {
+    for seed in 0..6000 {
+        let mut random = Random::new(seed);
+        let now = random.below(62);
+        check_snapshots(seed, &mut random, expiring_history, now);
+    }
+}
+
+fn check_snapshots(
+    seed: u64,
+    random: &mut Random,
+    history: impl Fn(&mut Random, u64, u64) -> History,
+    now: u64,
+) {
+    {
         let writes = 1 + random.below(40);
         let keys = 1 + random.below(5);
-        let whole = random_history(&mut random, writes, keys);
+        let whole = history(random, writes, keys);
         let below_to = if random.one_in(3) { 0 } else { random.below(writes) };
         let (older, input) = split(&whole, below_to);
         let mut below: Vec<Vec<u8>> = older.entries.iter().map(|entry| entry.key.clone()).collect();
@@ -156,17 +202,47 @@ fn every_snapshot_reads_what_it_read_before() {
             below.push(b"k0".to_vec());
         }
         let operator: Option<&dyn MergeOperator> = if random.one_in(4) { None } else { Some(&Joining) };
-        let judged = judge(&input, &below, &snapshots, operator, None).unwrap();
+        let judged = judge_at(now, &input, &below, &snapshots, operator, None).unwrap();
         let after = joined(&older, &judged.history);
         for key in (0..=keys).map(|key| format!("k{key}").into_bytes()) {
-            for &snapshot in snapshots.iter().chain([&u64::MAX]) {
-                let expected = whole.get(&key, snapshot, &resolve);
-                let got = after.get(&key, snapshot, &resolve);
-                assert_eq!(got, expected, "seed {seed}, key {key:?} at {snapshot}, snapshots {snapshots:?}");
+            for (&snapshot, time) in
+                snapshots.iter().chain([&u64::MAX]).flat_map(|s| times(now).map(move |t| (s, t)))
+            {
+                let expected = whole.get_at(&key, snapshot, time, &resolve);
+                let got = after.get_at(&key, snapshot, time, &resolve);
+                let key = key.escape_ascii();
+                assert_eq!(got, expected, "seed {seed}, key {key} at {snapshot}, second {time} after {now}");
             }
         }
         assert_eq!(judged.counts, (input.entries.len() as u64, judged.history.entries.len() as u64));
     }
+}
+
+fn times(now: u64) -> impl Iterator<Item = u64> {
+    [now, now + 1, now + 7, now + 20, now + 60].into_iter()
+}
+
+#[test]
+fn what_has_expired_goes_like_a_deletion() {
+    let timed = |key: &str, sequence, kind: EntryKind, expiry: u64, value: &[u8]| {
+        let value = [&expiry.to_le_bytes()[..], value].concat();
+        Entry { key: key.into(), sequence, kind, value }
+    };
+    let mut input = History::default();
+    input.entries.push(put("a", 1, "older"));
+    input.entries.push(timed("a", 2, EntryKind::ExpiringPut, 10, b"newer"));
+    input.entries.push(timed("b", 3, EntryKind::ExpiringPointer, 10, &pointer(3)));
+    input.entries.push(Entry { key: b"b".into(), sequence: 4, kind: EntryKind::Merge, value: b"x".into() });
+    input.entries.push(Entry { key: b"b".into(), sequence: 5, kind: EntryKind::Merge, value: b"y".into() });
+    let before = judge_at(9, &input, &[], &[], Some(&Joining), None).unwrap().history;
+    assert_eq!(shown(&before), ["a@2 ExpiringPut", "b@5 Merge", "b@3 ExpiringPointer"]);
+    assert_eq!(before.get_at(b"b", 9, 9, &resolve), Some(b"value@3,x,y".to_vec()));
+    let after = judge_at(10, &input, &[], &[], Some(&Joining), None).unwrap().history;
+    assert_eq!(shown(&after), ["b@5 Put"]);
+    assert_eq!(after.get(b"b", 9, &resolve), Some(b"x,y".to_vec()));
+    let above = judge_at(10, &input, &[b"a".to_vec(), b"b".to_vec()], &[], Some(&Joining), None).unwrap();
+    assert_eq!(shown(&above.history), ["a@2 Delete", "b@5 Put"]);
+    assert_eq!(above.history.entries[0].value, b"", "a deletion stores nothing");
 }
 
 #[test]
@@ -265,6 +341,7 @@ fn error_of(entries: Vec<(Vec<u8>, Vec<u8>)>, end: Option<Error>) -> Error {
     let rules = Rules {
         order: &order,
         snapshots: &[],
+        now: 0,
         tombstones: &tombstones,
         merge_operator: Some(&Joining),
         filter: None,

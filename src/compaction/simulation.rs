@@ -115,6 +115,8 @@ impl World {
             filter: None,
             filter_factory: None,
             value_log: log.clone(),
+            now: 0,
+            separation: None,
             relocation: None,
             rate_limiter: Some(Arc::new(rate_limit::RateLimiter::new(env.clone(), Some(1000)))),
             cancel: Arc::default(),

@@ -1,6 +1,7 @@
 //! What tests of flush, compaction and version share: a seeded generator, an iterator over a list, an operator,
 //! and a model of a history that answers reads by looking at everything.
 
+use crate::base::expiry::seen_at;
 use crate::base::extension::MergeOperator;
 use crate::base::key::InternalKey;
 use crate::base::range_tombstone::RangeTombstone;
@@ -135,6 +136,17 @@ impl History {
         snapshot: u64,
         resolve: &dyn Fn(&[u8]) -> Vec<u8>,
     ) -> Option<Vec<u8>> {
+        self.get_at(key, snapshot, 0, resolve)
+    }
+
+    /// The same at a time.
+    pub(crate) fn get_at(
+        &self,
+        key: &[u8],
+        snapshot: u64,
+        now: u64,
+        resolve: &dyn Fn(&[u8]) -> Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let covers = |t: &&RangeTombstone| t.sequence <= snapshot && &t.start[..] <= key && key < &t.end[..];
         let covered = self.tombstones.iter().filter(covers).map(|t| t.sequence).max().unwrap_or(0);
         let mut versions: Vec<&Entry> = self
@@ -146,14 +158,15 @@ impl History {
         let mut operands: Vec<&[u8]> = Vec::new();
         let mut base = None;
         for entry in versions {
-            match entry.kind {
-                EntryKind::Merge => operands.push(&entry.value),
+            let (kind, value) = seen_at(entry.kind, &entry.value, now);
+            match kind {
+                EntryKind::Merge => operands.push(value),
                 EntryKind::Put => {
-                    base = Some(entry.value.clone());
+                    base = Some(value.to_vec());
                     break;
                 }
                 EntryKind::Pointer => {
-                    base = Some(resolve(&entry.value));
+                    base = Some(resolve(value));
                     break;
                 }
                 _ => break,

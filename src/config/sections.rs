@@ -59,7 +59,7 @@ pub struct ValueLogConfig {
     pub max_space_amp: f64,
     /// Whether garbage collection starts by itself. Without it the bound is not held. Default true.
     pub garbage_collection: bool,
-    /// Seconds after which values expire. Default none. At least 1.
+    /// Seconds after which what is written without a TTL of its own expires. Default none. At least 1.
     pub ttl: Option<u64>,
 }
 

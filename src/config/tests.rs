@@ -265,7 +265,6 @@ fn what_comes_later_is_not_implemented_by_name() {
                 |c| c.cache.eviction_policy = EvictionPolicy::TinyLfu,
                 "cache.eviction_policy: TinyLfu comes with a later version; use Lru or Arc",
             ),
-            (|c| c.value_log.ttl = Some(60), "value_log.ttl: 60 comes with a later version; leave it out"),
             (
                 |c| c.learned_index.model_type = ModelType::Rmi,
                 "learned_index.model_type: Rmi comes with a later version; use PiecewiseLinear",

@@ -127,7 +127,6 @@ pub(super) fn supported(config: &Config) -> Result<()> {
         &config.cache.eviction_policy,
         &[EvictionPolicy::Lru, EvictionPolicy::Arc],
     )?;
-    unset("value_log.ttl", &config.value_log.ttl)?;
     supported_learning(config, &default)?;
     let (seen, known) = (&config.performance, &default.performance);
     same("performance.direct_io", &seen.direct_io, &known.direct_io)?;

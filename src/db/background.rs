@@ -70,7 +70,7 @@ fn waiting_memtables(view: &ReadView, seal_at: u64) -> u64 {
 
 impl Engine {
     /// Compactions that may run at once.
-    fn compaction_slots(&self) -> usize {
+    pub(super) fn compaction_slots(&self) -> usize {
         let threads = self.options.config.compaction.max_threads;
         match self.options.max_background_jobs {
             0 => threads,
@@ -94,7 +94,10 @@ impl Engine {
         if let Some(job) = self.next_flush(state) {
             return Some(job);
         }
-        let job = self.next_compaction(state).or_else(|| self.next_garbage_job(state));
+        let job = self
+            .next_compaction(state)
+            .or_else(|| self.next_expired(state))
+            .or_else(|| self.next_garbage_job(state));
         if job.is_none() {
             self.end_retries(state);
         }
@@ -250,6 +253,7 @@ impl Engine {
         }
         if ended != Ended::Removal {
             state.look_for_compactions = true;
+            state.expiry_due = Some(0);
             self.book_outcome(&mut state, outcome);
         }
         self.update_pressure(&mut state);
@@ -312,11 +316,8 @@ impl Engine {
                         break job;
                     }
                     state.idle_threads += 1;
-                    match state.retry_at {
-                        Some(at) => {
-                            let rest = at.saturating_sub(self.env.now()) + Duration::from_millis(1);
-                            self.work.wait_for(&mut state, rest);
-                        }
+                    match self.sleep_of_workers(&state) {
+                        Some(rest) => _ = self.work.wait_for(&mut state, rest),
                         None => self.work.wait(&mut state),
                     }
                     state.idle_threads -= 1;

@@ -1,6 +1,7 @@
 //! One column family inside the open engine: its options, its view for readers.
 
 use super::options::ColumnFamilyOptions;
+use super::state::Engine;
 use crate::base::{Codec, InternalComparator};
 use crate::cache::Cache;
 use crate::compaction::LevelOptions;
@@ -10,7 +11,6 @@ use crate::memtable::budget::Memtables;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::{FoldContext, ReadView};
 use crate::sst::TableOptions;
-use crate::value_log::ValueLog;
 use crate::version::Version;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Family {
     pub(super) options: RwLock<ColumnFamilyOptions>,
     /// Values of at least so many bytes are separated.
     pub(super) threshold: AtomicU64,
+    /// Seconds after which what is written without a TTL of its own expires; 0 = never.
+    pub(super) ttl: AtomicU64,
     pub(super) dropped: AtomicBool,
     /// Counts the memtables of the database.
     memtables: Arc<Memtables>,
@@ -37,24 +39,27 @@ impl Family {
         id: u32,
         name: &str,
         options: ColumnFamilyOptions,
-        default_threshold: u64,
-        value_log: &Arc<ValueLog>,
-        memtables: &Arc<Memtables>,
+        engine: &Engine,
         view: ReadView,
     ) -> Arc<Family> {
+        let defaults = &engine.options.config.value_log;
+        let threshold = options.separation_threshold.unwrap_or(defaults.separation_threshold);
+        let ttl = options.ttl.or(defaults.ttl).unwrap_or(0);
         Arc::new(Family {
             id,
             name: name.to_string(),
             order: InternalComparator::new(Arc::clone(&options.comparator)),
             fold: FoldContext {
                 column_family: id,
-                value_log: Arc::clone(value_log),
+                value_log: Arc::clone(&engine.value_log),
+                clock: Arc::clone(&engine.clock),
                 merge_operator: options.merge_operator.clone(),
             },
-            threshold: AtomicU64::new(options.separation_threshold.unwrap_or(default_threshold)),
+            threshold: AtomicU64::new(threshold),
+            ttl: AtomicU64::new(ttl),
             options: RwLock::new(options),
             dropped: AtomicBool::new(false),
-            memtables: Arc::clone(memtables),
+            memtables: Arc::clone(&engine.memtables),
             view: RwLock::new(Arc::new(view)),
         })
     }

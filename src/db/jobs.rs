@@ -14,7 +14,7 @@ use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Result, SequenceNumber};
-use crate::compaction::{self, CompactionPlan, MergeContext};
+use crate::compaction::{self, CompactionPlan, MergeContext, Separation};
 use crate::flush;
 use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
@@ -44,11 +44,13 @@ impl Engine {
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             snapshots: self.snapshots.sequences(),
+            now: self.clock.now(),
             merge_operator: options.merge_operator.clone(),
             filter: options.compaction_filter.clone(),
             filter_factory: options.compaction_filter_factory.clone(),
             value_log: Arc::clone(&self.value_log),
             relocation,
+            separation: None,
             rate_limiter: Some(Arc::clone(&self.rate_limiter)),
             cancel: Arc::clone(&self.cancel),
             stats: Arc::clone(&self.stats),
@@ -200,7 +202,9 @@ impl Engine {
         plan: &CompactionPlan,
     ) -> Result<()> {
         let started = self.env.now();
-        let context = self.merge_context(family, plan.output_level, plan.bottommost);
+        let mut context = self.merge_context(family, plan.output_level, plan.bottommost);
+        let threshold = family.threshold.load(Ordering::Relaxed);
+        context.separation = Some(Arc::new(Separation::new(threshold, &self.value_log)));
         let edit = compaction::run(plan, version, &context, &self.level_options(family))?;
         let (files, bytes) =
             (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());
@@ -258,6 +262,7 @@ impl Engine {
             family.set_view(ReadView { active: Arc::clone(&old.active), sealed, version });
         }
         state.look_for_compactions = true;
+        state.expiry_due = Some(0);
         self.update_pressure(&mut state);
         self.wake_workers(&mut state);
         Ok(())

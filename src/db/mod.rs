@@ -10,6 +10,9 @@ mod batch_reads;
 mod close_tests;
 mod column_family;
 mod db_iterator;
+mod expiry;
+#[cfg(test)]
+mod expiry_tests;
 mod family;
 #[cfg(test)]
 mod flush_tests;
@@ -39,6 +42,8 @@ mod resume_tests;
 mod set_options;
 mod snapshots;
 mod state;
+#[cfg(test)]
+mod threshold_tests;
 #[cfg(test)]
 mod write_path_tests;
 mod writes;

@@ -15,6 +15,7 @@ use super::snapshots::SnapshotList;
 use super::state::{BackgroundState, Directories, Engine, Families, TableOptionsMap};
 use super::{DEFAULT_COLUMN_FAMILY, memory, recovery};
 use crate::base::error::Subcode;
+use crate::base::expiry::ExpiryClock;
 use crate::base::extension::LogLevel;
 use crate::base::file_name::{FileKind, parse, path_of};
 use crate::base::{Codec, Comparator, Error, Result};
@@ -437,6 +438,7 @@ fn build_engine(
         durability,
         throttle: Throttle::default(),
         memtables: memory::memtables(&options),
+        clock: Arc::new(clock_of(&env)),
         snapshots: SnapshotList::default(),
         health: HealthState::default(),
         families: RwLock::new(Families::default()),
@@ -463,6 +465,12 @@ fn build_engine(
     Ok(engine)
 }
 
+/// The time that entries are judged by.
+fn clock_of(env: &Arc<dyn Env>) -> ExpiryClock {
+    let env = Arc::clone(env);
+    ExpiryClock::new(move || env.unix_seconds())
+}
+
 /// Puts a family, which the version set knows, into the engine.
 pub(super) fn add_family(
     engine: &Engine,
@@ -478,8 +486,7 @@ pub(super) fn add_family(
     engine.memtables.watch(id, &active);
     let can_merge = options.merge_operator.is_some();
     let view = ReadView { active: Arc::clone(&active), sealed: Vec::new(), version };
-    let threshold = engine.options.config.value_log.separation_threshold;
-    let family = Family::new(id, name, options, threshold, &engine.value_log, &engine.memtables, view);
+    let family = Family::new(id, name, options, engine, view);
     let target = FamilyTarget { active, seal_at: family.seal_at(), order, can_merge };
     {
         let mut families = engine.families.write();
@@ -535,6 +542,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
     let mut state = engine.state.lock();
     state.started = true;
     state.look_for_compactions = true;
+    state.expiry_due = Some(0);
     engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);

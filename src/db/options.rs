@@ -96,6 +96,9 @@ pub struct ColumnFamilyOptions {
     pub learned_index: bool,
     /// Values of at least so many bytes are separated; `None` = as `config.value_log.separation_threshold`.
     pub separation_threshold: Option<u64>,
+    /// Seconds after which what is written from now on without a TTL of its own expires; 0 = never, `None` = as
+    /// `config.value_log.ttl`.
+    pub ttl: Option<u64>,
     /// Codec of each level's tables, where it differs from `sst.compression`; shorter lists repeat their last.
     pub compression_per_level: Vec<Codec>,
     /// Codec of the last level's tables, where it differs.
@@ -139,6 +142,7 @@ impl ColumnFamilyOptions {
             whole_key_filtering: true,
             learned_index: config.learned_index.enabled,
             separation_threshold: None,
+            ttl: None,
             compression_per_level: Vec::new(),
             bottommost_compression: None,
             levels: 7,

@@ -30,6 +30,12 @@ fn estimate_live_bytes(view: &ReadView) -> u64 {
 /// The number `name` stands for.
 pub(super) fn property_int(engine: &Engine, family: &Family, name: &str) -> Option<u64> {
     if let Some(own) = name.strip_prefix("auradb.") {
+        match own {
+            "separation-threshold" => return Some(family.threshold.load(Ordering::Relaxed)),
+            "ttl" => return Some(family.ttl.load(Ordering::Relaxed)),
+            "expiring-entries" => return Some(sum(&family.view(), |file| file.properties.expiring)),
+            _ => {}
+        }
         // Without a view where that is possible: it would keep segments which the answer is about.
         return own_int(engine, own).or_else(|| memory_int(engine, family, &family.view(), own));
     }
@@ -119,6 +125,10 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "flush-bytes" => relaxed(&engine.stats.flush_bytes),
         "compaction-bytes-read" => relaxed(&engine.stats.read_bytes),
         "compaction-bytes-written" => relaxed(&engine.stats.write_bytes),
+        "expired-tables-dropped" => relaxed(&engine.stats.expired_tables),
+        "compaction-values-separated" => relaxed(&engine.stats.separated_values),
+        "compaction-values-inlined" => relaxed(&engine.stats.inlined_values),
+        "compaction-value-bytes-separated" => Some(engine.value_log.stats().separated_bytes),
         "user-bytes-written" => relaxed(&engine.user_bytes),
         "write-stops" => relaxed(&engine.throttle.stats.stops),
         "write-delays" => relaxed(&engine.throttle.stats.delays),

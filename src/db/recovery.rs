@@ -11,8 +11,8 @@ use super::family::Family;
 use super::open::{Found, counters_edit};
 use super::state::Engine;
 use crate::base::file_name::{FileKind, path_of};
-use crate::base::{EntryKind, Error, ErrorKind, Result, SequenceNumber, ValuePointer};
-use crate::batch::{self, BatchIter, Record};
+use crate::base::{Error, ErrorKind, Result, SequenceNumber, ValuePointer};
+use crate::batch::{self, Applied, BatchIter, Record};
 use crate::env::OpenMode;
 use crate::memtable::write_buffer::{Hold, WriteBuffer};
 use crate::read::ReadView;
@@ -190,7 +190,7 @@ impl Replay<'_> {
         let mut sequence = first;
         for record in BatchIter::over(payload)? {
             let record = record?;
-            if let Record::Pointer { column_family, key, pointer } = record
+            if let Some((column_family, key, pointer)) = record.pointer()
                 && self.needs(column_family, sequence)
             {
                 let Some(pointer) = ValuePointer::decode(pointer) else {
@@ -225,29 +225,18 @@ impl Replay<'_> {
     fn insert(&mut self, payload: &[u8], first: SequenceNumber) -> Result<()> {
         let mut sequence = first;
         for record in BatchIter::over(payload)? {
-            let (family, kind, key, value) = match record? {
-                Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-                Record::Pointer { column_family, key, pointer } => {
-                    (column_family, EntryKind::Pointer, key, pointer)
+            match record?.applied()? {
+                Applied::Entry(family, kind, key, stored) => {
+                    if self.needs(family, sequence) {
+                        self.families[&family].buffer.insert(sequence, kind, key, stored);
+                    }
                 }
-                Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-                Record::SingleDelete { column_family, key } => {
-                    (column_family, EntryKind::SingleDelete, key, &[][..])
+                Applied::RangeDelete(family, start, end) => {
+                    if self.needs(family, sequence) {
+                        self.families[&family].buffer.delete_range(sequence, start, end);
+                    }
                 }
-                Record::Merge { column_family, key, operand } => {
-                    (column_family, EntryKind::Merge, key, operand)
-                }
-                Record::RangeDelete { column_family, start, end } => {
-                    (column_family, EntryKind::RangeDelete, start, end)
-                }
-                Record::LogData(_) => continue,
-            };
-            if self.needs(family, sequence) {
-                let buffer = &self.families[&family].buffer;
-                match kind {
-                    EntryKind::RangeDelete => buffer.delete_range(sequence, key, value),
-                    kind => buffer.insert(sequence, kind, key, value),
-                }
+                Applied::Nothing => continue,
             }
             sequence += 1;
         }

@@ -162,6 +162,8 @@ fn family_of(record: &Record<'_>) -> Option<u32> {
     match record {
         Record::Put { column_family, .. }
         | Record::Pointer { column_family, .. }
+        | Record::PutWithTtl { column_family, .. }
+        | Record::Expiring { column_family, .. }
         | Record::Delete { column_family, .. }
         | Record::SingleDelete { column_family, .. }
         | Record::Merge { column_family, .. }
@@ -206,7 +208,10 @@ impl Check<'_> {
                 Ok(record) => record,
                 Err(error) => return Ok(Some(error.to_string())),
             };
-            if let Record::Pointer { column_family, key, pointer } = record
+            if let Err(error) = record.applied() {
+                return Ok(Some(error.to_string()));
+            }
+            if let Some((column_family, key, pointer)) = record.pointer()
                 && self.flushed.get(&column_family).is_some_and(|flushed| sequence > *flushed)
             {
                 let whole = match ValuePointer::decode(pointer) {

@@ -4,7 +4,8 @@
 //! Used by `resume` alone, as a layer over the memtables' entries on their way to tables. A value that can no longer
 //! be read makes the resume fail: the database stays read-only, and the next open decides what survived.
 
-use crate::base::{EntryKind, Error, ParsedKey, Result, ValuePointer};
+use crate::base::expiry::pointer_of;
+use crate::base::{Error, ParsedKey, Result, ValuePointer};
 use crate::iterator::InternalIterator;
 use crate::value_log::{SegmentRef, ValueLog};
 use parking_lot::Mutex;
@@ -88,11 +89,15 @@ impl Rescued {
             return;
         }
         let Some(entry) = ParsedKey::parse(self.entries.key()) else { return };
-        if entry.kind != EntryKind::Pointer {
-            return;
-        }
-        match self.rescue.replace(self.column_family, entry.user_key, self.entries.value()) {
-            Ok(value) => self.value = value,
+        let stored = self.entries.value();
+        let Some(pointer) = pointer_of(entry.kind, stored) else { return };
+        match self.rescue.replace(self.column_family, entry.user_key, pointer) {
+            Ok(Some(fresh)) => {
+                // What stands before the pointer stays.
+                let before = &stored[..stored.len() - pointer.len()];
+                self.value = Some([before, &fresh].concat());
+            }
+            Ok(None) => {}
             Err(error) => self.error = Some(error),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Names and values are those that `auradb_get_options_from_string` takes, with the same meaning (limits that make no
 //! sense together are raised in the same way): RocksDB's, and `separation_threshold`, with or without `auradb.`
-//! before it.
+//! before it; and `auradb.ttl`, with it only, for RocksDB's `ttl` is something else.
 
 use super::family::Family;
 use super::open::update_limits;
@@ -24,10 +24,13 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     // Locked from here on: of two changes at once neither is lost.
     let mut options = family.options.write();
     let mut changed = options.clone();
-    let mut threshold = None;
+    let (mut threshold, mut ttl) = (None, None);
     for (name, value) in changes {
         match *name {
-            "auradb.separation_threshold" | "separation_threshold" => threshold = Some(number(name, value)?),
+            "auradb.separation_threshold" | "separation_threshold" => {
+                threshold = Some(size_or_none(name, value)?)
+            }
+            "auradb.ttl" => ttl = Some(number(name, value)?),
             _ => apply_one(&mut changed, name, value)?,
         }
     }
@@ -36,6 +39,9 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     *options = changed;
     if let Some(threshold) = threshold {
         family.threshold.store(threshold, Ordering::Relaxed);
+    }
+    if let Some(ttl) = ttl {
+        family.ttl.store(ttl, Ordering::Relaxed);
     }
     drop(options);
     let mut commit = engine.committer.lock();
@@ -46,6 +52,7 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
     drop(commit);
     let mut state = engine.state.lock();
     state.look_for_compactions = true;
+    state.expiry_due = Some(0);
     engine.update_pressure(&mut state);
     engine.wake_workers(&mut state);
     drop(state);
@@ -121,6 +128,11 @@ fn number(name: &str, value: &str) -> Result<u64> {
         .ok()
         .and_then(|number| number.checked_mul(1 << shift))
         .ok_or_else(|| wrong(name, value, "a whole number"))
+}
+
+/// A whole number, or "none" for more than any.
+fn size_or_none(name: &str, value: &str) -> Result<u64> {
+    if value.trim() == "none" { Ok(u64::MAX) } else { number(name, value) }
 }
 
 /// A number of runs that slows or stops writers; negative = never.

@@ -12,6 +12,7 @@ use super::garbage::{Garbage, GarbageWork};
 use super::health::HealthState;
 use super::options::Options;
 use super::snapshots::SnapshotList;
+use crate::base::expiry::ExpiryClock;
 use crate::base::extension::{LogLevel, Logger, log_to};
 use crate::base::{Error, ErrorKind, Result};
 use crate::cache::Cache;
@@ -73,6 +74,8 @@ pub(super) struct BackgroundState {
     pub(super) idle_threads: usize,
     /// Garbage collection of the value log.
     pub(super) garbage: GarbageWork,
+    /// When tables may be due because of what has expired in them; `None` = nothing expires.
+    pub(super) expiry_due: Option<u64>,
     /// Not before this time after a failure that may end by itself.
     pub(super) retry_at: Option<Duration>,
 }
@@ -116,6 +119,8 @@ pub(super) struct Engine {
     pub(super) separator: Separator,
     pub(super) throttle: Throttle,
     pub(super) memtables: Arc<Memtables>,
+    /// Judges what has expired.
+    pub(super) clock: Arc<ExpiryClock>,
     pub(super) snapshots: SnapshotList,
     pub(super) health: HealthState,
     pub(super) families: RwLock<Families>,
@@ -259,7 +264,12 @@ impl FamilyRules for Engine {
         families.by_id.get(&column_family).map(|family| Rules {
             separate_from: family.threshold.load(Ordering::Relaxed),
             can_merge: family.fold.merge_operator.is_some(),
+            ttl: family.ttl.load(Ordering::Relaxed),
         })
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        self.clock.now()
     }
 
     fn cannot_merge(&self, column_family: u32) -> Error {

@@ -7,8 +7,9 @@ use super::background::panic_error;
 use super::garbage::Look;
 use super::state::Engine;
 use super::{ColumnFamily, Db, WriteOptions};
+use crate::base::expiry::EXPIRY_LEN;
 use crate::base::key::TRAILER_LEN;
-use crate::base::{Error, Result, SequenceNumber, ValuePointer};
+use crate::base::{EntryKind, Error, Result, SequenceNumber, ValuePointer};
 use crate::batch::{MAX_RECORD_BYTES, PackedOperations, WriteBatch, check_lengths};
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
@@ -24,8 +25,8 @@ use std::thread::LocalKey;
 /// A thread's buffer is given back to the allocator above this size.
 const KEEP_BYTES: usize = 1 << 20;
 
-// What a batch takes, a table takes: the key with its trailer, and the value.
-const _: () = assert!(MAX_RECORD_BYTES as usize + TRAILER_LEN <= MAX_ENTRY_LEN);
+// What a batch takes, a table takes: the key with its trailer, the expiry, and the value.
+const _: () = assert!(MAX_RECORD_BYTES as usize + TRAILER_LEN + EXPIRY_LEN <= MAX_ENTRY_LEN);
 
 thread_local! {
     static BATCH: Cell<Option<WriteBatch>> = const { Cell::new(None) };
@@ -108,11 +109,26 @@ impl Db {
 
     /// Stores one value.
     pub fn put(&self, family: &ColumnFamily, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
+        let ttl = family.family.ttl.load(Ordering::Relaxed);
+        self.put_with_ttl(family, key, value, ttl, options)
+    }
+
+    /// Stores one value for `ttl` seconds; 0 = for ever, whatever the family's TTL.
+    pub fn put_with_ttl(
+        &self,
+        family: &ColumnFamily,
+        key: &[u8],
+        value: &[u8],
+        ttl: u64,
+        options: &WriteOptions,
+    ) -> Result<()> {
         let engine = self.engine();
         let id = self.own(family)?.id;
+        let expiry = engine.expiry_of(ttl);
         if (value.len() as u64) < family.family.threshold.load(Ordering::Relaxed) {
-            return self
-                .write_one(family, key.len() + value.len(), options, |batch| batch.put(id, key, value));
+            return self.write_one(family, key.len() + value.len(), options, |batch| {
+                batch.put_entry(id, EntryKind::Put, key, expiry, value)
+            });
         }
         engine.check_writes()?;
         engine.admit(key.len() + ValuePointer::MAX_ENCODED_LEN, value.len().max(1), options)?;
@@ -124,7 +140,7 @@ impl Db {
         engine.user_bytes.fetch_add((key.len() + value.len()) as u64, Ordering::Relaxed);
         let hold: Hold = segment;
         self.commit_one(family, Few::One((pointer.segment, hold)), options, |batch| {
-            batch.put_pointer(id, key, &pointer.to_bytes())
+            batch.put_entry(id, EntryKind::Pointer, key, expiry, &pointer.to_bytes())
         })
     }
 
@@ -171,7 +187,10 @@ impl Db {
         if own.fold.merge_operator.is_none() {
             return Err(self.engine().cannot_merge(own.id));
         }
-        self.write_one(family, key.len() + operand.len(), options, |batch| batch.merge(own.id, key, operand))
+        let expiry = self.engine().expiry_of(own.ttl.load(Ordering::Relaxed));
+        self.write_one(family, key.len() + operand.len(), options, |batch| {
+            batch.put_entry(own.id, EntryKind::Merge, key, expiry, operand)
+        })
     }
 
     /// One record of `bytes` payload bytes, built in the thread's buffer.
@@ -207,6 +226,12 @@ impl Db {
 }
 
 impl Engine {
+    /// When what is written now with this TTL expires; 0 = never.
+    #[inline]
+    fn expiry_of(&self, ttl: u64) -> Option<u64> {
+        (ttl > 0).then(|| self.clock.now().saturating_add(ttl))
+    }
+
     /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
     fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
         if value_bytes > 0 {

@@ -33,6 +33,7 @@ pub fn write_level0(
     let rules = Rules {
         order: &context.order,
         snapshots: &context.snapshots,
+        now: context.now,
         tombstones: &tombstones,
         merge_operator: context.merge_operator.as_deref(),
         filter: None,

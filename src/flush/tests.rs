@@ -57,6 +57,8 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         filter: None,
         filter_factory: None,
         rate_limiter: None,
+        now: 0,
+        separation: None,
         relocation: None,
         cancel: Arc::default(),
         stats: Arc::new(CompactionStats::default()),

@@ -5,9 +5,10 @@
 
 use super::budget::{Charge, WriteBufferManager};
 use super::{MemTable, RangeDeletions, Structure, create};
+use crate::base::expiry::decoded_pointer;
 use crate::base::memory::allocation;
 use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
-use crate::base::{EntryKind, InternalComparator, SequenceNumber, ValuePointer};
+use crate::base::{EntryKind, InternalComparator, SequenceNumber};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -66,8 +67,8 @@ impl WriteBuffer {
         self.table.insert(sequence, kind, user_key, value);
         self.span(sequence);
         match kind {
-            EntryKind::Pointer => {
-                let bytes = ValuePointer::decode(value).map_or(0, |pointer| pointer.record_len.into());
+            EntryKind::Pointer | EntryKind::ExpiringPointer => {
+                let bytes = decoded_pointer(kind, value).map_or(0, |pointer| pointer.record_len.into());
                 self.value_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             EntryKind::Delete | EntryKind::SingleDelete => self.note_deletion(),

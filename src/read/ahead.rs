@@ -13,6 +13,9 @@
 //! What comes ahead can fail, end, or be far away behind deleted entries. A batch ends there: an error is told when the
 //! caller has come to it, and a long search is put off until then.
 //!
+//! Of a batch in which something expires nothing is shown in a later second than it was taken in: the scan goes back to
+//! the entry shown and judges anew.
+//!
 //! Invariant H1: with and without batches the caller sees the same keys, values and errors at the same moves.
 
 use super::ReadMode;
@@ -95,6 +98,8 @@ pub struct Scan {
     /// Stands behind the batch, if there is one.
     entries: ScanIterator,
     batch: Batch,
+    /// The second in which the batch was taken, if something in it expires.
+    judged_at: Option<u64>,
     ahead: ReadAhead,
     shown: Shown,
     direction: Direction,
@@ -113,6 +118,7 @@ impl Scan {
         Scan {
             entries,
             batch: Batch::default(),
+            judged_at: None,
             ahead: ReadAhead::default(),
             shown: Shown::Nothing,
             direction: Direction::Forward,
@@ -258,6 +264,11 @@ impl Scan {
         if direction != self.direction {
             return self.turn(direction);
         }
+        if self.batch.current().is_some()
+            && self.judged_at.is_some_and(|then| self.entries.fold().clock.now() > then)
+        {
+            return self.turn(direction);
+        }
         self.count_read();
         if self.batch.current().is_some() {
             self.shown = Shown::Nothing;
@@ -304,6 +315,7 @@ impl Scan {
     fn take_batch(&mut self) {
         self.batch.clear();
         self.ahead.clear();
+        let now = self.entries.fold().clock.now();
         let (mut bytes, mut value_bytes) = (0, 0);
         while self.batch.entries.len() < self.batch_len
             && bytes < BATCH_BYTES
@@ -328,6 +340,7 @@ impl Scan {
             self.ahead.push(pointer);
             self.entries.step(self.direction, PATIENCE);
         }
+        self.judged_at = self.entries.take_meets_expiring().then_some(now);
         self.ahead.plan(&self.entries.fold().value_log);
         self.ahead.hint();
         self.kept = self.kept_of_batch(value_bytes);

@@ -3,6 +3,7 @@
 use super::ReadMode;
 use super::pinned::PinnedValue;
 use crate::base::error::Subcode;
+use crate::base::expiry::ExpiryClock;
 use crate::base::extension::MergeOperator;
 use crate::base::{Error, ErrorKind, Result, ValuePointer};
 use crate::value_log::ValueLog;
@@ -15,6 +16,8 @@ pub struct FoldContext {
     pub column_family: u32,
     /// Where separated values lie.
     pub value_log: Arc<ValueLog>,
+    /// Judges what has expired.
+    pub clock: Arc<ExpiryClock>,
     /// Applies operands.
     pub merge_operator: Option<Arc<dyn MergeOperator>>,
 }

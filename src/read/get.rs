@@ -4,6 +4,7 @@ use super::ReadMode;
 use super::fold::FoldContext;
 use super::pinned::PinnedValue;
 use super::view::ReadView;
+use crate::base::expiry::ExpiryClock;
 use crate::base::{EntryKind, InternalComparator, InternalKey, Result, SequenceNumber};
 use crate::sst::{Pin, TableRead};
 
@@ -34,25 +35,31 @@ struct PointerBytes {
 }
 
 impl Search {
-    /// Takes one entry, newest first; returns whether older ones matter. `pin` makes the value outlive the source.
+    /// Takes one entry, newest first; returns whether older ones matter. `pin` makes the value, which stands so many
+    /// bytes after the beginning of what is stored, outlive the source.
     fn consider(
         &mut self,
         sequence: SequenceNumber,
         kind: EntryKind,
-        value: &[u8],
-        pin: &dyn Fn() -> PinnedValue,
+        stored: &[u8],
+        clock: &ExpiryClock,
+        pin: &dyn Fn(usize) -> PinnedValue,
     ) -> bool {
         if sequence < self.covering {
             self.base = Base::Absent;
             return false;
         }
+        let (kind, value) = clock.seen(kind, stored);
         self.base = match kind {
-            EntryKind::Put => Base::Value(pin()),
+            EntryKind::Put => Base::Value(pin(stored.len() - value.len())),
             EntryKind::Pointer => Base::Pointer(PointerBytes::copy(value)),
             EntryKind::Delete | EntryKind::SingleDelete | EntryKind::RangeDelete => Base::Absent,
             EntryKind::Merge => {
                 self.operands.push(value.to_vec());
                 return true;
+            }
+            EntryKind::ExpiringPut | EntryKind::ExpiringMerge | EntryKind::ExpiringPointer => {
+                unreachable!("what is seen of an entry has no expiry")
             }
         };
         false
@@ -86,13 +93,14 @@ pub fn get(
     for buffer in view.buffers() {
         search.covering = search.covering.max(buffer.covering_sequence(key, snapshot));
         buffer.table().get(key, snapshot, &mut |sequence, kind, value| {
-            search.consider(sequence, kind, value, &|| PinnedValue::Owned(value.to_vec()))
+            let copy = |from: usize| PinnedValue::Owned(value[from..].to_vec());
+            search.consider(sequence, kind, value, &fold.clock, &copy)
         });
         if search.is_decided() {
             return finish(search, key, fold, mode);
         }
     }
-    search_tables(view, order, key, snapshot, mode, &mut search)?;
+    search_tables(view, order, key, snapshot, &fold.clock, mode, &mut search)?;
     finish(search, key, fold, mode)
 }
 
@@ -101,6 +109,7 @@ fn search_tables(
     order: &InternalComparator,
     key: &[u8],
     snapshot: SequenceNumber,
+    clock: &ExpiryClock,
     mode: ReadMode,
     search: &mut Search,
 ) -> Result<()> {
@@ -112,9 +121,9 @@ fn search_tables(
             search.covering = search.covering.max(covering);
         }
         file.table.get(lookup.as_bytes(), read, &mut |entry, value, pin| {
-            search.consider(entry.sequence, entry.kind, value, &|| {
+            search.consider(entry.sequence, entry.kind, value, clock, &|from| {
                 let Pin { buffer, range } = pin();
-                PinnedValue::Block(Pin { buffer, range })
+                PinnedValue::Block(Pin { buffer, range: range.start + from..range.end })
             })
         })?;
         if search.is_decided() {

@@ -41,8 +41,8 @@ pub(super) enum Direction {
 
 /// Where the current value is.
 enum Current {
-    /// The inner iterator stands on it (forward only); pointer or not.
-    Inner { pointer: bool },
+    /// The inner iterator stands on it (forward only): pointer or not, and how many bytes stand before it.
+    Inner { pointer: bool, after: usize },
     /// Copied or merged.
     Owned(Vec<u8>),
     /// An encoded pointer, copied.
@@ -76,6 +76,7 @@ pub struct ScanIterator {
     /// The prefix the scan keeps to, once sought.
     prefix: Option<Vec<u8>>,
     error: Option<Error>,
+    meets_expiring: bool,
     seek_key: Vec<u8>,
     /// The search for the next entry was given up for the time being; whether it was passing versions of `key`.
     paused: Option<bool>,
@@ -106,6 +107,7 @@ impl ScanIterator {
             current: Current::Owned(Vec::new()),
             prefix: None,
             error: None,
+            meets_expiring: false,
             seek_key: Vec::new(),
             paused: None,
         }
@@ -132,8 +134,8 @@ impl ScanIterator {
     /// The value shown; reads the value log on first use. After a failed read the iterator is not valid.
     pub fn value(&mut self) -> &[u8] {
         let read = match &self.current {
-            Current::Inner { pointer: true } => {
-                Some(self.fold.resolve(self.key(), self.inner.value(), self.mode))
+            Current::Inner { pointer: true, after } => {
+                Some(self.fold.resolve(self.key(), &self.inner.value()[*after..], self.mode))
             }
             Current::Pointer(encoded) => Some(self.fold.resolve(&self.key, encoded, self.mode)),
             _ => None,
@@ -153,7 +155,7 @@ impl ScanIterator {
             }
         }
         match &self.current {
-            Current::Inner { .. } => self.inner.value(),
+            Current::Inner { after, .. } => &self.inner.value()[*after..],
             Current::Owned(value) => value,
             Current::Pointer(_) => &[],
             Current::Read(value) => value,
@@ -267,6 +269,11 @@ impl ScanIterator {
         }
     }
 
+    /// Whether it has met an entry that expires since this was last asked.
+    pub(super) fn take_meets_expiring(&mut self) -> bool {
+        std::mem::take(&mut self.meets_expiring)
+    }
+
     /// Goes on with a search that was paused.
     pub(super) fn resume(&mut self) {
         match (self.paused.take(), self.direction) {
@@ -298,8 +305,8 @@ impl ScanIterator {
     /// What is stored for the entry shown. Only when valid.
     pub(super) fn stored(&self) -> Stored<'_> {
         match &self.current {
-            Current::Inner { pointer: true } => Stored::Pointer(self.inner.value()),
-            Current::Inner { pointer: false } => Stored::Value(self.inner.value()),
+            Current::Inner { pointer: true, after } => Stored::Pointer(&self.inner.value()[*after..]),
+            Current::Inner { pointer: false, after } => Stored::Value(&self.inner.value()[*after..]),
             Current::Owned(value) => Stored::Value(value),
             Current::Pointer(encoded) => Stored::Pointer(encoded),
             Current::Read(value) => Stored::Value(value),
@@ -308,7 +315,7 @@ impl ScanIterator {
 
     /// Whether the value of the entry shown is in the value log.
     pub(super) fn is_separated(&self) -> bool {
-        matches!(self.current, Current::Inner { pointer: true } | Current::Pointer(_) | Current::Read(_))
+        matches!(self.current, Current::Inner { pointer: true, .. } | Current::Pointer(_) | Current::Read(_))
     }
 
     /// What turns stored entries into values.
@@ -415,17 +422,32 @@ impl ScanIterator {
                 self.inner.next();
                 continue;
             }
-            let deleted = entry.kind.is_delete() || entry.sequence < self.covering(entry.user_key);
-            match entry.kind {
+            let (kind, after) = match entry.kind.is_expiring() {
+                true => {
+                    self.meets_expiring = true;
+                    let stored = self.inner.value();
+                    let (kind, value) = self.fold.clock.seen(entry.kind, stored);
+                    (kind, stored.len() - value.len())
+                }
+                false => (entry.kind, 0),
+            };
+            let deleted = kind.is_delete() || entry.sequence < self.covering(entry.user_key);
+            match kind {
                 _ if deleted => {
                     self.copy_key();
                     skipping = true;
                     skipped = 0;
                     self.inner.next();
                 }
-                EntryKind::Merge => return self.merge_forward(),
+                EntryKind::Merge => {
+                    if self.merge_forward() {
+                        return;
+                    }
+                    skipping = true;
+                    skipped = 0;
+                }
                 kind => {
-                    self.current = Current::Inner { pointer: kind == EntryKind::Pointer };
+                    self.current = Current::Inner { pointer: kind == EntryKind::Pointer, after };
                     self.valid = true;
                     return;
                 }
@@ -436,45 +458,58 @@ impl ScanIterator {
         }
     }
 
-    /// The inner iterator stands on the newest operand of a key: collects to the base and merges.
-    fn merge_forward(&mut self) {
+    /// The inner iterator stands on the newest operand of a key: collects to the base and merges. False if nothing is
+    /// to be shown after all: the operand has expired meanwhile.
+    fn merge_forward(&mut self) -> bool {
         self.copy_key();
         let covering = self.covering(&self.key);
         let mut operands: Vec<Vec<u8>> = Vec::new();
         let mut base: Option<super::PinnedValue> = None;
         while self.inner.valid() && self.inner_is_on(&self.key) {
-            let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.fail(bad_key()) };
+            let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.failed(bad_key()) };
             if entry.sequence < covering {
                 break;
             }
-            match entry.kind {
-                EntryKind::Merge => operands.push(self.inner.value().to_vec()),
+            self.meets_expiring |= entry.kind.is_expiring();
+            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            match kind {
+                EntryKind::Merge => operands.push(value.to_vec()),
                 EntryKind::Put => {
-                    base = Some(super::PinnedValue::Owned(self.inner.value().to_vec()));
+                    base = Some(super::PinnedValue::Owned(value.to_vec()));
                     break;
                 }
-                EntryKind::Pointer => match self.fold.resolve(&self.key, self.inner.value(), self.mode) {
+                EntryKind::Pointer => match self.fold.resolve(&self.key, value, self.mode) {
                     Ok(value) => {
                         base = Some(value);
                         break;
                     }
-                    Err(error) => return self.fail(error),
+                    Err(error) => return self.failed(error),
                 },
-                EntryKind::Delete | EntryKind::SingleDelete | EntryKind::RangeDelete => break,
+                _ => break,
             }
             self.inner.next();
         }
         if let Some(error) = self.inner.error() {
-            return self.fail(error.clone());
+            return self.failed(error.clone());
+        }
+        if operands.is_empty() {
+            return false;
         }
         let oldest_first: Vec<&[u8]> = operands.iter().rev().map(Vec::as_slice).collect();
         match self.fold.merge(&self.key, base.as_deref(), &oldest_first) {
             Ok(merged) => {
                 self.current = Current::Owned(merged);
                 self.valid = true;
+                true
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.failed(error),
         }
+    }
+
+    /// Fails, as something to be told.
+    fn failed(&mut self, error: Error) -> bool {
+        self.fail(error);
+        true
     }
 
     /// From the inner position backwards, to the first key shown; the inner iterator ends before it.
@@ -523,17 +558,16 @@ impl ScanIterator {
                 self.seek_inner_before(&self.key.clone());
                 break;
             }
-            let value = self.inner.value();
-            match entry.kind {
+            self.meets_expiring |= entry.kind.is_expiring();
+            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            match kind {
                 _ if entry.sequence < covering => (base, operands) = (None, Vec::new()),
                 EntryKind::Put | EntryKind::Pointer => {
-                    base = Some((entry.kind == EntryKind::Pointer, value.to_vec()));
+                    base = Some((kind == EntryKind::Pointer, value.to_vec()));
                     operands.clear();
                 }
                 EntryKind::Merge => operands.push(value.to_vec()),
-                EntryKind::Delete | EntryKind::SingleDelete | EntryKind::RangeDelete => {
-                    (base, operands) = (None, Vec::new());
-                }
+                _ => (base, operands) = (None, Vec::new()),
             }
             self.inner.prev();
         }

@@ -15,6 +15,7 @@ use super::format::{FOOTER_LEN, Footer, SECTION_TRAILER_LEN, encode_tombstones};
 use super::learned_index::{KeyCodeBuilder, LearnedIndex};
 use super::properties::{self, SegmentCounter, TableNames, TableProperties};
 use super::section_writer::SectionWriter;
+use crate::base::expiry::{self, ExpiryCounter};
 use crate::base::key::{MAX_SEQUENCE, ParsedKey};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{Codec, EntryKind, Error, InternalKey, Result, ValuePointer};
@@ -48,6 +49,7 @@ pub struct TableBuilder {
     tombstones: Vec<RangeTombstone>,
     tombstone_bytes: u64,
     segments: SegmentCounter,
+    expiries: ExpiryCounter,
     properties: TableProperties,
     /// The first failed write; everything after it fails too.
     failure: Option<Error>,
@@ -77,6 +79,7 @@ impl TableBuilder {
             tombstones: Vec::new(),
             tombstone_bytes: 0,
             segments: SegmentCounter::default(),
+            expiries: ExpiryCounter::default(),
             properties: TableProperties { smallest_sequence: u64::MAX, ..TableProperties::default() },
             failure: None,
             options,
@@ -94,16 +97,7 @@ impl TableBuilder {
             return Err(failure.clone());
         }
         let parsed = self.check_entry(internal_key, value)?;
-        match parsed.kind {
-            EntryKind::Delete | EntryKind::SingleDelete => self.properties.deletions += 1,
-            EntryKind::Merge => self.properties.merges += 1,
-            EntryKind::Pointer => {
-                let pointer = ValuePointer::decode(value)
-                    .ok_or_else(|| self.refused("the value of a Pointer entry is not a value pointer"))?;
-                self.segments.add(&pointer);
-            }
-            EntryKind::Put | EntryKind::RangeDelete => {}
-        }
+        self.note_kind(parsed.kind, value)?;
         if self.properties.entries == 0 {
             self.properties.smallest = internal_key.to_vec();
         }
@@ -127,6 +121,26 @@ impl TableBuilder {
         self.block.add(internal_key, value);
         if self.block.contents_len() >= self.options.block_size.min(MAX_BLOCK_SIZE) {
             self.finish_block()?;
+        }
+        Ok(())
+    }
+
+    fn note_kind(&mut self, kind: EntryKind, stored: &[u8]) -> Result<()> {
+        let (expiry, value) = expiry::split(kind, stored);
+        if let Some(expiry) = expiry {
+            self.expiries.add(expiry);
+        } else if kind.is_expiring() {
+            return Err(self.refused("an entry that expires has no expiry"));
+        }
+        match kind.lasting() {
+            EntryKind::Delete | EntryKind::SingleDelete => self.properties.deletions += 1,
+            EntryKind::Merge => self.properties.merges += 1,
+            EntryKind::Pointer => {
+                let pointer = ValuePointer::decode(value)
+                    .ok_or_else(|| self.refused("the value of a Pointer entry is not a value pointer"))?;
+                self.segments.add(&pointer);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -286,6 +300,9 @@ impl TableBuilder {
             properties.smallest_sequence = 0;
         }
         properties.segments = std::mem::take(&mut self.segments).into_uses();
+        properties.expiring = self.expiries.count();
+        properties.latest_expiry = self.expiries.latest();
+        properties.half_expired = self.expiries.when(properties.entries.div_ceil(2).max(1)).unwrap_or(0);
     }
 }
 

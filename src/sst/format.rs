@@ -37,7 +37,9 @@ use std::path::Path;
 /// The last eight bytes of every table.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"AURASST\0");
 /// The version this build writes, and the newest it reads.
-pub const TABLE_VERSION: u32 = 1;
+pub const TABLE_VERSION: u32 = 2;
+/// The oldest it reads. Version 2 came with entries that expire; without them the bytes are the same.
+const OLDEST_VERSION: u32 = 1;
 /// Bytes after the stored bytes of a section: codec and checksum.
 pub const SECTION_TRAILER_LEN: usize = 1 + 4;
 /// Bytes of the footer.
@@ -142,9 +144,10 @@ impl Footer {
                 "the footer names table {stored_number}, expected {number}; restore the file"
             ));
         }
-        if version != TABLE_VERSION {
-            let message =
-                format!("table version {version}, this build reads {TABLE_VERSION}; use a newer build");
+        if !(OLDEST_VERSION..=TABLE_VERSION).contains(&version) {
+            let message = format!(
+                "table version {version}, this build reads {OLDEST_VERSION} to {TABLE_VERSION}; use a newer build"
+            );
             return Err(Error::not_implemented(message).with_subcode(Subcode::NewerFormat).in_file(path));
         }
         let [filter, model, fence, tombstones, properties] = handles;
@@ -326,6 +329,23 @@ mod tests {
         let swapped = Footer::decode(&bytes, path, 8, offset).unwrap_err();
         assert!(swapped.is_corruption() && swapped.to_string().contains("000007.sst"), "{swapped}");
         assert!(swapped.message().contains("is table 7, expected 8"), "{swapped}");
+    }
+
+    #[test]
+    fn older_versions_are_read_and_newer_ones_refused() {
+        let (footer, offset) = sample_footer();
+        let mut bytes = Vec::new();
+        footer.encode(&mut bytes, 7, offset);
+        let mut bytes: [u8; FOOTER_LEN] = bytes.try_into().unwrap();
+        for (version, known) in [(0u32, false), (1, true), (TABLE_VERSION, true), (TABLE_VERSION + 1, false)]
+        {
+            bytes[CHECKSUM_AT - 4..CHECKSUM_AT].copy_from_slice(&version.to_le_bytes());
+            let checksum = bind(crc32(&bytes[..CHECKSUM_AT]), 7, offset);
+            bytes[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_le_bytes());
+            let decoded = Footer::decode(&bytes, Path::new("000007.sst"), 7, offset);
+            let refused = decoded.err().map(|error| error.subcode());
+            assert_eq!(refused, (!known).then_some(Subcode::NewerFormat), "version {version}");
+        }
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub struct TableProperties {
     pub smallest_sequence: u64,
     /// Largest sequence number in the table.
     pub largest_sequence: u64,
+    /// Point entries that expire.
+    pub expiring: u64,
+    /// When the last of them expires, in seconds since 1970; 0 = none does.
+    pub latest_expiry: u64,
+    /// A time at which half of all point entries or more have expired; 0 = that never comes.
+    pub half_expired: u64,
     /// Value-log bytes (whole records) that this table's pointers refer to, by segment, ascending.
     pub segments: Vec<SegmentUse>,
 }
@@ -102,7 +108,7 @@ const TAG_LARGEST: u64 = 4;
 const TAG_SEGMENTS: u64 = 5;
 /// The numbers follow from here in the order of `numbers_of`.
 const TAG_FIRST_NUMBER: u64 = 16;
-const NUMBERS: usize = 15;
+const NUMBERS: usize = 18;
 
 /// Every number with its tag's place after `TAG_FIRST_NUMBER`. Append only.
 fn numbers_of(properties: &mut TableProperties) -> [&mut u64; NUMBERS] {
@@ -122,6 +128,9 @@ fn numbers_of(properties: &mut TableProperties) -> [&mut u64; NUMBERS] {
         &mut properties.model_error,
         &mut properties.smallest_sequence,
         &mut properties.largest_sequence,
+        &mut properties.expiring,
+        &mut properties.latest_expiry,
+        &mut properties.half_expired,
     ]
 }
 

@@ -1,4 +1,5 @@
-//! Copies live records out of segments that are mostly dead, into segments of their own.
+//! Writes values for whoever rewrites tables: copies of live records out of segments that are mostly dead, and values
+//! that lay inline until now. They go into segments of their own.
 //!
 //! 1. A record is read behind those of its class that were copied before, in one buffer, and verified against its
 //!    pointer, its column family and its key. The stored value is taken as it is: nothing is decompressed.
@@ -8,12 +9,15 @@
 //! What survives a segment's cleaning is likely to live on, so it is kept apart from new values, and what has lived
 //! long from what has not (`lifetimes`): there is one segment for each class of copies, open from one job to the next.
 //! One that a quarter of a turnover was not enough to fill is closed as it is. Logs never point into such segments, so
-//! a log's sync does not cover them.
+//! a log's sync does not cover them. Compactions that separate values have copiers of their own, which they take from
+//! the value log and give back.
 
+use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 use super::lifetimes::{COPY_CLASSES, OPEN_PARTS};
 use super::reader::read_raw;
 use super::segments::{Segment, SegmentRef};
+use super::writer::{Record, check_len};
 use super::{SegmentClass, ValueLog};
 use crate::base::checksum::{bind, unbind};
 use crate::base::{Result, ValuePointer};
@@ -39,6 +43,8 @@ struct Stream {
     active: Option<Active>,
     /// Records that are not written yet; they follow what the segment holds.
     buffer: Vec<u8>,
+    /// It writes values that have no other copy in the value log.
+    separates: bool,
 }
 
 struct Active {
@@ -56,6 +62,35 @@ pub enum Copied {
 }
 
 impl Copier {
+    /// One for values that lie inline in tables.
+    pub(super) fn for_separation() -> Copier {
+        let mut copier = Copier::default();
+        copier.streams.iter_mut().for_each(|stream| stream.separates = true);
+        copier
+    }
+
+    /// Writes a value that lay inline until now. The pointer is not to be shown before `finish`.
+    pub fn append(
+        &mut self,
+        log: &ValueLog,
+        column_family: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<ValuePointer> {
+        check_len(key, value)?;
+        let class = SegmentClass::Copies;
+        let outcome = with_compressed(log.codec(), value, |stored, codec| {
+            let record = Record::new(column_family, key, value.len() as u32, stored, codec);
+            let full = self.stream(class).make_room(log, class, u64::from(record.len))?;
+            self.filled.extend(full);
+            self.stream(class).append(log, record)
+        });
+        if outcome.is_err() {
+            self.give_up();
+        }
+        outcome
+    }
+
     /// Copies the record of `key` that `pointer` names.
     pub fn copy(
         &mut self,
@@ -166,8 +201,20 @@ impl Stream {
             full = self.seal();
         }
         let (segment, handle) = log.create_segment(class)?;
+        segment.set_arriving(self.separates);
         self.active = Some(Active { segment, handle });
         Ok(full)
+    }
+
+    /// Takes a new record, for which there is room.
+    fn append(&mut self, log: &ValueLog, record: Record<'_>) -> Result<ValuePointer> {
+        let segment = &self.active.as_ref().expect("there is room in it").segment;
+        let offset = segment.file.appended_len() + self.buffer.len() as u64;
+        let pointer = record.put(&mut self.buffer, segment.number, offset);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write(log)?;
+        }
+        Ok(pointer)
     }
 
     /// Binds the record from `start` of the buffer to its new place. Gives the pointer to it.
@@ -194,7 +241,8 @@ impl Stream {
             return Err(error);
         }
         active.segment.file.set_appended(offset + self.buffer.len() as u64);
-        log.copied_bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        let written = if self.separates { &log.separated_bytes } else { &log.copied_bytes };
+        written.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
         self.buffer.clear();
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! 4. `ReadAhead` reads what a scan will come to, many records with one call.
 //! 5. `lifetimes` puts values that are likely to die together into segments of their own.
 //! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
+//!    It also takes values that lay inline, from compactions after the threshold was lowered.
 //! 7. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
@@ -46,6 +47,7 @@ pub use segments::{SegmentHandle, SegmentRef, database_of};
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
 use crate::env::Env;
+use parking_lot::Mutex;
 use segments::Registry;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -155,6 +157,8 @@ pub struct SegmentInfo {
     pub sealed: bool,
     /// Whether nobody holds it any more: its file is about to be removed.
     pub is_leaving: bool,
+    /// Whether a compaction is writing values to it that lay inline before, and no table refers to them yet.
+    pub is_arriving: bool,
     /// What it was made for.
     pub class: SegmentClass,
     /// Bytes of new values since it was created. Of segments found at open, an estimate by their order.
@@ -180,6 +184,8 @@ pub struct ValueLogStats {
     pub values_read: u64,
     /// Bytes of records copied from one segment to another.
     pub copied_bytes: u64,
+    /// Bytes of records that compactions wrote, of values that lay inline before.
+    pub separated_bytes: u64,
 }
 
 /// The value log of one database. All methods may be called from any thread.
@@ -194,6 +200,9 @@ pub struct ValueLog {
     values_read: AtomicU64,
     any_abandoned: AtomicBool,
     copied_bytes: AtomicU64,
+    separated_bytes: AtomicU64,
+    /// Of compactions that separated values: at most one, for the next compaction that does.
+    idle_copier: Mutex<Option<Copier>>,
 }
 
 impl ValueLog {
@@ -209,7 +218,7 @@ impl ValueLog {
         let codec = AtomicU8::new(options.codec as u8);
         let (syncs, values_read) = (AtomicU64::new(0), AtomicU64::new(0));
         let any_abandoned = AtomicBool::new(false);
-        let copied_bytes = AtomicU64::new(0);
+        let (copied_bytes, separated_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Arc::new(ValueLog {
             env,
             options,
@@ -221,6 +230,8 @@ impl ValueLog {
             values_read,
             any_abandoned,
             copied_bytes,
+            separated_bytes,
+            idle_copier: Mutex::default(),
         }))
     }
 
@@ -245,6 +256,27 @@ impl ValueLog {
     /// Closes the segments that are open for append: the next values go to new ones.
     pub fn seal_open_segments(&self) {
         self.queues.seal_all();
+        *self.idle_copier.lock() = None;
+    }
+
+    /// A copier for values that lie inline in tables. While it is in use, what it fills is not part of the space that
+    /// garbage collection looks at.
+    pub fn take_copier(&self) -> Copier {
+        self.idle_copier.lock().take().unwrap_or_else(Copier::for_separation)
+    }
+
+    /// Keeps a copier of `take_copier` for the next one, with its open segment.
+    pub fn give_back_copier(&self, copier: Copier) {
+        // Another one's segment is sealed as it goes.
+        let other = self.idle_copier.lock().replace(copier);
+        drop(other);
+    }
+
+    /// Says that tables refer to what stands in these segments, or that nothing ever will.
+    pub fn have_arrived(&self, segments: &[SegmentRef]) {
+        for segment in segments.iter().filter_map(|segment| self.registry.get(segment.number())) {
+            segment.set_arriving(false);
+        }
     }
 
     /// Tells how many bytes and values are alive: values are put into classes by how long theirs live, relative to
@@ -350,6 +382,7 @@ impl ValueLog {
         stats.syncs = self.syncs.load(Ordering::Relaxed);
         stats.values_read = self.values_read.load(Ordering::Relaxed);
         stats.copied_bytes = self.copied_bytes.load(Ordering::Relaxed);
+        stats.separated_bytes = self.separated_bytes.load(Ordering::Relaxed);
         stats
     }
 

@@ -70,6 +70,8 @@ pub(super) struct Segment {
     /// When it was created, by the clock of bytes, and when its values were written, on average.
     pub created_at: u64,
     birth: AtomicU64,
+    /// A compaction writes values to it that no installed table refers to yet.
+    arriving: AtomicBool,
     since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
@@ -78,6 +80,10 @@ pub(super) struct Segment {
 impl Segment {
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
+    }
+
+    pub fn set_arriving(&self, arriving: bool) {
+        self.arriving.store(arriving, Ordering::Release);
     }
 
     pub fn birth(&self) -> u64 {
@@ -177,6 +183,7 @@ impl Registry {
             class,
             created_at: now,
             birth: AtomicU64::new(now),
+            arriving: AtomicBool::new(false),
             since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
@@ -283,6 +290,7 @@ impl Registry {
             class: segment.class,
             age: now.saturating_sub(segment.created_at),
             holders: segment.holders(),
+            is_arriving: segment.arriving.load(Ordering::Acquire),
             since: segment.since,
         };
         segments.values().map(info).collect()
@@ -367,6 +375,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
         class,
         created_at: 0,
         birth: AtomicU64::new(0),
+        arriving: AtomicBool::new(false),
         since,
         header_damaged,
         hold: Mutex::new(Hold::Never),

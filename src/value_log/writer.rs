@@ -44,12 +44,12 @@ struct Active {
 }
 
 /// A record whose place is not known yet.
-struct Record<'a> {
+pub(super) struct Record<'a> {
     header: [u8; RECORD_HEADER_LEN],
     crc: u32,
     key: &'a [u8],
     stored: &'a [u8],
-    len: u32,
+    pub(super) len: u32,
     value_len: u32,
 }
 
@@ -130,13 +130,7 @@ pub(super) fn append(
     key: &[u8],
     value: &[u8],
 ) -> Result<(ValuePointer, SegmentRef)> {
-    let longest =
-        (RECORD_HEADER_LEN as u64).saturating_add(key.len() as u64).saturating_add(value.len() as u64);
-    if longest > u64::from(u32::MAX) {
-        return Err(Error::invalid_argument(format!(
-            "a key and value of {longest} bytes: the longest are 4 GiB together; store the value in parts"
-        )));
-    }
+    check_len(key, value)?;
     with_compressed(log.codec(), value, |stored, codec| {
         let record = Record::new(column_family, key, value.len() as u32, stored, codec);
         let hash = || hash64(key, u64::from(column_family));
@@ -145,14 +139,49 @@ pub(super) fn append(
     })
 }
 
+/// Refuses what no record can hold.
+pub(super) fn check_len(key: &[u8], value: &[u8]) -> Result<()> {
+    let longest =
+        (RECORD_HEADER_LEN as u64).saturating_add(key.len() as u64).saturating_add(value.len() as u64);
+    if longest > u64::from(u32::MAX) {
+        return Err(Error::invalid_argument(format!(
+            "a key and value of {longest} bytes: the longest are 4 GiB together; store the value in parts"
+        )));
+    }
+    Ok(())
+}
+
 impl<'a> Record<'a> {
     /// The caller has checked that the lengths fit.
-    fn new(column_family: u32, key: &'a [u8], value_len: u32, stored: &'a [u8], codec: Codec) -> Record<'a> {
+    pub(super) fn new(
+        column_family: u32,
+        key: &'a [u8],
+        value_len: u32,
+        stored: &'a [u8],
+        codec: Codec,
+    ) -> Record<'a> {
         let (key_len, stored_len) = (key.len() as u32, stored.len() as u32);
         let fields = RecordHeader { key_len, stored_len, value_len, column_family, codec };
         let header = fields.encode();
         let crc = crc32_of(&[&header[4..], key, stored]);
         Record { header, crc, key, stored, len: fields.record_len() as u32, value_len }
+    }
+
+    /// Binds it to its place; what points there.
+    fn bind(&mut self, segment: u64, offset: u64) -> ValuePointer {
+        let checksum = bind(self.crc, segment, offset);
+        self.header[..4].copy_from_slice(&checksum.to_le_bytes());
+        let Record { len: record_len, value_len, .. } = *self;
+        ValuePointer { segment, offset, record_len, value_len, checksum }
+    }
+
+    /// Appends its bytes to `out`, as they stand at `offset` of `segment`.
+    pub(super) fn put(mut self, out: &mut Vec<u8>, segment: u64, offset: u64) -> ValuePointer {
+        let pointer = self.bind(segment, offset);
+        out.extend_from_slice(&self.header);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.stored);
+        pointer
     }
 }
 
@@ -175,8 +204,7 @@ impl Queue {
             }
         };
         let offset = segment.file.appended_len();
-        let checksum = bind(record.crc, segment.number, offset);
-        record.header[..4].copy_from_slice(&checksum.to_le_bytes());
+        let pointer = record.bind(segment.number, offset);
         let pieces = [IoSlice::new(&record.header), IoSlice::new(record.key), IoSlice::new(record.stored)];
         let file = segment.file.file();
         if let Err(error) = file.write_at(offset, &pieces) {
@@ -185,13 +213,11 @@ impl Queue {
             self.seal();
             return Err(error);
         }
-        let Record { len: record_len, value_len, .. } = record;
-        let pointer = ValuePointer { segment: segment.number, offset, record_len, value_len, checksum };
         let handle = handle.clone();
         segment.file.set_appended(pointer.end());
         self.values_written += 1;
-        self.bytes_written += u64::from(record_len);
-        self.value_bytes += u64::from(value_len);
+        self.bytes_written += u64::from(pointer.record_len);
+        self.value_bytes += u64::from(pointer.value_len);
         if pointer.end() >= max {
             self.seal();
         }

@@ -6,6 +6,7 @@
 //!            what it does not know would lose tables. A new tag is a new `FormatVersion`.
 //! added   := level | run | number | slice(properties);  properties := the varints in the order below, then
 //!            slice(smallest) | slice(largest) | segments:varint x (segment | bytes | values | end)
+//!            | (expiring | latest expiry | half expired at)?        where there are entries that expire
 //! CURRENT := manifest name | ' ' | crc32 of the name as 8 hex digits | '\n'
 
 use super::edit::{NewFile, VersionEdit};
@@ -252,6 +253,11 @@ fn encode_properties(properties: &TableProperties) -> Vec<u8> {
             put_varint(&mut out, value);
         }
     }
+    if properties.expiring > 0 {
+        for value in [properties.expiring, properties.latest_expiry, properties.half_expired] {
+            put_varint(&mut out, value);
+        }
+    }
     out
 }
 
@@ -276,7 +282,7 @@ fn decode_properties(bytes: &[u8]) -> Option<TableProperties> {
         largest_sequence: from.varint()?,
         smallest: from.slice()?.to_vec(),
         largest: from.slice()?.to_vec(),
-        segments: Vec::new(),
+        ..TableProperties::default()
     };
     // The bounds are compared as internal keys from here on.
     ParsedKey::parse(&properties.smallest)?;
@@ -292,6 +298,10 @@ fn decode_properties(bytes: &[u8]) -> Option<TableProperties> {
             values: from.varint()?,
             end: from.varint()?,
         });
+    }
+    if !from.is_empty() {
+        properties.expiring = from.varint().filter(|&expiring| expiring > 0)?;
+        (properties.latest_expiry, properties.half_expired) = (from.varint()?, from.varint()?);
     }
     from.is_empty().then_some(properties)
 }

@@ -38,6 +38,10 @@ fn random_properties(random: &mut Random) -> TableProperties {
             end: value(),
         });
     }
+    if random.one_in(2) {
+        properties.expiring = 1 + random.below(1000);
+        (properties.latest_expiry, properties.half_expired) = (random.next(), random.next());
+    }
     properties
 }
 

@@ -187,8 +187,8 @@ mod tests {
             }
         }
         let mut newer = encode_header(&WalHeader { database: [0; 16], number: 1, previous: Previous::None });
-        newer[8] = 2;
-        assert_eq!(decode_header(&newer), DecodedHeader::Newer(2));
+        newer[8] = 3;
+        assert_eq!(decode_header(&newer), DecodedHeader::Newer(3));
     }
 
     #[test]

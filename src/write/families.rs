@@ -5,8 +5,8 @@
 
 use super::few::Few;
 use super::separate::{Prepared, unknown_family};
-use crate::base::{EntryKind, InternalComparator, Result, SequenceNumber};
-use crate::batch::{BatchIter, Record};
+use crate::base::{InternalComparator, Result, SequenceNumber};
+use crate::batch::{Applied, BatchIter};
 use crate::memtable::write_buffer::WriteBuffer;
 use std::sync::Arc;
 
@@ -112,26 +112,15 @@ impl Targets {
     pub(super) fn insert(&self, bytes: &[u8], first: SequenceNumber) -> Result<()> {
         let mut sequence = first;
         for record in BatchIter::over(bytes)? {
-            let (family, kind, key, value) = match record? {
-                Record::Put { column_family, key, value } => (column_family, EntryKind::Put, key, value),
-                Record::Pointer { column_family, key, pointer } => {
-                    (column_family, EntryKind::Pointer, key, pointer)
+            match record?.applied()? {
+                Applied::Entry(family, kind, key, stored) => {
+                    self.get(family)?.insert(sequence, kind, key, stored);
                 }
-                Record::Delete { column_family, key } => (column_family, EntryKind::Delete, key, &[][..]),
-                Record::SingleDelete { column_family, key } => {
-                    (column_family, EntryKind::SingleDelete, key, &[][..])
+                Applied::RangeDelete(family, start, end) => {
+                    self.get(family)?.delete_range(sequence, start, end);
                 }
-                Record::Merge { column_family, key, operand } => {
-                    (column_family, EntryKind::Merge, key, operand)
-                }
-                Record::RangeDelete { column_family, start, end } => {
-                    self.get(column_family)?.delete_range(sequence, start, end);
-                    sequence += 1;
-                    continue;
-                }
-                Record::LogData(_) => continue,
-            };
-            self.get(family)?.insert(sequence, kind, key, value);
+                Applied::Nothing => continue,
+            }
             sequence += 1;
         }
         Ok(())

@@ -1,11 +1,14 @@
-//! Turns a caller's batch into what is logged: big values go to the value log, pointers take their place.
+//! Turns a caller's batch into what is logged: big values go to the value log, pointers take their place; what expires
+//! is told when.
 //!
 //! Runs in the caller's thread outside every lock, in one pass over the batch that also checks it: its form, that its
 //! column families exist, that those with merge operands have an operator. Nothing else reaches the log. A batch
-//! without a big value is borrowed as it is; another one is rewritten in a buffer that the caller keeps.
+//! without a big value and without a TTL is borrowed as it is; another one is rewritten in a buffer that the caller
+//! keeps. All TTLs of a batch, its records' own and those of the families, count from one second.
 
 use super::few::Few;
-use crate::base::{Error, Result};
+use crate::base::expiry::EXPIRY_LEN;
+use crate::base::{EntryKind, Error, Result};
 use crate::batch::{BatchIter, PackedOperations, Record, Rewrite, WriteBatch};
 use crate::memtable::write_buffer::Hold;
 use crate::value_log::{SegmentRef, ValueLog};
@@ -18,6 +21,8 @@ pub struct Rules {
     pub separate_from: u64,
     /// Whether it has a merge operator.
     pub can_merge: bool,
+    /// Seconds after which what is written without a TTL of its own expires; 0 = never.
+    pub ttl: u64,
 }
 
 /// The column families, for who writes to them.
@@ -26,6 +31,8 @@ pub trait FamilyRules {
     fn rules(&self, column_family: u32) -> Option<Rules>;
     /// The error for a merge operand in a family without an operator.
     fn cannot_merge(&self, column_family: u32) -> Error;
+    /// Seconds since 1970, for TTLs.
+    fn unix_seconds(&self) -> u64;
 }
 
 /// A batch ready to commit.
@@ -65,10 +72,17 @@ impl Separator {
         let mut records = BatchIter::over(batch.data())?;
         let mut start = records.offset();
         while let Some(record) = records.next() {
-            if let Some((column_family, key, value)) = touched.admit(&record?)? {
-                let (pointer, segment) = self.value_log.append(column_family, key, value)?;
-                hold(&mut holds, segment);
-                rewrite.replace(start..records.offset(), column_family, key, &pointer);
+            if let Some(change) = touched.admit(&record?)? {
+                let Change { column_family, key, expiry, .. } = change;
+                let place = start..records.offset();
+                if change.separate {
+                    let (pointer, segment) = self.value_log.append(column_family, key, change.value)?;
+                    hold(&mut holds, segment);
+                    let pointer = pointer.to_bytes();
+                    rewrite.replace(place, column_family, EntryKind::Pointer, key, expiry, &pointer);
+                } else {
+                    rewrite.replace(place, column_family, change.kind, key, expiry, change.value);
+                }
             }
             start = records.offset();
         }
@@ -85,25 +99,31 @@ impl Separator {
     ) -> Result<Prepared<'a>> {
         let mut touched = Touched::new(families);
         let mut unchecked = operations.clone();
-        let (mut start, mut separated) = (0, 0);
+        // How much shorter the batch is than the operations; those that expire are longer.
+        let (mut start, mut separated, mut expiring) = (0, 0, 0);
         while let Some(record) = unchecked.next() {
             let record = record?;
             let number = unchecked.number() - 1;
             let misplaced = |error: Error| error.context(PackedOperations::describe(number, start));
-            let big = touched.admit(&record).map_err(misplaced)?;
-            separated += big.map_or(0, |(_, _, value)| value.len());
+            if let Some(change) = touched.admit(&record).map_err(misplaced)? {
+                separated += if change.separate { change.value.len() } else { 0 };
+                expiring += EXPIRY_LEN;
+            }
             start = unchecked.offset();
         }
         batch.clear();
-        batch.reserve(operations.data().len() - separated);
+        batch.reserve(operations.data().len() - separated + expiring);
         let mut holds = Few::None;
         for record in operations.clone() {
             let record = record?;
             match touched.admit(&record)? {
-                Some((column_family, key, value)) => {
+                Some(Change { column_family, key, expiry, value, separate: true, .. }) => {
                     let (pointer, segment) = self.value_log.append(column_family, key, value)?;
                     hold(&mut holds, segment);
-                    batch.put_pointer(column_family, key, &pointer.to_bytes())?;
+                    batch.put_entry(column_family, EntryKind::Pointer, key, expiry, &pointer.to_bytes())?;
+                }
+                Some(Change { column_family, kind, key, expiry, value, .. }) => {
+                    batch.put_entry(column_family, kind, key, expiry, value)?;
                 }
                 None => batch.append_record(record)?,
             }
@@ -119,33 +139,71 @@ struct Touched<'f> {
     seen: Few<u32>,
     /// Those of the record before: most batches stay in one family.
     last: Option<(u32, Rules)>,
+    /// When TTLs begin, once one was met.
+    now: Option<u64>,
 }
 
 impl<'f> Touched<'f> {
     fn new(families: &'f dyn FamilyRules) -> Touched<'f> {
-        Touched { families, seen: Few::None, last: None }
+        Touched { families, seen: Few::None, last: None, now: None }
     }
 
-    /// Refuses a record that its family does not take. Gives family, key and value of one that is to be separated.
+    /// Refuses a record that its family does not take. Gives what takes the place of one that is not logged as it is.
     #[inline]
-    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<Separable<'a>>> {
+    fn admit<'a>(&mut self, record: &Record<'a>) -> Result<Option<Change<'a>>> {
         match *record {
             Record::Put { column_family, key, value } => {
-                let big = value.len() as u64 >= self.rules(column_family)?.separate_from;
-                return Ok(big.then_some((column_family, key, value)));
+                let rules = self.rules(column_family)?;
+                let separate = value.len() as u64 >= rules.separate_from;
+                if !separate && rules.ttl == 0 {
+                    return Ok(None);
+                }
+                let expiry = self.expiry(rules.ttl);
+                return Ok(Some(Change {
+                    column_family,
+                    kind: EntryKind::Put,
+                    key,
+                    value,
+                    separate,
+                    expiry,
+                }));
+            }
+            Record::PutWithTtl { column_family, key, value, ttl } => {
+                let separate = value.len() as u64 >= self.rules(column_family)?.separate_from;
+                let expiry = self.expiry(ttl);
+                return Ok(Some(Change {
+                    column_family,
+                    kind: EntryKind::Put,
+                    key,
+                    value,
+                    separate,
+                    expiry,
+                }));
             }
             Record::Delete { column_family, .. }
             | Record::SingleDelete { column_family, .. }
             | Record::RangeDelete { column_family, .. } => _ = self.rules(column_family)?,
-            Record::Merge { column_family, .. } => {
-                if !self.rules(column_family)?.can_merge {
+            Record::Merge { column_family, key, operand } => {
+                let rules = self.rules(column_family)?;
+                if !rules.can_merge {
                     return Err(self.families.cannot_merge(column_family));
+                }
+                if rules.ttl > 0 {
+                    let (kind, expiry) = (EntryKind::Merge, self.expiry(rules.ttl));
+                    let value = operand;
+                    return Ok(Some(Change { column_family, kind, key, value, separate: false, expiry }));
                 }
             }
             Record::LogData(_) => {}
             Record::Pointer { .. } => return Err(foreign_pointer()),
+            Record::Expiring { .. } => return Err(foreign_expiry()),
         }
         Ok(None)
+    }
+
+    /// When an entry with this TTL expires.
+    fn expiry(&mut self, ttl: u64) -> Option<u64> {
+        (ttl > 0).then(|| self.now.get_or_insert_with(|| self.families.unix_seconds()).saturating_add(ttl))
     }
 
     #[inline]
@@ -166,8 +224,18 @@ impl<'f> Touched<'f> {
     }
 }
 
-/// Family, key and value of a record whose value is to be separated.
-type Separable<'a> = (u32, &'a [u8], &'a [u8]);
+/// What is logged in the place of a record.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    column_family: u32,
+    /// Put or Merge.
+    kind: EntryKind,
+    key: &'a [u8],
+    value: &'a [u8],
+    /// Whether the value goes to the value log.
+    separate: bool,
+    expiry: Option<u64>,
+}
 
 fn hold(holds: &mut Few<(u64, Hold)>, segment: SegmentRef) {
     let number = segment.number();
@@ -182,6 +250,12 @@ pub fn unknown_family(column_family: u32) -> Error {
         "Invalid column family specified in write batch: no column family has the id {column_family}; it was \
          dropped or belongs to another database"
     ))
+}
+
+fn foreign_expiry() -> Error {
+    Error::invalid_argument(
+        "write batch: holds a time of expiry; only the engine makes those: put with a TTL instead",
+    )
 }
 
 fn foreign_pointer() -> Error {

@@ -18,7 +18,11 @@ impl FamilyRules for Families {
             300 => 0,
             _ => return None,
         };
-        Some(Rules { separate_from, can_merge: column_family != 300 })
+        Some(Rules { separate_from, can_merge: column_family != 300, ttl: 0 })
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        1000
     }
 
     fn cannot_merge(&self, column_family: u32) -> Error {
@@ -120,6 +124,8 @@ fn check(separator: &Separator, prepared: &Prepared<'_>, batch: &WriteBatch, see
             | Record::SingleDelete { column_family, .. }
             | Record::Merge { column_family, .. }
             | Record::RangeDelete { column_family, .. }
+            | Record::PutWithTtl { column_family, .. }
+            | Record::Expiring { column_family, .. }
             | Record::Pointer { column_family, .. } => {
                 assert_eq!(got, record, "seed {seed}");
                 Some(column_family)

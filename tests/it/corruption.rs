@@ -65,6 +65,9 @@ impl Builder {
         let family = &self.handles[which];
         match &change {
             Change::Put { key, value, .. } => self.db.put(family, key, value, &how),
+            Change::PutWithTtl { key, value, ttl, .. } => {
+                self.db.put_with_ttl(family, key, value, *ttl, &how)
+            }
             Change::Delete { key, .. } | Change::SingleDelete { key, .. } => {
                 self.db.delete(family, key, &how)
             }

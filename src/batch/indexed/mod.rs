@@ -144,6 +144,11 @@ impl IndexedBatch {
         self.append(|batch| batch.put(column_family, key, value))
     }
 
+    /// Stores a value for `ttl` seconds from when the batch is written on; 0 = for ever.
+    pub fn put_with_ttl(&mut self, column_family: u32, key: &[u8], value: &[u8], ttl: u64) -> Result<()> {
+        self.append(|batch| batch.put_with_ttl(column_family, key, value, ttl))
+    }
+
     /// Adds a merge operand.
     pub fn merge(&mut self, column_family: u32, key: &[u8], operand: &[u8]) -> Result<()> {
         self.append(|batch| batch.merge(column_family, key, operand))
@@ -212,6 +217,8 @@ impl IndexedBatch {
             match record {
                 Record::Put { column_family, key, .. }
                 | Record::Pointer { column_family, key, .. }
+                | Record::PutWithTtl { column_family, key, .. }
+                | Record::Expiring { column_family, key, .. }
                 | Record::Merge { column_family, key, .. }
                 | Record::Delete { column_family, key }
                 | Record::SingleDelete { column_family, key } => {
@@ -261,7 +268,8 @@ impl IndexedBatch {
             let record = BatchIter::from_offset(self.batch.data(), at).next();
             match record.and_then(Result::ok).expect("B1: the batch is well formed") {
                 Record::Merge { operand, .. } => answer.operands.push(operand),
-                Record::Put { value, .. } => {
+                // Its time begins when the batch is written.
+                Record::Put { value, .. } | Record::PutWithTtl { value, .. } => {
                     answer.base = Base::Value(value);
                     break;
                 }

@@ -1,20 +1,29 @@
 //! Options handles. `auradb_options_t` starts with RocksDB's defaults and becomes the engine's options at open.
 
-pub mod auradb;
-pub mod cache;
-pub mod compression;
-pub mod convert;
+// In the order of the header.
 pub mod database;
-pub mod extension;
-pub mod levels;
-pub mod maintenance;
+
 pub mod memtable;
-pub mod parse;
-pub mod read;
-pub mod table;
 pub mod wal;
-pub mod write;
+
+pub mod levels;
+
+pub mod compression;
+pub mod extension;
+
+pub mod auradb;
+pub mod table;
+
+pub mod cache;
 pub mod write_buffer_manager;
+
+pub mod read;
+pub mod write;
+
+pub mod maintenance;
+
+pub mod convert;
+pub mod parse;
 
 use super::boundary::{destroy, give, look, present, quiet, text};
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, Logger, MergeOperator};

@@ -1,7 +1,8 @@
 //! What a user asks of the value log by hand: collect everything worth it now, verify every value.
 
+use crate::base::expiry::decoded_pointer;
 use crate::base::key::ParsedKey;
-use crate::base::{EntryKind, Error, Result, ValuePointer};
+use crate::base::{Error, Result, ValuePointer};
 use crate::db::family::Family;
 use crate::db::options::CompactRangeOptions;
 use crate::db::state::Engine;
@@ -78,8 +79,7 @@ impl Engine {
         entries.seek_to_first();
         while entries.valid() {
             if let Some(entry) = ParsedKey::parse(entries.key())
-                && entry.kind == EntryKind::Pointer
-                && let Some(pointer) = ValuePointer::decode(entries.value())
+                && let Some(pointer) = decoded_pointer(entry.kind, entries.value())
             {
                 self.check_open()?;
                 if !self.value_log.verify(&pointer, family.id, entry.user_key)? {

@@ -247,6 +247,10 @@ impl Engine {
         let segments = self.value_log.segments();
         let (mut candidates, mut pinned) = (Vec::new(), BTreeMap::new());
         for segment in &segments {
+            if segment.is_arriving {
+                // Its values stand in tables still; it takes their place with the edit that names it.
+                continue;
+            }
             let live = uses.get(&segment.number).copied().unwrap_or(0);
             if live == 0 && work.is_coming(segment) {
                 space.total += segment.len;

@@ -2,6 +2,7 @@
 
 use super::Survey;
 use super::space::Candidate;
+use crate::base::expiry::seen_at;
 use crate::base::extension::LogLevel;
 use crate::base::key::ParsedKey;
 use crate::base::{EntryKind, Error, Result, ValuePointer};
@@ -204,10 +205,12 @@ impl Engine {
         }
         let mut entries = merge(runs, &family.order);
         entries.seek_to_first();
+        // What has expired stays behind: rewriting its table makes a deletion of it.
+        let now = self.clock.now();
         while entries.valid() {
             if let Some(entry) = ParsedKey::parse(entries.key())
-                && entry.kind == EntryKind::Pointer
-                && let Some(pointer) = ValuePointer::decode(entries.value())
+                && let (EntryKind::Pointer, pointer) = seen_at(entry.kind, entries.value(), now)
+                && let Some(pointer) = ValuePointer::decode(pointer)
                 && victims.contains(&pointer.segment)
             {
                 self.copy_one(family, &pointer, entry.user_key, copying)?;

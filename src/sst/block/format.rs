@@ -18,6 +18,7 @@
 //! the header of a block that passed before (one from the cache).
 
 use crate::base::coding::get_u32;
+use crate::base::expiry::is_long_enough;
 use crate::base::key::TRAILER_LEN;
 use crate::base::{EntryKind, ParsedKey};
 use crate::cache::Buffer;
@@ -143,7 +144,10 @@ impl Block {
             && block.values.is_sound(bytes, block.count, 0)
             && (0..block.count).all(|slot| {
                 let kind = EntryKind::from_tag(bytes[block.key_range(slot).end - TRAILER_LEN]);
-                kind.is_some_and(|kind| kind != EntryKind::RangeDelete)
+                kind.is_some_and(|kind| {
+                    kind != EntryKind::RangeDelete
+                        && (!kind.is_expiring() || is_long_enough(kind, block.value_range(slot).len()))
+                })
             });
         sound.then_some(block)
     }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// How many images were opened.
 #[derive(Default)]
@@ -88,6 +89,7 @@ struct Case<'a> {
     least: usize,
     durable: usize,
     most: usize,
+    now: u64,
 }
 
 impl Case<'_> {
@@ -100,7 +102,13 @@ impl Case<'_> {
         if self.recording.unlogged {
             return self.judge_each_key(world);
         }
-        let states = &self.recording.states;
+        let timed: Vec<World>;
+        let states = if self.recording.timed {
+            timed = self.recording.states.iter().map(|state| state.at(self.now)).collect();
+            &timed
+        } else {
+            &self.recording.states
+        };
         if states[self.least..=self.most].contains(world) {
             return Ok(());
         }
@@ -165,7 +173,13 @@ pub fn check_image(
     let mut random = Random::new(seed);
     let env = recording.env.crash_image(at, kind, seed);
     let durable = recording.promised(at, ImageKind::SyncedOnly);
-    let case = Case { recording, least: recording.promised(at, kind), durable, most: recording.begun(at) };
+    if recording.timed && random.one_in(2) {
+        // It was down for long: more has expired.
+        env.sleep(Duration::from_secs(1000));
+    }
+    let now = env.unix_seconds();
+    let case =
+        Case { recording, least: recording.promised(at, kind), durable, most: recording.begun(at), now };
     add_one(&images.first);
     let read_only = if random.one_in(8) { read_only_world(&case, &env, images)? } else { None };
     let (db, world, handles) = recover(&case.options(&env), &recording.family)?;

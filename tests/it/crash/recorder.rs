@@ -41,6 +41,13 @@ impl World {
         }
     }
 
+    /// What of it is there at a time.
+    pub fn at(&self, now: u64) -> World {
+        let mut world = self.clone();
+        world.0.values_mut().for_each(|state| _ = state.pass(now));
+        world
+    }
+
     pub fn describe(&self) -> String {
         self.0.iter().map(|(name, state)| format!("[{name}]\n{}", state.describe())).collect()
     }
@@ -79,6 +86,8 @@ pub struct Recording {
     pub journal_len: usize,
     /// Whether some writes were not logged, which only the weaker oracle allows.
     pub unlogged: bool,
+    /// Whether something expires.
+    pub timed: bool,
     /// Relocations of values, and segments removed.
     pub collected: (u64, u64),
 }
@@ -131,6 +140,7 @@ pub struct Recorder {
     first_point: usize,
     counter: u64,
     unlogged: bool,
+    timed: bool,
 }
 
 impl Recorder {
@@ -163,6 +173,7 @@ impl Recorder {
             first_point: 0,
             counter: 0,
             unlogged: false,
+            timed: false,
         }
     }
 
@@ -191,6 +202,7 @@ impl Recorder {
             keys,
             first_point: self.first_point,
             unlogged: self.unlogged,
+            timed: self.timed,
             collected: self.collected,
         }
     }
@@ -233,6 +245,13 @@ impl Recorder {
         self.write(&[(family, Change::Put { family: 0, key: key.as_bytes().into(), value })], sync);
     }
 
+    /// A put that expires, at a second far from all that tests look at.
+    pub fn expiring(&mut self, key: &str, len: usize, ttl: u64) -> Change {
+        self.timed = true;
+        let (value, expiry) = (self.value(len).into(), self.env.unix_seconds() + ttl);
+        Change::PutWithTtl { family: 0, key: key.as_bytes().into(), value, ttl, expiry }
+    }
+
     pub fn delete(&mut self, key: &str, sync: bool) {
         self.write(&[("default", Change::Delete { family: 0, key: key.as_bytes().into() })], sync);
     }
@@ -266,6 +285,9 @@ impl Recorder {
         let outcome = match changes {
             // Single puts go the way that writes big values straight to the value log.
             [(name, Change::Put { key, value, .. })] => self.db.put(&self.handles[*name], key, value, &how),
+            [(name, Change::PutWithTtl { key, value, ttl, .. })] => {
+                self.db.put_with_ttl(&self.handles[*name], key, value, *ttl, &how)
+            }
             _ => {
                 let mut batch = WriteBatch::new();
                 for (name, change) in changes {
@@ -340,6 +362,13 @@ impl Recorder {
     pub fn compact(&mut self, name: &str) {
         let how = CompactRangeOptions { force_bottommost: true };
         self.db.compact_range(&self.handles[name], None, None, &how).expect("the compaction succeeds");
+    }
+
+    /// Values of at least so many bytes are separated from now on; `None`: none are.
+    pub fn separate_from(&mut self, name: &str, least: Option<u64>) {
+        let least = least.map_or("none".to_string(), |least| least.to_string());
+        let change = [("separation_threshold", &*least)];
+        self.db.set_options(&self.handles[name], &change).expect("the threshold changes");
     }
 
     /// A property of the default family.
@@ -554,6 +583,7 @@ fn value_of(number: u64, len: usize) -> Vec<u8> {
 fn key_of(change: &Change) -> Bytes {
     match change {
         Change::Put { key, .. }
+        | Change::PutWithTtl { key, .. }
         | Change::Delete { key, .. }
         | Change::SingleDelete { key, .. }
         | Change::Merge { key, .. } => key.clone(),

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 41] = [
+pub const WORKLOADS: [Workload; 46] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -123,6 +123,11 @@ pub const WORKLOADS: [Workload; 41] = [
     workload("log synced by hand", manual, |run, _| synced_by_hand(run)),
     workload("merges", manual, |run, _| merges(run)),
     workload("unlogged among logged", plain, |run, _| unlogged(run)),
+    workload("threshold", manual, |run, _| thresholds(run)),
+    workload("threshold, tight", tight, |run, _| thresholds(run)),
+    workload("TTL", manual, |run, _| expiries(run)),
+    workload("TTL, tight", tight, |run, _| expiries(run)),
+    workload("TTL with synced writes", plain, |run, _| expiries(run)),
     workload("snapshots", manual, |run, _| snapshots(run)),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
     Workload {
@@ -316,6 +321,56 @@ fn compactions(mut run: Recorder) -> Recorder {
     run
 }
 
+/// Compactions that move values into the value log and out of it again.
+fn thresholds(mut run: Recorder) -> Recorder {
+    for (round, least) in [Some(700), Some(0), None, Some(200), Some(700)].into_iter().enumerate() {
+        run.separate_from("default", least);
+        for index in 0..6 {
+            run.put(&format!("k{}", (5 * round + index) % 12), [30, 300, 1200][index % 3], index == 3);
+        }
+        run.flush(&["default"]);
+        if round == 2 {
+            run.snapshot();
+        }
+        run.put("k1", 300, false);
+        run.compact("default");
+        run.put("k2", 800, false);
+    }
+    run
+}
+
+/// Entries that expire while the workload runs, that expire later and that never do, over each other.
+fn expiries(mut run: Recorder) -> Recorder {
+    for round in 0..4 {
+        for index in 0..6 {
+            let (key, len) = (format!("k{}", (3 * round + index) % 9), [20, 400, 1500][index % 3]);
+            let change = match index % 4 {
+                0 => run.expiring(&key, len, 150),
+                1 => run.expiring(&key, len, 750),
+                2 => run.expiring(&key, len, 10_050),
+                _ => put(&mut run, &key, len),
+            };
+            run.write(&[("default", change)], index == 4);
+        }
+        let both = [run.expiring("k1", 30, 150), run.expiring("k2", 900, 10_050)];
+        run.write(&both.map(|change| ("default", change)), false);
+        run.merge("k3", false);
+        run.delete("k4", false);
+        match round {
+            0 => run.flush(&["default"]),
+            1 => run.compact("default"),
+            2 => run.snapshot(),
+            _ => run.collect_garbage(0.0),
+        }
+        // Seconds later than that nobody looks, and all images are younger or 1000 older.
+        run.sleep(100_000);
+    }
+    run.put("last", 10, false);
+    run.flush(&["default"]);
+    run.put("k5", 10, false);
+    run
+}
+
 fn deletes(mut run: Recorder) -> Recorder {
     for index in 0..10 {
         run.put(&format!("k{index}"), 60, false);
@@ -458,6 +513,9 @@ pub fn anything(mut run: Recorder, seed: u64) -> Recorder {
             18..=20 => run.merge(&key, sync),
             21..=22 => run.flush(&[name.as_str()]),
             23 => run.compact(&name),
+            24 if random.one_in(2) => {
+                run.separate_from(&name, random.pick(&[Some(0), Some(200), Some(1000), None]));
+            }
             24 => run.sync_log(),
             25 if names.len() < 4 => run.create_family(&format!("f{}", random.below(1000))),
             26 if name != "default" => run.drop_family(&name),

@@ -6,21 +6,58 @@ use crate::support::reference::{Bytes, Change, show};
 /// One call or a few. Families, snapshots and iterators are numbers, taken modulo how many there are.
 #[derive(Clone)]
 pub enum Operation {
-    Write { changes: Vec<Change>, batch: bool, sync: bool, disable_wal: bool },
-    Get { family: usize, key: Bytes, snapshot: Option<usize> },
-    MultiGet { keys: Vec<(usize, Bytes)>, snapshot: Option<usize> },
+    Write {
+        changes: Vec<Change>,
+        batch: bool,
+        sync: bool,
+        disable_wal: bool,
+    },
+    Get {
+        family: usize,
+        key: Bytes,
+        snapshot: Option<usize>,
+    },
+    MultiGet {
+        keys: Vec<(usize, Bytes)>,
+        snapshot: Option<usize>,
+    },
     Snapshot,
     Release(usize),
-    OpenIterator { family: usize, snapshot: Option<usize>, lower: Option<Bytes>, upper: Option<Bytes> },
-    Move { iterator: usize, steps: Vec<Step> },
+    OpenIterator {
+        family: usize,
+        snapshot: Option<usize>,
+        lower: Option<Bytes>,
+        upper: Option<Bytes>,
+    },
+    Move {
+        iterator: usize,
+        steps: Vec<Step>,
+    },
     Refresh(usize),
     CloseIterator(usize),
-    Flush { family: Option<usize>, wait: bool },
-    Compact { family: usize, begin: Option<Bytes>, end: Option<Bytes>, force: bool },
+    Flush {
+        family: Option<usize>,
+        wait: bool,
+    },
+    Compact {
+        family: usize,
+        begin: Option<Bytes>,
+        end: Option<Bytes>,
+        force: bool,
+    },
     CreateFamily,
     DropFamily(usize),
-    Reopen { settings: u64, kill: bool },
+    Reopen {
+        settings: u64,
+        kill: bool,
+    },
     SyncLog,
+    /// So many seconds pass.
+    Pass(u64),
+    Threshold {
+        family: usize,
+        least: u64,
+    },
     CollectGarbage(f64),
     CheckAll,
 }
@@ -82,6 +119,8 @@ impl std::fmt::Debug for Operation {
             Operation::DropFamily(which) => write!(f, "drop family {which}"),
             Operation::Reopen { settings, kill } => write!(f, "reopen settings={settings} kill={kill}"),
             Operation::SyncLog => f.write_str("sync log"),
+            Operation::Pass(seconds) => write!(f, "{seconds} s pass"),
+            Operation::Threshold { family, least } => write!(f, "separate in {family} from {least}"),
             Operation::CollectGarbage(least) => write!(f, "collect garbage from {least}"),
             Operation::CheckAll => f.write_str("check all"),
         }
@@ -133,6 +172,10 @@ fn change(random: &mut Random, keys: &[Bytes]) -> Change {
             Change::Merge { family, key, operand }
         }
         8..=12 if is_single(&key) => Change::SingleDelete { family, key },
+        13..=14 => {
+            let ttl = 1 + random.below(20) as u64;
+            Change::PutWithTtl { family, key, value: value(random), ttl, expiry: 0 }
+        }
         _ => Change::Put { family, key, value: value(random) },
     }
 }
@@ -196,7 +239,12 @@ pub fn generate(random: &mut Random, count: usize) -> Vec<Operation> {
                 92 => Operation::CreateFamily,
                 93 if random.one_in(2) => Operation::DropFamily(random.below(4)),
                 93..=95 => Operation::Reopen { settings: random.next(), kill: random.one_in(2) },
+                96 if random.one_in(2) => Operation::Pass(1 + random.below(12) as u64),
                 96 => Operation::SyncLog,
+                97 if random.one_in(2) => {
+                    let least = random.pick(&[0, 24, 200, 1 << 10, u64::MAX >> 1]);
+                    Operation::Threshold { family: random.below(4), least }
+                }
                 97 => Operation::CollectGarbage(random.below(4) as f64 / 4.0),
                 _ => Operation::CheckAll,
             }

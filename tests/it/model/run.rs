@@ -11,11 +11,12 @@ use auradb::db::{
     ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, DbIterator, ReadOptions, Snapshot,
     WriteOptions,
 };
-use auradb::env::Env;
 use auradb::env::simulated::{ImageKind, SimEnv};
+use auradb::env::{Env, default_env};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the database lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ struct Moving {
     family: u32,
     lower: Option<Bytes>,
     upper: Option<Bytes>,
+    /// What it moves over, and as a list.
+    state: FamilyState,
     entries: Vec<(Bytes, Bytes)>,
     at: Option<usize>,
     reversed: bool,
@@ -131,6 +134,7 @@ impl<'a> Runner<'a> {
     }
 
     fn step(&mut self, operation: &Operation) -> Outcome {
+        self.keep_time();
         match operation {
             Operation::Write { changes, batch, sync, disable_wal } => {
                 let options = WriteOptions { sync: *sync, disable_wal: *disable_wal, no_slowdown: false };
@@ -173,6 +177,18 @@ impl<'a> Runner<'a> {
             Operation::DropFamily(which) => self.drop_family(*which),
             Operation::Reopen { settings, kill } => self.reopen(*settings, *kill),
             Operation::SyncLog => self.db.flush_wal(true).map_err(failed),
+            Operation::Pass(seconds) => {
+                if let Some(env) = &self.simulated {
+                    env.sleep(Duration::from_secs(*seconds));
+                    self.keep_time();
+                }
+                Ok(())
+            }
+            Operation::Threshold { family, least } => {
+                let family = &self.families[family % self.families.len()].handle;
+                let change = [("separation_threshold", &*least.to_string())];
+                self.db.set_options(family, &change).map_err(failed)
+            }
             Operation::CollectGarbage(least) => {
                 self.db.collect_garbage(*least).map_err(failed)?;
                 self.db.verify_value_log().map(|_| ()).map_err(failed)
@@ -181,7 +197,61 @@ impl<'a> Runner<'a> {
         }
     }
 
+    fn unix_seconds(&self) -> u64 {
+        match &self.simulated {
+            Some(env) => env.unix_seconds(),
+            None => default_env().unix_seconds(),
+        }
+    }
+
+    /// What has expired goes from all that is expected. No operation runs over the end of a second, as far as that can
+    /// be seen to: its answer would depend on when.
+    fn keep_time(&mut self) {
+        let Some(env) = &self.simulated else { return };
+        let part = env.now().subsec_millis();
+        if part >= 400 {
+            env.sleep(Duration::from_millis(u64::from(1000 - part)));
+        }
+        let now = env.unix_seconds();
+        for family in &mut self.families {
+            family.state.pass(now);
+        }
+        let taken = self.snapshots.iter_mut().flat_map(|taken| &mut taken.states).map(|(_, state)| state);
+        for state in taken.chain(self.dropped.iter_mut().map(|(_, state)| state)) {
+            state.pass(now);
+        }
+        self.iterators.retain_mut(|moving| !moving.state.pass(now));
+    }
+
     fn write(&mut self, changes: &[Change], as_batch: bool, options: &WriteOptions) -> Outcome {
+        let before = self.unix_seconds();
+        let changes: Vec<Change> = changes.iter().map(|change| self.timed(change, before)).collect();
+        self.write_changes(&changes, as_batch, options)?;
+        if self.unix_seconds() == before {
+            return Ok(());
+        }
+        // The write had to wait, and nobody knows from which second its times count: they are written over.
+        let without = changes.iter().filter_map(|change| match change {
+            Change::PutWithTtl { family, key, value, .. } => {
+                Some(Change::Put { family: *family, key: key.clone(), value: value.clone() })
+            }
+            _ => None,
+        });
+        let without: Vec<Change> = without.collect();
+        self.write_changes(&without, false, options)
+    }
+
+    /// The change, with the time at which it expires; on the real clock nothing does.
+    fn timed(&self, change: &Change, now: u64) -> Change {
+        let mut change = change.clone();
+        if let Change::PutWithTtl { ttl, expiry, .. } = &mut change {
+            *ttl += if self.simulated.is_some() { 0 } else { 1_000_000 };
+            *expiry = now + *ttl;
+        }
+        change
+    }
+
+    fn write_changes(&mut self, changes: &[Change], as_batch: bool, options: &WriteOptions) -> Outcome {
         let count = self.families.len();
         let changes: Vec<Change> =
             changes.iter().map(|change| legal(change, &mut self.families, count)).collect();
@@ -196,6 +266,9 @@ impl<'a> Runner<'a> {
                 let family = &self.families[change.family()].handle;
                 match change {
                     Change::Put { key, value, .. } => self.db.put(family, key, value, options),
+                    Change::PutWithTtl { key, value, ttl, .. } => {
+                        self.db.put_with_ttl(family, key, value, *ttl, options)
+                    }
                     Change::Delete { key, .. } => self.db.delete(family, key, options),
                     Change::SingleDelete { key, .. } => self.db.single_delete(family, key, options),
                     Change::DeleteRange { start, end, .. } => {
@@ -279,14 +352,14 @@ impl<'a> Runner<'a> {
         options.fill_cache = self.iterators.len().is_multiple_of(2);
         let Some(state) = self.state(family, which) else { return Ok(()) };
         let entries = within(state, lower, upper);
-        let reversed = state.reversed;
+        let (state, reversed) = (state.clone(), state.reversed);
         let handle = &self.families[family].handle;
         let iterator = self.db.iterator(handle, &options).map_err(failed)?;
         if iterator.valid() {
             return Err("a new iterator is valid before it is positioned".into());
         }
         let (family, lower, upper) = (handle.id(), lower.clone(), upper.clone());
-        self.iterators.push(Moving { iterator, family, lower, upper, entries, at: None, reversed });
+        self.iterators.push(Moving { iterator, family, lower, upper, state, entries, at: None, reversed });
         Ok(())
     }
 
@@ -315,6 +388,7 @@ impl<'a> Runner<'a> {
             return Ok(());
         };
         moving.iterator.refresh().map_err(failed)?;
+        moving.state = family.state.clone();
         moving.entries = within(&family.state, &moving.lower, &moving.upper);
         moving.at = None;
         Ok(())
@@ -460,7 +534,9 @@ fn legal(change: &Change, families: &mut [Live], count: usize) -> Change {
     let change_family = change.family();
     let family = &mut families[change_family];
     match &mut change {
-        Change::Put { key, .. } => *family.writes.entry(key.clone()).or_default() += 1,
+        Change::Put { key, .. } | Change::PutWithTtl { key, .. } => {
+            *family.writes.entry(key.clone()).or_default() += 1
+        }
         Change::Delete { key, .. } => drop(family.writes.remove(key)),
         Change::SingleDelete { key, .. } => {
             if family.writes.remove(key) != Some(1) {

@@ -252,6 +252,7 @@ fn write_history(machine: &Machine, state: &mut FamilyState, random: &mut Random
         };
         let done = match &change {
             Change::Put { key, value, .. } => db.put(family, key, value, &how),
+            Change::PutWithTtl { key, value, ttl, .. } => db.put_with_ttl(family, key, value, *ttl, &how),
             Change::Delete { key, .. } | Change::SingleDelete { key, .. } => db.delete(family, key, &how),
             Change::DeleteRange { start, end, .. } => db.delete_range(family, start, end, &how),
             Change::Merge { key, operand, .. } => db.merge(family, key, operand, &how),

@@ -41,11 +41,27 @@ impl Comparator for ReverseComparator {
 }
 
 /// What one family holds.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct FamilyState {
     pub reversed: bool,
     pub adds: bool,
     pub entries: BTreeMap<Key, Bytes>,
+    /// Of `entries`, those whose base expires.
+    pub timed: BTreeMap<Key, Timed>,
+}
+
+#[derive(Clone)]
+pub struct Timed {
+    expiry: u64,
+    /// What operands since make without the base.
+    rest: Option<Bytes>,
+}
+
+/// By what is shown.
+impl PartialEq for FamilyState {
+    fn eq(&self, other: &FamilyState) -> bool {
+        (self.reversed, self.adds) == (other.reversed, other.adds) && self.entries == other.entries
+    }
 }
 
 impl FamilyState {
@@ -60,22 +76,45 @@ impl FamilyState {
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Put { key, value, .. } => {
+                self.timed.remove(&self.key(key));
+                self.entries.insert(self.key(key), value.clone());
+            }
+            Change::PutWithTtl { key, value, expiry, .. } => {
+                self.timed.insert(self.key(key), Timed { expiry: *expiry, rest: None });
                 self.entries.insert(self.key(key), value.clone());
             }
             Change::Delete { key, .. } | Change::SingleDelete { key, .. } => {
+                self.timed.remove(&self.key(key));
                 self.entries.remove(&self.key(key));
             }
             Change::DeleteRange { start, end, .. } => {
                 let (start, end) = (self.key(start), self.key(end));
                 self.entries.retain(|key, _| *key < start || *key >= end);
+                self.timed.retain(|key, _| *key < start || *key >= end);
             }
             Change::Merge { key, operand, .. } => {
                 let key = self.key(key);
                 let existing = self.entries.get(&key).map(|value| &**value);
-                let merged = merged(self.adds, existing, &[operand]);
-                self.entries.insert(key, merged.into());
+                let all = merged(self.adds, existing, &[operand]);
+                if let Some(timed) = self.timed.get_mut(&key) {
+                    timed.rest = Some(merged(self.adds, timed.rest.as_deref(), &[operand]).into());
+                }
+                self.entries.insert(key, all.into());
             }
         }
+    }
+
+    /// It is `now`: what has expired goes. Tells whether anything has.
+    pub fn pass(&mut self, now: u64) -> bool {
+        let gone: Vec<Key> =
+            self.timed.iter().filter(|(_, timed)| timed.expiry <= now).map(|(key, _)| key.clone()).collect();
+        for key in &gone {
+            match self.timed.remove(key).and_then(|timed| timed.rest) {
+                Some(rest) => drop(self.entries.insert(key.clone(), rest)),
+                None => drop(self.entries.remove(key)),
+            }
+        }
+        !gone.is_empty()
     }
 
     pub fn describe(&self) -> String {
@@ -96,17 +135,44 @@ pub fn show(bytes: &[u8]) -> String {
 /// One record of a batch; `family` is an id or an index, as the test likes.
 #[derive(Clone)]
 pub enum Change {
-    Put { family: usize, key: Bytes, value: Bytes },
-    Delete { family: usize, key: Bytes },
-    SingleDelete { family: usize, key: Bytes },
-    DeleteRange { family: usize, start: Bytes, end: Bytes },
-    Merge { family: usize, key: Bytes, operand: Bytes },
+    Put {
+        family: usize,
+        key: Bytes,
+        value: Bytes,
+    },
+    /// `expiry` is when it expires, if it is written now.
+    PutWithTtl {
+        family: usize,
+        key: Bytes,
+        value: Bytes,
+        ttl: u64,
+        expiry: u64,
+    },
+    Delete {
+        family: usize,
+        key: Bytes,
+    },
+    SingleDelete {
+        family: usize,
+        key: Bytes,
+    },
+    DeleteRange {
+        family: usize,
+        start: Bytes,
+        end: Bytes,
+    },
+    Merge {
+        family: usize,
+        key: Bytes,
+        operand: Bytes,
+    },
 }
 
 impl Change {
     pub fn family(&self) -> usize {
         match self {
             Change::Put { family, .. }
+            | Change::PutWithTtl { family, .. }
             | Change::Delete { family, .. }
             | Change::SingleDelete { family, .. }
             | Change::DeleteRange { family, .. }
@@ -117,6 +183,7 @@ impl Change {
     pub fn family_mut(&mut self) -> &mut usize {
         match self {
             Change::Put { family, .. }
+            | Change::PutWithTtl { family, .. }
             | Change::Delete { family, .. }
             | Change::SingleDelete { family, .. }
             | Change::DeleteRange { family, .. }
@@ -128,6 +195,7 @@ impl Change {
     pub fn add_to(&self, batch: &mut WriteBatch, id: u32) -> Result<(), Error> {
         match self {
             Change::Put { key, value, .. } => batch.put(id, key, value),
+            Change::PutWithTtl { key, value, ttl, .. } => batch.put_with_ttl(id, key, value, *ttl),
             Change::Delete { key, .. } => batch.delete(id, key),
             Change::SingleDelete { key, .. } => batch.single_delete(id, key),
             Change::DeleteRange { start, end, .. } => batch.delete_range(id, start, end),
@@ -140,6 +208,9 @@ impl std::fmt::Debug for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Change::Put { family, key, value } => write!(f, "put {family}:{}={}", show(key), show(value)),
+            Change::PutWithTtl { family, key, value, ttl, expiry } => {
+                write!(f, "put {family}:{}={} for {ttl} s, to {expiry}", show(key), show(value))
+            }
             Change::Delete { family, key } => write!(f, "delete {family}:{}", show(key)),
             Change::SingleDelete { family, key } => write!(f, "single_delete {family}:{}", show(key)),
             Change::DeleteRange { family, start, end } => {

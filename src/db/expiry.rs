@@ -1,0 +1,77 @@
+//! Tables in which everything or half of it has expired: they go, or are compacted, without waiting for compactions to
+//! come by.
+//!
+//! 1. A table knows when its last entry expires and when half of them have (`TableProperties`): nothing is read to find
+//!    out that one is due.
+//! 2. One in which everything has expired, with nothing older below that it hides, goes by an edit alone; value-log
+//!    segments that only it referred to go with it, whole.
+//! 3. Another one of which half has expired is compacted: what has expired becomes deletions, or goes with them.
+//! 4. Until the next one is due the workers sleep.
+//!
+//! Snapshots play no part: what has expired is absent for them too.
+
+use super::background::Job;
+use super::state::{BackgroundState, Engine};
+use crate::compaction;
+use crate::sst::TableProperties;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A table in which everything expires is not compacted for its first half when the second one follows so soon.
+const WORTH_WAITING: u64 = 600;
+/// Workers look again after that, however far the next time is: the system's clock may be set.
+const LONGEST_SLEEP: u64 = 3600;
+
+/// When something is to be done about a table; `None` if never.
+fn due(properties: &TableProperties) -> Option<u64> {
+    if properties.half_expired == 0 {
+        return None;
+    }
+    let soon = properties.latest_expiry.saturating_sub(properties.half_expired) <= WORTH_WAITING;
+    let waits = soon && compaction::expires_whole(properties);
+    Some(if waits { properties.latest_expiry } else { properties.half_expired })
+}
+
+impl Engine {
+    /// The next table that has expired. Called under the state lock; marks its compaction as running.
+    pub(super) fn next_expired(&self, state: &mut BackgroundState) -> Option<Job> {
+        let first = state.expiry_due?;
+        let now = self.clock.now();
+        if now < first || state.compactions >= self.compaction_slots() {
+            return None;
+        }
+        let mut next: Option<u64> = None;
+        for family in self.all_families() {
+            if family.is_dropped() || family.options.read().disable_auto_compactions {
+                continue;
+            }
+            let version = Arc::clone(&family.view().version);
+            let options = self.level_options(&family);
+            for (level, file) in version.files() {
+                let Some(due) = due(&file.properties) else { continue };
+                if due > now {
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                    continue;
+                }
+                // One that another job has is looked at again when that ends.
+                if let Some(plan) =
+                    compaction::plan_expired(family.id, &version, (level, file), now, &options, &family.order)
+                {
+                    state.compactions += 1;
+                    return Some(Job::Compact(Arc::clone(&family), Arc::clone(&version), plan));
+                }
+            }
+        }
+        state.expiry_due = next;
+        None
+    }
+
+    /// How long a worker without work sleeps; `None`: until it is woken.
+    pub(super) fn sleep_of_workers(&self, state: &BackgroundState) -> Option<Duration> {
+        let retry = state.retry_at.map(|at| at.saturating_sub(self.env.now()) + Duration::from_millis(1));
+        let expiry = state
+            .expiry_due
+            .map(|due| Duration::from_secs(due.saturating_sub(self.clock.now()).clamp(1, LONGEST_SLEEP)));
+        retry.into_iter().chain(expiry).min()
+    }
+}
