@@ -242,7 +242,7 @@ impl Active {
 
 /// Has the system begin to write what is not synced; false if there is nothing.
 pub(super) fn begin_sync(log: &ValueLog) -> bool {
-    log.registry.unsynced(None).iter().fold(false, |any, segment| segment.file.begin_sync() || any)
+    log.registry.unsynced(None).iter().filter(|segment| segment.file.begin_sync()).count() > 0
 }
 
 pub(super) fn sync(log: &ValueLog, numbers: Option<&[u64]>) -> Result<()> {
