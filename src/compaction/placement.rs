@@ -1,7 +1,7 @@
 //! Where the value of an entry that passes through a merge belongs: inline, or in the value log, and where there.
 //!
-//! 1. A pointer to a value below the threshold: the value is read and stands inline from now on. One that does not
-//!    verify stays a pointer, so that reads go on saying what is wrong with it.
+//! 1. A pointer to a value below the threshold: the value is read and stands inline from now on. One that cannot
+//!    be read stays a pointer, so that reads go on saying what is wrong with it, and the merge goes on.
 //! 2. Another pointer, to a value that was moved (`Relocation`), is replaced by the new one.
 //! 3. An inline value at or above the threshold is written to the value log through a copier, and a pointer stands in
 //!    its place. `finish` makes those values durable, before any edit names the table (W2, G1).
@@ -13,7 +13,7 @@ use super::rate_limit::Priority;
 use super::{MergeContext, Separation};
 use crate::base::expiry::split;
 use crate::base::key::{append_internal_key, key_sequence, key_trailer, user_key};
-use crate::base::{EntryKind, Result, ValuePointer};
+use crate::base::{EntryKind, ErrorKind, Result, ValuePointer};
 use crate::value_log::Copier;
 use std::sync::atomic::Ordering;
 
@@ -83,13 +83,13 @@ impl<'a> Placement<'a> {
         Ok(true)
     }
 
-    /// False if the value is not whole.
+    /// False if the value is not whole, or the device does not give it.
     fn inline(&mut self, pointer: &ValuePointer, expiry: Option<u64>, internal_key: &[u8]) -> Result<bool> {
         let context = self.context;
         let key = user_key(internal_key);
         let value = match context.value_log.read(pointer, context.column_family, key, false, true) {
             Ok(value) => value,
-            Err(error) if error.is_corruption() => return Ok(false),
+            Err(error) if error.is_corruption() || error.kind() == ErrorKind::Io => return Ok(false),
             Err(error) => return Err(error),
         };
         self.begin(internal_key, EntryKind::Put, expiry);

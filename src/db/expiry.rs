@@ -32,6 +32,9 @@ fn due(properties: &TableProperties) -> Option<u64> {
     Some(if waits { properties.latest_expiry } else { properties.half_expired })
 }
 
+/// What a sleep may end too early.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 impl Engine {
     /// The next table that has expired. Called under the state lock; marks its compaction as running.
     pub(super) fn next_expired(&self, state: &mut BackgroundState) -> Option<Job> {
@@ -68,7 +71,9 @@ impl Engine {
 
     /// How long a worker without work sleeps; `None`: until it is woken.
     pub(super) fn sleep_of_workers(&self, state: &BackgroundState) -> Option<Duration> {
-        let retry = state.retry_at.map(|at| at.saturating_sub(self.env.now()) + Duration::from_millis(1));
+        // One whose time has come waits for what runs, whose end wakes this worker.
+        let retry =
+            state.retry_at.and_then(|at| at.checked_sub(self.env.now())).map(|wait| wait + MILLISECOND);
         let expiry = state
             .expiry_due
             .map(|due| Duration::from_secs(due.saturating_sub(self.clock.now()).clamp(1, LONGEST_SLEEP)));

@@ -30,7 +30,10 @@ pub(super) fn apply(engine: &Engine, family: &Arc<Family>, changes: &[(&str, &st
             "auradb.separation_threshold" | "separation_threshold" => {
                 threshold = Some(size_or_none(name, value)?)
             }
-            "auradb.ttl" => ttl = Some(number(name, value)?),
+            // Plain digits: a suffix would be taken for minutes where it means 2^20.
+            "auradb.ttl" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                ttl = Some(number(name, value)?)
+            }
             _ => apply_one(&mut changed, name, value)?,
         }
     }

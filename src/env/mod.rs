@@ -163,8 +163,9 @@ pub trait Env: Send + Sync + 'static {
     /// A random number.
     fn random(&self) -> u64;
 
-    /// Starts a thread. Not called where `runs_inline`. It stands back `nice` levels (of `nice(2)`) behind the thread
-    /// that starts it where both want the processor; as far as the system can and allows, without an error.
+    /// Starts a thread. Not called where `runs_inline`. It stands back `nice` levels (of `nice(2)`) behind those that
+    /// this function did not start, where both want the processor, and no less than the thread that starts it; as far
+    /// as the system can and allows, without an error.
     fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>>;
     /// True in the simulated environment: there are no background threads; whoever schedules background work
     /// runs it before returning, so that one seed gives one history.

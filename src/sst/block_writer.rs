@@ -16,6 +16,7 @@ use super::section_writer::SectionWriter;
 use crate::base::{Codec, Error, ErrorKind, Result};
 use crate::env::{Env, Joinable};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -84,7 +85,8 @@ struct Done {
     batch: Batch,
     /// Where the file ends now.
     position: u64,
-    outcome: Result<()>,
+    /// A panic goes on in the builder's thread.
+    outcome: std::thread::Result<Result<()>>,
 }
 
 /// The thread, and the ways there and back.
@@ -108,8 +110,8 @@ impl Apart {
         let body = move || {
             for mut batch in incoming {
                 let mut writer = writer.lock();
-                let outcome = batch.append(codec, &mut writer);
-                let failed = outcome.is_err();
+                let outcome = catch_unwind(AssertUnwindSafe(|| batch.append(codec, &mut writer)));
+                let failed = !matches!(outcome, Ok(Ok(())));
                 let done = Done { batch, position: writer.position(), outcome };
                 if outgoing.send(done).is_err() || failed {
                     return;
@@ -134,7 +136,7 @@ impl Apart {
     fn note(&mut self, mut done: Done, appended: &mut dyn FnMut(Appended<'_>)) -> Result<u64> {
         self.in_flight -= 1;
         self.bytes_in_flight -= done.batch.contents.len();
-        done.outcome?;
+        done.outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
         done.batch.tell(appended);
         self.spare.push(done.batch);
         Ok(done.position)

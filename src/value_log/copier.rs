@@ -243,6 +243,9 @@ impl Stream {
         active.segment.file.set_appended(offset + self.buffer.len() as u64);
         let written = if self.separates { &log.separated_bytes } else { &log.copied_bytes };
         written.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        if self.buffer.capacity() > 2 * WRITE_BYTES {
+            self.buffer = Vec::new();
+        }
         self.buffer.clear();
         Ok(())
     }

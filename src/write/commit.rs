@@ -13,7 +13,8 @@
 //! Invariant W5: WAL order is sequence order, and memtables hold a batch only after the WAL does.
 //! Invariant W6: a memtable is sealed only when nothing is half inserted, so a sealed one never changes.
 
-use super::durability::{Callback, Durability};
+use super::callback::Callback;
+use super::durability::Durability;
 use super::families::{Families, Targets};
 use super::log_ahead::LogAhead;
 use super::publish::Ticket;

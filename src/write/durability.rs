@@ -12,6 +12,7 @@
 //! A failed sync is final: nothing after the last good one becomes visible, every waiter gets the error, and no file
 //! is synced again (a second fsync would lie).
 
+use super::callback::{Callback, call, closed};
 use super::gather::Gathering;
 use super::publish::{Publisher, Ticket};
 use crate::base::error::Subcode;
@@ -22,13 +23,9 @@ use crate::wal::{DurableMark, WalPosition, WalSyncer};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// What an asynchronous write is told when it is durable, or never will be.
-pub type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
 thread_local! {
     /// Whose log thread this is, while it runs a callback.
@@ -285,18 +282,24 @@ impl Durability {
     pub fn sync(&self) -> Result<()> {
         match self.failure() {
             Some(failure) => Err(failure),
-            None => self.sync_until(self.logged.load(Ordering::SeqCst)),
+            // Nobody is made to wait for writers here: this thread may hold the commit lock, which they need.
+            None => self.share_sync(self.logged.load(Ordering::SeqCst), &self.pipelined, false),
         }
     }
 
     /// Makes everything up to `sequence`, which is logged, durable: by a sync of this thread or of another.
     pub fn sync_until(&self, sequence: SequenceNumber) -> Result<()> {
-        self.share_sync(sequence, &self.pipelined)
+        self.share_sync(sequence, &self.pipelined, true)
     }
 
     /// As `sync_until`; who had to wait does not lead while `leave_to_others` says so and the log thread is not in a
-    /// callback, which may wait for those who wait here.
-    fn share_sync(&self, sequence: SequenceNumber, leave_to_others: &AtomicBool) -> Result<()> {
+    /// callback, which may wait for those who wait here. `gathers`: who would lead waits for those about to come.
+    fn share_sync(
+        &self,
+        sequence: SequenceNumber,
+        leave_to_others: &AtomicBool,
+        gathers: bool,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         let (mut waited, mut gathered) = (false, false);
         loop {
@@ -310,7 +313,7 @@ impl Durability {
             let left_to_others = waited && leave_to_others.load(Ordering::Relaxed) && !state.calling;
             if !state.syncing && !left_to_others {
                 let pending = state.requests.len();
-                if let Some(limit) = state.gathering.wait(pending, self.env.now(), gathered) {
+                if gathers && let Some(limit) = state.gathering.wait(pending, self.env.now(), gathered) {
                     gathered = self.moved.wait_for(&mut state, limit).timed_out();
                     continue;
                 }
@@ -324,6 +327,10 @@ impl Durability {
             }
             waited = true;
             state.sync_waiters += 1;
+            if !state.syncing {
+                // The log thread may have gone to sleep while this one gathered, or led in its place.
+                self.wanted.notify_one();
+            }
             self.moved.wait(&mut state);
             state.sync_waiters -= 1;
         }
@@ -359,7 +366,11 @@ impl Durability {
                 Ok(())
             }
             // Of files that are given up: what was in them is in tables.
-            Err(error) if state.epoch != epoch => Err(error),
+            Err(error) if state.epoch != epoch => {
+                // One of those who wait for the next sync leads it.
+                self.moved.notify_all();
+                Err(error)
+            }
             Err(error) => Err(self.fail_locked(&mut state, error)),
         }
     }
@@ -515,7 +526,7 @@ impl Durability {
                 None => {
                     let target = self.logged.load(Ordering::SeqCst);
                     MutexGuard::unlocked(&mut state, || {
-                        if let Err(error) = self.share_sync(target, &AtomicBool::new(false)) {
+                        if let Err(error) = self.share_sync(target, &AtomicBool::new(false), true) {
                             failed(&error);
                         }
                     });
@@ -576,18 +587,11 @@ fn next_call(state: &mut State) -> Option<(Callback, Result<()>)> {
     state.callbacks.pop_front().map(|(_, callback)| (callback, outcome))
 }
 
-/// Calls back. A panic in a callback must not end the thread, or the close, that others wait for.
-fn call(callback: Callback, outcome: Result<()>) {
-    let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
-}
-
 /// Why what is waited for will not come.
 fn gone(state: &State) -> Option<Error> {
     state.failure.clone().or_else(|| state.ended.then(closed))
 }
 
-fn closed() -> Error {
-    let message =
-        "the database was closed before the write was synced: the next open knows whether it is durable";
-    Error::new(ErrorKind::ShutdownInProgress, message).with_subcode(Subcode::SyncUnknown)
-}
+#[cfg(test)]
+#[path = "durability_tests.rs"]
+mod tests;

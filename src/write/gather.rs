@@ -4,13 +4,15 @@
 //! alone, and the others would wait for the next one: twice the syncs, each for half the writers. So
 //!
 //! 1. the end of a sync counts whom it served and who was waiting already: as many are expected at the next one;
-//! 2. who comes before all are there sleeps, for half the time a sync takes at most; the last one leads;
+//! 2. who comes before all are there sleeps, for half the time a sync takes, 5 ms at most; the last one leads;
 //! 3. when they do not come, the next syncs begin at once: one after the first time, then 2, 4 and so on up to 64.
 //!
 //! One writer alone is never made to wait.
 
 use std::time::Duration;
 
+/// Nobody waits longer, however long the last sync took.
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 /// Syncs without waiting after waits that were in vain, at most.
 const LONGEST_REST: u32 = 64;
 
@@ -51,7 +53,7 @@ impl Gathering {
                 None
             }
             None => {
-                let limit = self.sync_time / 2;
+                let limit = (self.sync_time / 2).min(LONGEST_WAIT);
                 self.until = Some(now + limit);
                 Some(limit)
             }
@@ -84,6 +86,13 @@ mod tests {
         gathering.synced(SYNC, 8, 0);
         assert_eq!(gathering.wait(1, START, false), Some(SYNC / 2), "it paid: the next may wait too");
         assert_eq!(gathering.wait(1, START + SYNC / 2, false), None, "half a sync is over");
+    }
+
+    #[test]
+    fn a_slow_sync_makes_nobody_wait_long() {
+        let mut gathering = Gathering::default();
+        gathering.synced(Duration::from_secs(60), 8, 0);
+        assert_eq!(gathering.wait(7, START, false), Some(LONGEST_WAIT));
     }
 
     #[test]

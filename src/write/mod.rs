@@ -14,6 +14,7 @@
 //! Invariant W4 (order of visibility): a write becomes visible only after every write before it, and a write that
 //! asked for durability only after it is durable.
 
+mod callback;
 pub mod commit;
 pub mod durability;
 pub mod families;
@@ -24,6 +25,7 @@ mod publish;
 pub mod separate;
 pub mod throttle;
 
+pub use callback::Callback;
 pub use commit::{CommitState, Committer, Owner, WalSettings};
 pub use durability::Durability;
 pub use families::FamilyTarget;

@@ -71,6 +71,8 @@ impl Engine {
                 }
             }
         }
+        // What this alone has held meanwhile.
+        self.remove_obsolete_files();
         Ok(verified)
     }
 

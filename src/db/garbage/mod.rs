@@ -40,7 +40,7 @@ use parking_lot::Mutex;
 use space::{Batch, Bound, Candidate, Limits, Space};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use by_hand::AskedFor;
@@ -68,6 +68,8 @@ pub(super) struct Garbage {
     pub(super) least_threshold: AtomicU64,
     /// Bytes of values since the space was looked at.
     unseen: AtomicU64,
+    /// The last copies did not fit onto the device.
+    pub(super) no_room: AtomicBool,
     pub(super) stats: GarbageStats,
 }
 
@@ -208,6 +210,7 @@ impl Garbage {
             memtable_limit: Arc::new(AtomicU64::new(limits.memtable)),
             least_threshold: AtomicU64::new(0),
             unseen: AtomicU64::new(0),
+            no_room: AtomicBool::new(false),
             stats: GarbageStats::default(),
         }
     }
@@ -319,6 +322,10 @@ impl Engine {
             candidates.retain(|candidate| candidate.segment < asked.below);
         }
         let chosen = space::victims(candidates, &batch);
+        if self.garbage.no_room.load(Ordering::Relaxed) {
+            // What fits is one at a time, which makes room for the next.
+            return chosen.into_iter().min_by_key(|victim| victim.live).into_iter().collect();
+        }
         let mean = (survey.space.referenced / self.value_count().max(1)).max(1);
         let mut values = 0;
         chosen

@@ -2,6 +2,7 @@
 
 use super::Survey;
 use super::space::Candidate;
+use crate::base::error::Subcode;
 use crate::base::expiry::seen_at;
 use crate::base::extension::LogLevel;
 use crate::base::key::ParsedKey;
@@ -163,10 +164,12 @@ impl Engine {
             Ok(holds) => holds,
             Err(error) => {
                 copier.abandon();
+                self.garbage.no_room.store(error.subcode() == Subcode::NoSpace, Ordering::Relaxed);
                 return Err(error);
             }
         };
         drop(copier);
+        self.garbage.no_room.store(false, Ordering::Relaxed);
         let stats = &self.garbage.stats;
         stats.relocations.fetch_add(1, Ordering::Relaxed);
         stats.values.fetch_add(moved.len() as u64, Ordering::Relaxed);

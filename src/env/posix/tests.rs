@@ -185,6 +185,18 @@ fn threads_stand_back_as_far_as_they_are_told() {
         env.spawn("nice", nice, Box::new(move || sender.send(priority()).unwrap())).unwrap().join();
         assert_eq!(receiver.recv().unwrap(), expected, "{nice}");
     }
+    // Not again behind one that stands back already, and never before it.
+    for (nice, expected) in [(3, 3), (5, 5), (0, 3)] {
+        let (sender, expected) = (sender.clone(), (priority() + expected).min(19));
+        let inner = move || {
+            PosixEnv::shared()
+                .spawn("inner", nice, Box::new(move || sender.send(priority()).unwrap()))
+                .unwrap()
+                .join();
+        };
+        env.spawn("outer", 3, Box::new(inner)).unwrap().join();
+        assert_eq!(receiver.recv().unwrap(), expected, "{nice} from 3");
+    }
 }
 
 #[test]

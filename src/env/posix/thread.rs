@@ -2,11 +2,17 @@
 
 use super::{Joinable, action};
 use crate::base::{Error, Result};
+use std::cell::Cell;
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 
 /// The kernel keeps 15 bytes of a thread's name.
 const MAX_NAME: usize = 15;
+
+thread_local! {
+    /// How many levels this thread stands back already.
+    static LEVELS: Cell<u8> = const { Cell::new(0) };
+}
 
 /// A thread of the process.
 struct PosixThread(JoinHandle<()>);
@@ -24,8 +30,11 @@ pub(super) fn spawn(name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Res
     while !name.is_char_boundary(end) {
         end -= 1;
     }
+    // A thread begins with the priority of the one that starts it.
+    let already = LEVELS.get();
     let body = move || {
-        stand_back(nice);
+        stand_back(nice.saturating_sub(already));
+        LEVELS.set(nice.max(already));
         body();
     };
     match Builder::new().name(name[..end].to_string()).spawn(body) {
