@@ -226,10 +226,10 @@ impl Db {
 }
 
 impl Engine {
-    /// When what is written now with this TTL expires; 0 = never.
+    /// When what is written now with this TTL expires; 0 = never. Not early: the second of now has begun already.
     #[inline]
     fn expiry_of(&self, ttl: u64) -> Option<u64> {
-        (ttl > 0).then(|| self.clock.now().saturating_add(ttl))
+        (ttl > 0).then(|| self.clock.now().saturating_add(ttl).saturating_add(1))
     }
 
     /// Waits or slows down as the throttle says; `value_bytes` go to the value log.

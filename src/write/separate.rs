@@ -203,7 +203,9 @@ impl<'f> Touched<'f> {
 
     /// When an entry with this TTL expires.
     fn expiry(&mut self, ttl: u64) -> Option<u64> {
-        (ttl > 0).then(|| self.now.get_or_insert_with(|| self.families.unix_seconds()).saturating_add(ttl))
+        (ttl > 0).then(|| {
+            self.now.get_or_insert_with(|| self.families.unix_seconds()).saturating_add(ttl).saturating_add(1)
+        })
     }
 
     #[inline]

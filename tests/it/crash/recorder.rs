@@ -248,7 +248,7 @@ impl Recorder {
     /// A put that expires, at a second far from all that tests look at.
     pub fn expiring(&mut self, key: &str, len: usize, ttl: u64) -> Change {
         self.timed = true;
-        let (value, expiry) = (self.value(len).into(), self.env.unix_seconds() + ttl);
+        let (value, expiry) = (self.value(len).into(), self.env.unix_seconds() + ttl + 1);
         Change::PutWithTtl { family: 0, key: key.as_bytes().into(), value, ttl, expiry }
     }
 

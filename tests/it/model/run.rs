@@ -246,7 +246,8 @@ impl<'a> Runner<'a> {
         let mut change = change.clone();
         if let Change::PutWithTtl { ttl, expiry, .. } = &mut change {
             *ttl += if self.simulated.is_some() { 0 } else { 1_000_000 };
-            *expiry = now + *ttl;
+            // The second that has begun counts in whole: nothing expires early.
+            *expiry = now + *ttl + 1;
         }
         change
     }
