@@ -466,9 +466,9 @@ void auradb_put_cf(const auradb_t *db,
                    char **errptr);
 
 // As `auradb_put`, for `ttl_seconds` seconds from now on, or up to one more, never less; 0 or less = for ever, also in
-// a database opened with a TTL. From the second on at which it expires the key reads as if it were deleted: in gets, iterators and snapshots, and
-// older versions do not come back. Its space is freed by compactions that pass it, and when all or half of a table has
-// expired. Borrows all arguments.
+// a database opened with a TTL. From the second on at which it expires the key reads as if it were deleted: in gets,
+// iterators and snapshots, and older versions do not come back. Its space is freed by compactions that pass it, and
+// when all or half of a table has expired. Borrows all arguments.
 void auradb_put_with_ttl(const auradb_t *db,
                          const auradb_writeoptions_t *options,
                          const char *key,
