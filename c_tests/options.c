@@ -87,7 +87,7 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, value_log_write_queues, 7, 2);
   ROUND_TRIP(o, options, value_log_compression, auradb_no_compression, auradb_zstd_compression);
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
-  CHECK(auradb_options_get_background_nice(o) == 10);
+  CHECK(auradb_options_get_background_nice(o) == 5);
   ROUND_TRIP(o, options, background_nice, 0, 19);
   CHECK(auradb_options_get_max_space_amp(o) == 1.4);
   ROUND_TRIP(o, options, max_space_amp, 1.05, 3.0);

@@ -46,7 +46,7 @@ pub struct Options {
     /// Background flushes and compactions at once; 0 = `config.compaction.max_threads` compactions and a flush.
     pub max_background_jobs: usize,
     /// Levels of `nice(2)`, 0 to 19, by which the threads that flush, compact and collect garbage stand back behind
-    /// the thread that opens the database, where both want the processor. Default 10. Linux only.
+    /// the thread that opens the database, where both want the processor. Default 5. Linux only.
     pub background_nice: u8,
 }
 
@@ -68,7 +68,7 @@ impl Default for Options {
             max_total_wal_size: 0,
             atomic_flush: false,
             max_background_jobs: 0,
-            background_nice: 10,
+            background_nice: 5,
         }
     }
 }

@@ -18,6 +18,8 @@ const RATE_MIN: u64 = 1 << 20;
 /// Bytes of values a second at the least pressure of the value log, and just before the stop.
 const VALUE_RATE_MAX: u64 = 4 << 30;
 const VALUE_RATE_MIN: u64 = 4 << 20;
+/// Where there are no threads: what is left after so many rounds of work waits for a job that this write interrupts.
+const ROUNDS_INLINE: u32 = 8;
 /// A writer sleeps when it owes at least this.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
@@ -166,10 +168,12 @@ impl Throttle {
         work: &dyn Fn(),
         check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        while self.stops(value_bytes) {
+        let mut rounds_inline = 0;
+        while self.stops(value_bytes) && rounds_inline < ROUNDS_INLINE {
             check()?;
             if env.runs_inline() {
                 work();
+                rounds_inline += 1;
                 continue;
             }
             let mut gate = self.gate.lock();

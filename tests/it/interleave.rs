@@ -160,7 +160,7 @@ fn a_key_deleted_while_its_value_is_copied_stays_deleted() {
 fn long_histories_with_acts_inside_collections() {
     let seeds: Vec<u64> = match chosen_seed() {
         Some(seed) => vec![seed],
-        None => (1..=setting("AURADB_INTERLEAVE_RANDOM", 600)).collect(),
+        None => (1..=setting("AURADB_INTERLEAVE_RANDOM", 150)).collect(),
     };
     let work = Work::default();
     on_two_threads(&seeds, |seed| {

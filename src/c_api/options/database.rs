@@ -87,7 +87,7 @@ pub extern "C" fn auradb_options_get_max_background_jobs(options: Option<&auradb
 /// Levels of `nice(2)` by which the threads that flush, compact and collect garbage stand back behind the thread that
 /// opens the database, where both want the processor: reads and writes go first, and writers wait for memory sooner.
 /// Less than 0 counts as 0, more than 19 as 19. On a machine whose processors others of the same control group keep
-/// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 10.
+/// busy all the time, 0 keeps them from starving this database's flushes. Linux only. Default 5.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_background_nice(options: Option<&mut auradb_options_t>, v: c_int) {
     change(options, |options| options.background_nice = v);

@@ -118,7 +118,7 @@ impl Default for auradb_options_t {
             log_level: 1,
             max_open_files: -1,
             max_background_jobs: 2,
-            background_nice: 10,
+            background_nice: 5,
             use_fsync: false,
             atomic_flush: false,
             write_buffer_size: 64 << 20,
