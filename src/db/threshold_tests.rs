@@ -202,3 +202,27 @@ fn a_failed_sync_of_separated_values_installs_nothing() {
     drop(db);
     check(&open(&options(faulty, 0)), 0);
 }
+
+/// A device that does not give a value must not stop the merges that pass it, nor writes.
+#[test]
+fn a_value_that_cannot_be_read_stays_where_it_is_and_writes_go_on() {
+    let faulty = FaultyEnv::new(SimEnv::new(7));
+    let mut uncached = options(faulty.clone(), 50);
+    uncached.config.cache.block_cache_size = 1;
+    uncached.config.cache.vlog_cache_size = 1;
+    let db = open(&uncached);
+    fill(&db, 0);
+    compact(&db, &db.default_column_family());
+    let before = separated(&db);
+    assert!(before > 0);
+    let selection = Selection::of(&[OperationClass::Read]).named(".vlog");
+    faulty.plan().arm(Fault { selection, nth: 0, failure: Failure::BROKEN, lasting: true });
+    convert(&db, "none");
+    assert!(faulty.plan().fired() > 0);
+    assert_eq!(separated(&db), before);
+    db.put(&db.default_column_family(), b"key000", &value(0, 0), &WriteOptions::default()).unwrap();
+    faulty.plan().heal();
+    compact(&db, &db.default_column_family());
+    assert_eq!(separated(&db), 0);
+    check(&db, 0);
+}
