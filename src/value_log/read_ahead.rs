@@ -262,8 +262,8 @@ impl ReadAhead {
         value
     }
 
-    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache: it is large,
-    /// or takes a call of its own.
+    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache: it is
+    /// large, or takes a call of its own.
     pub fn is_dear(&self, index: usize) -> bool {
         let Planned { pointer: Some(pointer), run } = self.planned[index] else { return false };
         pointer.value_len >= LARGE || self.runs.get(run as usize).is_none_or(|run| !run.is_shared)

@@ -100,7 +100,8 @@ pub(super) fn cached(
     Some(ValueBytes { buffer, range })
 }
 
-/// Puts a record that was checked into the cache, as `read` does, and gives the value; `None` if it does not decompress.
+/// Puts a record that was checked into the cache, as `read` does, and gives the value; `None` if it does not
+/// decompress.
 pub(super) fn keep(
     log: &ValueLog,
     pointer: &ValuePointer,

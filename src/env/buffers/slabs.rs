@@ -5,8 +5,8 @@
 //!
 //! 1. A slab is divided into slots of one length. The number of slots says which: there are as many lengths as numbers.
 //! 2. `take` uses the first free slot of a slab of its length that has one; if there is none the pool adds a slab.
-//! 3. A slab without a taken slot is kept until another one becomes free, so that a buffer which comes and goes costs no
-//!    more than its slot; then its run goes back to the pool.
+//! 3. A slab without a taken slot is kept until another one becomes free, so that a buffer which comes and goes costs
+//!    no more than its slot; then its run goes back to the pool.
 //!
 //! Invariants:
 //! - S1 `open` has, for each number of slots, exactly the slabs with a free one, each at the place it says.
