@@ -1,7 +1,8 @@
 //! Big values, each written once: segments, append queues, verified reads.
 //!
 //! 1. `append` compresses and checksums in the caller's thread, then takes a queue that is free; each queue has one
-//!    segment open for append. The record is in the file when the pointer is returned.
+//!    segment open for append. The record is in the file when the pointer is returned. A `ValueGroup` appends the
+//!    values of a batch together: one call to the system for many of them.
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
@@ -26,6 +27,9 @@ mod copier_tests;
 #[cfg(test)]
 mod crash_tests;
 mod format;
+mod group;
+#[cfg(test)]
+mod group_tests;
 mod lifetimes;
 mod read_ahead;
 #[cfg(test)]
@@ -39,6 +43,7 @@ mod writer;
 
 pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub use group::ValueGroup;
 pub(crate) use lifetimes::Lifetimes;
 pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
