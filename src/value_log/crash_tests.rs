@@ -7,6 +7,7 @@
 use super::*;
 use crate::base::coding::{Decoder, put_varint};
 use crate::base::file_name::{FileKind, path_of};
+use crate::env::OpenMode;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
 use crate::record::test_env::Random;
@@ -262,6 +263,25 @@ fn any_operation_may_fail_and_what_was_acknowledged_stays() {
             }
         }
     }
+}
+
+/// A flush in the midst of a replay syncs the segments that it needs, of which later frames name values too.
+#[test]
+fn a_sync_before_a_check_hides_nothing_that_a_failed_sync_lost() {
+    let sim = SimEnv::new(3);
+    let env: Arc<dyn Env> = sim.clone();
+    let log = open_values(&env, Arc::new(AtomicU64::new(1))).unwrap();
+    let (kept, _one) = log.append(1, b"kept", &value(1)).unwrap();
+    log.sync(None).unwrap();
+    let (lost, _other) = log.append(1, b"lost", &value(2)).unwrap();
+    let path = path_of(Path::new("/db/vlog"), FileKind::Segment(lost.segment));
+    assert_eq!(kept.segment, lost.segment);
+    // What a sync that the device refuses leaves: bytes in the page cache that count as written.
+    env.open(&path, OpenMode::ReadWrite).unwrap().lose_unsynced();
+    let again = open_values(&env, Arc::new(AtomicU64::new(100))).unwrap();
+    again.sync(Some(&[lost.segment])).unwrap();
+    assert!(again.verify(&kept, 1, b"kept").unwrap());
+    assert!(!again.verify(&lost, 1, b"lost").unwrap(), "it is not on the device");
 }
 
 /// An fsync that fails once and then would succeed (as on Linux) never makes a lost write look durable.

@@ -275,7 +275,13 @@ impl Driver {
         let mut batch = WriteBatch::new();
         let (mut changes, number) = (Vec::new(), self.counter);
         for at in 0..7 {
-            let (key, value) = (format!("batch-{number}-{at}"), self.value(900 + at));
+            let (key, mut value) = (format!("batch-{number}-{at}"), self.value(0));
+            // Bytes that no codec makes shorter.
+            let mut state = self.counter;
+            while value.len() < 900 + at {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                value.push((state >> 40) as u8);
+            }
             batch.put(handle.id(), key.as_bytes(), &value)?;
             changes.push((key, value));
         }
