@@ -10,7 +10,8 @@
 //! 5. `lifetimes` puts values that are likely to die together into segments of their own.
 //! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
 //!    It also takes values that lay inline, from compactions after the threshold was lowered.
-//! 7. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 7. Recovery asks of each value that a log names whether it is whole; `VerifyAhead` finds out before, in threads.
+//! 8. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -39,6 +40,9 @@ mod relocation;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod verify_ahead;
+#[cfg(test)]
+mod verify_ahead_tests;
 mod writer;
 
 pub use copier::{Copied, Copier};
@@ -48,6 +52,7 @@ pub(crate) use lifetimes::Lifetimes;
 pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
+pub use verify_ahead::{LogPlace, VerifyAhead};
 
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
