@@ -40,13 +40,8 @@ pub(super) fn read(
     fill_cache: bool,
     allow_io: bool,
 ) -> Result<ValueBytes> {
-    let cache_key =
-        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
-    if let Some(cache) = log.cache()
-        && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
-        && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
-    {
-        return Ok(ValueBytes { buffer, range });
+    if let Some(value) = cached(log, pointer, column_family, key) {
+        return Ok(value);
     }
     if !allow_io {
         return Err(Error::new(ErrorKind::Incomplete, "the value is not cached and I/O was not allowed"));
@@ -88,7 +83,7 @@ pub(super) fn read(
     let range = start..record.len();
     let buffer = Arc::new(record);
     if fill_cache && let Some(cache) = log.cache() {
-        cache.insert(cache_key, EntryClass::Value, &buffer);
+        cache.insert(cache_key(log, pointer), EntryClass::Value, &buffer);
     }
     Ok(ValueBytes { buffer, range })
 }
@@ -100,11 +95,30 @@ pub(super) fn cached(
     column_family: u32,
     key: &[u8],
 ) -> Option<ValueBytes> {
-    let cache_key =
-        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
-    let buffer = log.options.cache.as_ref()?.get(cache_key, EntryClass::Value)?;
+    let buffer = log.cache()?.get(cache_key(log, pointer), EntryClass::Value)?;
     let range = range_in_cached(&buffer, pointer, column_family, key)?;
     Some(ValueBytes { buffer, range })
+}
+
+/// Puts a record that was checked into the cache, as `read` does, and gives the value; `None` if it does not
+/// decompress.
+pub(super) fn keep(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    record: &[u8],
+    header: &RecordHeader,
+) -> Option<ValueBytes> {
+    let whole = uncompressed(log.cache(), record, header)?;
+    let range = RECORD_HEADER_LEN + header.key_len as usize..whole.len();
+    let buffer = Arc::new(whole);
+    if let Some(cache) = log.cache() {
+        cache.insert(cache_key(log, pointer), EntryClass::Value, &buffer);
+    }
+    Some(ValueBytes { buffer, range })
+}
+
+fn cache_key(log: &ValueLog, pointer: &ValuePointer) -> CacheKey {
+    CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset }
 }
 
 pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {

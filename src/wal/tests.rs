@@ -689,5 +689,21 @@ fn pages_are_populated_in_whole_pieces_up_to_the_end() {
     pages.populate(100);
     assert_eq!(pages.populated(), 3072);
     pages.populate(u64::MAX);
-    assert_eq!(pages.populated(), 8192);
+    assert_eq!((pages.populated(), pages.released()), (8192, 0));
+}
+
+#[test]
+fn written_pages_are_let_go_in_large_steps() {
+    let env = TestEnv::new();
+    let how = WalWriterOptions { mapped: true, capacity: 4 << 20, buffer_size: 1 << 10 };
+    let header = WalHeader { database: DATABASE, number: 3, previous: Previous::ToldLater };
+    let mut log = WalWriter::create(&*env, dir(), &header, how).unwrap();
+    let pages = log.pages().unwrap();
+    let frame = vec![7; 300 << 10];
+    for appended in 1..=12u64 {
+        let end = log.append(&[&frame], None).unwrap().offset;
+        pages.populate(end + 1);
+        assert_eq!(pages.released(), end >> 20 << 20, "after {appended}");
+    }
+    assert_eq!(pages.released(), 3 << 20);
 }
