@@ -42,11 +42,14 @@ struct options {
     double bloom_bits;
     uint64_t block_size;
     uint64_t max_background_jobs;
+    uint64_t bytes_per_sync;
     uint64_t level_base_bytes;
     uint64_t target_file_size;
     bool verify_checksums;
     /* AuraDB only */
     const char *memtable;
+    uint64_t separation_threshold;
+    uint64_t segment_size;
     /* RocksDB only */
     bool unordered_write;
     bool pipelined_write;

@@ -407,16 +407,16 @@ impl File for FaultyFile {
         self.inner.populate(from, to);
     }
 
+    fn release(&self, from: u64, to: u64) {
+        self.inner.release(from, to);
+    }
+
     fn will_need(&self, offset: u64, len: u64) {
         self.inner.will_need(offset, len);
     }
 
-    fn is_in_memory(&self, offset: u64) -> bool {
-        self.inner.is_in_memory(offset)
-    }
-
-    fn begin_sync(&self) {
-        self.inner.begin_sync();
+    fn begin_sync(&self, offset: u64, len: u64) {
+        self.inner.begin_sync(offset, len);
     }
 
     fn drop_cache(&self) {
