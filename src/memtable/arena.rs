@@ -71,9 +71,12 @@ struct Spare {
 
 static SPARE: Mutex<Spare> = Mutex::new(Spare { chunks: Vec::new(), arenas: 0 });
 
-/// Bytes that no arena uses and that are kept for the next one, of the whole process.
+/// Bytes of spare chunks that arenas have borrowed and not cut yet.
+static UNCUT: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that no arena uses, of the whole process: kept for the next one, or borrowed and not cut yet.
 pub fn spare_bytes() -> usize {
-    SPARE.lock().chunks.len() * LARGEST_CHUNK
+    SPARE.lock().chunks.len() * LARGEST_CHUNK + UNCUT.load(Ordering::Relaxed)
 }
 
 /// Memory of the largest size that another arena left, with anything in it.
@@ -178,8 +181,10 @@ impl Drop for Chunk {
 #[derive(Default)]
 struct Borrowed {
     chunks: Vec<SpareChunk>,
-    /// Bytes at the end of the last one that are not given out.
+    /// Bytes at the end of the last one that are not cut.
     left: usize,
+    /// Bytes of all of them that are not cut: they count as spare ones.
+    uncut: usize,
 }
 
 impl Borrowed {
@@ -188,9 +193,13 @@ impl Borrowed {
         if self.left < len {
             self.chunks.push(take_spare()?);
             self.left = LARGEST_CHUNK;
+            self.uncut += LARGEST_CHUNK;
+            UNCUT.fetch_add(LARGEST_CHUNK, Ordering::Relaxed);
         }
         let start = LARGEST_CHUNK - self.left;
         self.left -= len;
+        self.uncut -= len;
+        UNCUT.fetch_sub(len, Ordering::Relaxed);
         // SAFETY: start + len <= LARGEST_CHUNK, the length of the last chunk.
         self.chunks.last().map(|chunk| unsafe { chunk.0.add(start) })
     }
@@ -300,6 +309,7 @@ impl Drop for Arena {
             // SAFETY: made by `Box::into_raw`, each pushed once; `&mut self` says that no one else is here.
             drop(unsafe { Box::from_raw(chunk) });
         }
+        UNCUT.fetch_sub(borrowed.uncut, Ordering::Relaxed);
         borrowed.chunks.drain(..).for_each(give_spare);
         let mut spare = SPARE.lock();
         spare.arenas -= 1;
@@ -405,7 +415,7 @@ mod tests {
         assert!(used.len() > 5 && used.iter().all(|address| address % LARGEST_CHUNK == 0));
         drop(first);
         // Other tests take and give chunks meanwhile, but never more than there are.
-        assert!(spare_bytes() <= MAX_SPARE * LARGEST_CHUNK);
+        assert!(SPARE.lock().chunks.len() <= MAX_SPARE);
         let pieces: Vec<_> =
             (0..400).map(|round| (fill(&living, 100 << 10, round as u8), round as u8)).collect();
         let second = fill_large();
@@ -417,13 +427,14 @@ mod tests {
     fn chunks_cut_from_a_spare_one_lie_side_by_side() {
         let spare = SpareChunk::new();
         let start = spare.0.addr().get();
-        let mut borrowed = Borrowed { chunks: vec![spare], left: LARGEST_CHUNK };
+        UNCUT.fetch_add(LARGEST_CHUNK, Ordering::Relaxed);
+        let mut borrowed = Borrowed { chunks: vec![spare], left: LARGEST_CHUNK, uncut: LARGEST_CHUNK };
         let mut offset = 0;
         for len in [64 << 10, 256 << 10, 1 << 20, 512 << 10, 192 << 10] {
             assert_eq!(borrowed.take(len).unwrap().addr().get(), start + offset);
             offset += len;
         }
-        assert_eq!((offset, borrowed.left), (LARGEST_CHUNK, 0));
+        assert_eq!((offset, borrowed.left, borrowed.uncut), (LARGEST_CHUNK, 0, 0));
         borrowed.chunks.drain(..).for_each(SpareChunk::free);
     }
 

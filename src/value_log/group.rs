@@ -5,8 +5,8 @@
 //!    (`lifetimes`): values of a batch may belong to different segments.
 //! 2. `append`, for each class that occurs: take a queue, as for a single value. Under its lock bind the checksums of
 //!    as many records as the segment takes to their places, and write them with one call; then the next segment.
-//! 3. A group that is full is appended before the next value is pushed: it holds no queue for longer than a value of
-//!    `GROUP_BYTES` does.
+//! 3. A group that is full is appended before the next value is pushed: it holds a queue no longer than a value of
+//!    `GROUP_BYTES` does, unless segments are shorter than that.
 //!
 //! The first value waits, untouched, for a second one. If none comes it is appended as a single value is. So is one
 //! that fills a group by itself.
@@ -93,7 +93,9 @@ impl<'v> ValueGroup<'v> {
                 self.first = Some(value);
                 return Ok(());
             };
-            self.buffer = BUFFER.take();
+            if self.buffer.is_empty() {
+                self.buffer = BUFFER.take();
+            }
             self.encode(log, first);
         }
         self.encode(log, value);

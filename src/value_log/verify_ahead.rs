@@ -11,7 +11,8 @@
 //!
 //! Invariant A2: the outcome is that of `ValueLog::verify`. What was checked here and is whole counts as whole.
 //! Everything else is asked of `ValueLog::verify`, when the replay comes to it: a record that is torn, cannot be read,
-//! or was never pushed. So a replay that ends early has seen no error of what comes after its end.
+//! or was never pushed. So a replay that ends early has seen no error of what comes after its end; only a sync of a
+//! segment that failed meanwhile stays failed, and is told by the next sync that must cover it.
 
 use super::ValueLog;
 use super::format;
@@ -138,9 +139,13 @@ impl VerifyAhead {
         self.bytes < AHEAD_BYTES && self.awaited.len() < AHEAD_RECORDS
     }
 
-    /// A record that `verify` will perhaps be asked about. Places ascend.
+    /// A record that `verify` will perhaps be asked about. Places ascend. One that is too much, or long enough to be
+    /// read by itself, is left to `verify`: the threads keep their buffers.
     pub fn push(&mut self, place: LogPlace, pointer: &ValuePointer, column_family: u32, key: &[u8]) {
         debug_assert!(self.awaited.back().is_none_or(|last| last.place < place));
+        if !self.has_room() || u64::from(pointer.record_len) > RUN_BYTES {
+            return;
+        }
         let Some(segment) = self.shared.value_log.registry.get(pointer.segment) else { return };
         if reader::check_reach(&segment, pointer).is_err() {
             return;

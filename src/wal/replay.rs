@@ -31,8 +31,8 @@ pub trait ReplayVisitor {
 /// Frames that follow, up to one that is not whole.
 pub struct FramesAhead<'a> {
     reader: &'a RecordReader,
-    /// Where the next one starts.
-    at: &'a mut u64,
+    /// Where the next one starts; `None` behind the last whole one, so that nobody reads what follows twice.
+    at: &'a mut Option<u64>,
     log: u64,
     durable: &'a DurableMark,
 }
@@ -41,14 +41,18 @@ impl<'a> FramesAhead<'a> {
     /// Takes the next one.
     #[allow(clippy::should_implement_trait)] // Who looks ahead takes some and leaves the rest.
     pub fn next(&mut self) -> Option<ReplayFrame<'a>> {
-        loop {
-            let (kind, payload, end) = self.reader.peek(*self.at)?;
-            let position = WalPosition { log: self.log, offset: *self.at };
-            *self.at = end;
+        while let Some(offset) = *self.at {
+            let Some((kind, payload, end)) = self.reader.peek(offset) else {
+                *self.at = None;
+                break;
+            };
+            let position = WalPosition { log: self.log, offset };
+            *self.at = Some(end);
             if let Some(payload) = frame_payload(kind, payload) {
                 return Some(ReplayFrame { position, payload, durable: self.durable });
             }
         }
+        None
     }
 }
 
@@ -187,9 +191,9 @@ impl Replay<'_> {
                 }
             }
         }
-        let mut ahead = 0;
+        let mut ahead = Some(reader.offset());
         loop {
-            ahead = reader.offset().max(ahead);
+            ahead = ahead.map(|at| reader.offset().max(at));
             let durable = &scan.durable[scan.files[index].era];
             visitor.look_ahead(&mut FramesAhead {
                 reader: &reader,
@@ -210,7 +214,10 @@ impl Replay<'_> {
                 Step::Trouble(trouble) => trouble,
             };
             match self.decide(scan, index, &reader, trouble)? {
-                Verdict::Resume(offset) => reader.seek(offset),
+                Verdict::Resume(offset) => {
+                    reader.seek(offset);
+                    ahead = Some(offset);
+                }
                 Verdict::File(flow) => return Ok(flow),
             }
         }
