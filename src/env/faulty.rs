@@ -389,6 +389,14 @@ impl File for FaultyFile {
         self.inner.sync_data()
     }
 
+    fn sync_first(&self, len: u64) -> Result<()> {
+        if let Err(error) = self.check(Sync, action::SYNC) {
+            self.inner.lose_unsynced();
+            return Err(error);
+        }
+        self.inner.sync_first(len)
+    }
+
     fn truncate(&self, len: u64) -> Result<()> {
         self.check(Truncate, action::TRUNCATE)?;
         self.inner.truncate(len)
@@ -415,8 +423,8 @@ impl File for FaultyFile {
         self.inner.is_in_memory(offset)
     }
 
-    fn begin_sync(&self) {
-        self.inner.begin_sync();
+    fn begin_sync(&self, len: u64) {
+        self.inner.begin_sync(len);
     }
 
     fn drop_cache(&self) {

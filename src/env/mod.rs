@@ -54,6 +54,11 @@ pub trait File: Send + Sync {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()>;
     /// Makes the bytes and the length durable (fdatasync).
     fn sync_data(&self) -> Result<()>;
+    /// Makes the first `len` bytes of a file whose length is durable so too; others perhaps.
+    fn sync_first(&self, len: u64) -> Result<()> {
+        let _ = len;
+        self.sync_data()
+    }
     /// Cuts or extends (with zeros) the file. A mapped file may be cut only when no more is written to it.
     fn truncate(&self, len: u64) -> Result<()>;
     /// The length in bytes.
@@ -80,9 +85,11 @@ pub trait File: Send + Sync {
         let _ = offset;
         true
     }
-    /// Has the system begin to write what is not synced, without waiting: a `sync_data` that follows has less to do. A
-    /// hint; what fails is told by that sync.
-    fn begin_sync(&self) {}
+    /// Has the system begin to write what is not synced of the first `len` bytes, without waiting: a sync that follows
+    /// has less to do. A hint; what fails is told by that sync.
+    fn begin_sync(&self, len: u64) {
+        let _ = len;
+    }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}
     /// Behaves as the page cache does when the device refuses a sync: the bytes written since the last sync stay

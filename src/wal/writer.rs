@@ -42,6 +42,8 @@ pub struct WalWriter {
     /// How long the file may grow, where it is mapped.
     capacity: Option<u64>,
     buffer_size: u64,
+    /// Has given up its name.
+    is_put_by: bool,
     /// Up to here the mapping was populated.
     populated: Arc<AtomicU64>,
     /// Reused to encode marks.
@@ -88,6 +90,59 @@ impl WalWriter {
         created
     }
 
+    /// As `create`, in the file of `old`, a log that is not needed any more and that nobody else holds (`put_by` and
+    /// `is_free`); `header` says that it is made ahead. Its blocks are written and its pages are in memory.
+    ///
+    /// What the old log left there is no part of this one: all records after the header are bound to a salt drawn now,
+    /// and zeros follow each.
+    pub fn create_in(env: &dyn Env, dir: &Path, header: &WalHeader, old: WalWriter) -> Result<WalWriter> {
+        let path = path_of(dir, FileKind::Wal(header.number));
+        let temporary = old.path.clone();
+        let created = WalWriter::create_over(env, &path, header, old).and_then(|writer| {
+            env.sync_dir(dir)?;
+            Ok(writer)
+        });
+        if created.is_err() {
+            let _ = env.remove_file(&temporary);
+            let _ = env.remove_file(&path);
+        }
+        created
+    }
+
+    fn create_over(env: &dyn Env, path: &Path, header: &WalHeader, old: WalWriter) -> Result<WalWriter> {
+        assert!(old.is_free() && old.is_put_by, "a log's file is used again when nobody needs the log");
+        let (capacity, buffer_size) = (old.capacity, old.buffer_size);
+        let file = old.records.file().file().clone();
+        let salt = env.random().max(1);
+        let mut records = RecordWriter::over(file, header.number, capacity.unwrap_or(0));
+        records.append(KIND_HEADER, &[&format::encode_header(header, salt)])?;
+        records.sync()?;
+        records.bind_to(salt);
+        env.rename(&old.path, path)?;
+        Ok(WalWriter::new(records, path, capacity, buffer_size))
+    }
+
+    /// Takes its name from a full log that is not needed any more, so that its file can be used again (`create_in`).
+    /// Whoever looks for the log finds it gone before its bytes change.
+    pub fn put_by(&mut self, env: &dyn Env, dir: &Path) -> Result<()> {
+        let temporary = path_of(dir, FileKind::Temporary(self.records.number()));
+        env.rename(&self.path, &temporary)?;
+        self.path = Arc::new(temporary);
+        self.is_put_by = true;
+        Ok(())
+    }
+
+    /// Whether nobody else syncs the file or makes its pages ready, and syncs of it do not fail.
+    pub fn is_free(&self) -> bool {
+        Arc::strong_count(self.records.file()) == 1 && !self.records.file().has_failed()
+    }
+
+    fn new(records: RecordWriter, path: &Path, capacity: Option<u64>, buffer_size: u64) -> WalWriter {
+        let path = Arc::new(path.to_path_buf());
+        let (populated, mark) = (Arc::default(), Vec::new());
+        WalWriter { records, path, capacity, buffer_size, is_put_by: false, populated, mark }
+    }
+
     fn create_as(
         env: &dyn Env,
         temporary: &Path,
@@ -100,11 +155,10 @@ impl WalWriter {
         let file = env.open(temporary, mode)?;
         let capacity = file.is_mapped().then_some(capacity);
         let mut records = RecordWriter::new(file, header.number, 0);
-        records.append(KIND_HEADER, &[&format::encode_header(header)])?;
+        records.append(KIND_HEADER, &[&format::encode_header(header, 0)])?;
         records.sync()?;
         env.rename(temporary, path)?;
-        let (path, buffer_size) = (Arc::new(path.to_path_buf()), options.buffer_size);
-        Ok(WalWriter { records, path, capacity, buffer_size, populated: Arc::default(), mark: Vec::new() })
+        Ok(WalWriter::new(records, path, capacity, options.buffer_size))
     }
 
     /// Takes a file into use that was made with `Previous::ToldLater`: `previous` is where the log before it ended.
@@ -183,6 +237,16 @@ impl WalWriter {
             piece: self.buffer_size.max(1),
             populated: self.populated.clone(),
         })
+    }
+
+    /// How long the file may grow, where it is mapped.
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether a frame with a payload of `len` bytes still fits (always true when not mapped).

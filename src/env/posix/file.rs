@@ -143,11 +143,16 @@ impl File for PosixFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn begin_sync(&self) {
+    fn begin_sync(&self, len: u64) {
         // Without the flags that wait it takes no failure away from the next fdatasync.
         // SAFETY: plain numbers; the descriptor is open as long as `self`.
         unsafe {
-            libc::sync_file_range(self.file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+            libc::sync_file_range(
+                self.file.as_raw_fd(),
+                0,
+                len as libc::off64_t,
+                libc::SYNC_FILE_RANGE_WRITE,
+            );
         }
     }
 

@@ -17,6 +17,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// `sync_first` writes whole pieces of this size: a file system that has to note where a piece was first written does
+/// so seldom.
+const SYNCED_AT_ONCE: u64 = 64 << 10;
+
 /// A file written through its mapping.
 struct MappedFile {
     /// Descriptor and path. Reads go through it: on Linux it shows what the mapping wrote.
@@ -106,8 +110,15 @@ impl File for MappedFile {
         self.plain.sync_data()
     }
 
-    fn begin_sync(&self) {
-        self.plain.begin_sync();
+    fn sync_first(&self, len: u64) -> Result<()> {
+        // On Linux msync(MS_SYNC) is fdatasync of a range: it waits for what the file system needs to find it too.
+        let end = len.next_multiple_of(SYNCED_AT_ONCE).min(self.limit.load(Ordering::Relaxed));
+        let synced = self.mapping.flush_range(0, end as usize);
+        synced.map_err(|error| self.plain.error(action::SYNC, &error))
+    }
+
+    fn begin_sync(&self, len: u64) {
+        self.plain.begin_sync(len);
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
