@@ -42,6 +42,7 @@ struct options {
     double bloom_bits;
     uint64_t block_size;
     uint64_t max_background_jobs;
+    uint64_t bytes_per_sync;
     uint64_t level_base_bytes;
     uint64_t target_file_size;
     bool verify_checksums;

@@ -147,6 +147,7 @@ impl<'a> Outputs<'a> {
         let file = context.env.open(&path, OpenMode::Create)?;
         let mut builder =
             TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
+        builder.set_bytes_per_sync(context.bytes_per_sync);
         if self.priority == Priority::Flush {
             builder.set_apart(Arc::clone(&context.env));
         }

@@ -110,6 +110,7 @@ impl World {
             order: InternalComparator::default(),
             table_options: table_options(),
             io_buffer_size: 4096,
+            bytes_per_sync: 8192,
             snapshots: Vec::new(),
             merge_operator: if random.one_in(8) { None } else { Some(Arc::new(Joining)) },
             filter: None,

@@ -43,6 +43,7 @@ impl Engine {
             order: family.order.clone(),
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
+            bytes_per_sync: self.options.bytes_per_sync,
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),
             merge_operator: options.merge_operator.clone(),

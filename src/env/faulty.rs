@@ -411,6 +411,10 @@ impl File for FaultyFile {
         self.inner.is_mapped()
     }
 
+    fn is_written_in_place(&self) -> bool {
+        self.inner.is_written_in_place()
+    }
+
     fn populate(&self, from: u64, to: u64) {
         self.inner.populate(from, to);
     }
@@ -423,8 +427,8 @@ impl File for FaultyFile {
         self.inner.is_in_memory(offset)
     }
 
-    fn begin_sync(&self, len: u64) {
-        self.inner.begin_sync(len);
+    fn begin_sync(&self, offset: u64, len: u64) {
+        self.inner.begin_sync(offset, len);
     }
 
     fn drop_cache(&self) {

@@ -71,6 +71,11 @@ pub trait File: Send + Sync {
     fn is_mapped(&self) -> bool {
         false
     }
+    /// Whether bytes that were written and synced are written over where they stand, with no need of space that a full
+    /// device does not have.
+    fn is_written_in_place(&self) -> bool {
+        true
+    }
     /// Makes `[from, to)` of a mapped file cheap to write (faults its pages in). A hint.
     fn populate(&self, from: u64, to: u64) {
         let _ = (from, to);
@@ -85,10 +90,10 @@ pub trait File: Send + Sync {
         let _ = offset;
         true
     }
-    /// Has the system begin to write what is not synced of the first `len` bytes, without waiting: a sync that follows
-    /// has less to do. A hint; what fails is told by that sync.
-    fn begin_sync(&self, len: u64) {
-        let _ = len;
+    /// Has the system begin to write what is not synced from `offset` on, `len` bytes of it or (0) all, without
+    /// waiting: a sync that follows has less to do. A hint; what fails is told by that sync.
+    fn begin_sync(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
     }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}

@@ -52,6 +52,7 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         order: InternalComparator::default(),
         table_options: table_options(),
         io_buffer_size: 4096,
+        bytes_per_sync: 8192,
         snapshots: snapshots.to_vec(),
         merge_operator: Some(Arc::new(Joining)),
         filter: None,

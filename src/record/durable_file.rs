@@ -98,7 +98,7 @@ impl DurableFile {
         let appended = self.appended_len();
         let wanted = self.durable_len() < appended && !self.has_failed();
         if wanted {
-            self.file.begin_sync(appended);
+            self.file.begin_sync(0, appended);
         }
         wanted
     }

@@ -239,9 +239,10 @@ impl WalWriter {
         })
     }
 
-    /// How long the file may grow, where it is mapped.
-    pub fn capacity(&self) -> Option<u64> {
-        self.capacity
+    /// Whether the file can hold a later log (`put_by`): one that may grow to `capacity`, and that can be written over
+    /// however full the device is.
+    pub fn is_reusable(&self, capacity: u64) -> bool {
+        self.capacity == Some(capacity) && self.records.file().file().is_written_in_place()
     }
 
     /// The file's path.

@@ -129,14 +129,11 @@ impl LogAhead {
 
     /// A file that takes no more frames.
     pub(super) fn finished(&self, log: WalWriter) {
+        let reusable = self.recycled_files > 0 && log.is_reusable(self.capacity);
         let mut state = self.state.lock();
         state.pages = None;
         // One more than are kept: its log is needed until the next one is well under way.
-        if state.full.len() + state.spare.len() <= self.recycled_files
-            && self.recycled_files > 0
-            && log.capacity() == Some(self.capacity)
-            && !state.stop
-        {
+        if reusable && state.full.len() + state.spare.len() <= self.recycled_files && !state.stop {
             state.full.push(log);
         } else {
             state.finished.push(log);

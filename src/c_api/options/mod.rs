@@ -51,6 +51,7 @@ pub struct auradb_options_t {
     max_open_files: c_int,
     max_background_jobs: c_int,
     background_nice: c_int,
+    bytes_per_sync: u64,
     use_fsync: bool,
     atomic_flush: bool,
 
@@ -120,6 +121,7 @@ impl Default for auradb_options_t {
             max_open_files: -1,
             max_background_jobs: 2,
             background_nice: 5,
+            bytes_per_sync: 1 << 20,
             use_fsync: false,
             atomic_flush: false,
             write_buffer_size: 64 << 20,
