@@ -29,6 +29,7 @@ static void defaults(void) {
   CHECK(auradb_options_get_max_background_jobs(o) == 2);
   CHECK(auradb_options_get_max_open_files(o) == -1);
   CHECK(auradb_options_get_max_total_wal_size(o) == 0);
+  CHECK(auradb_options_get_recycle_log_file_num(o) == 1);
   CHECK(auradb_options_get_num_levels(o) == 7);
   CHECK(auradb_options_get_level0_file_num_compaction_trigger(o) == 4);
   CHECK(auradb_options_get_level0_slowdown_writes_trigger(o) == 20);
@@ -69,6 +70,7 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, db_write_buffer_size, (size_t)5 << 32, 100000);
   ROUND_TRIP(o, options, max_open_files, 21, -1);
   ROUND_TRIP(o, options, max_total_wal_size, (uint64_t)5 << 32, 100000);
+  ROUND_TRIP(o, options, recycle_log_file_num, (size_t)5 << 32, 3);
   ROUND_TRIP(o, options, num_levels, 9, 3);
   ROUND_TRIP(o, options, level0_file_num_compaction_trigger, 9, 2);
   ROUND_TRIP(o, options, level0_slowdown_writes_trigger, 90, 12);

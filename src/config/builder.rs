@@ -60,6 +60,7 @@ setters!(WalConfig {
     with_async_writes: async_writes = bool,
     with_sync_policy: sync_policy = SyncPolicy,
     with_buffer_size: buffer_size = u64,
+    with_recycled_files: recycled_files = usize,
 });
 
 setters!(ValueLogConfig {

@@ -30,6 +30,7 @@ impl Default for WalConfig {
             async_writes: true,
             sync_policy: SyncPolicy::EveryWrite,
             buffer_size: 64 << 10,
+            recycled_files: 1,
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct WalConfig {
     /// Bytes of the mapped log made ready at once; a helper stays 1 to 128 of them ahead of the writer.
     /// Default 64 KiB. Range 4 KiB to 1 GiB.
     pub buffer_size: u64,
+    /// Files of logs no longer needed that are kept to hold the next ones, each of `max_file_size` bytes; 0 = each log
+    /// has a new file. Only mapped ones are kept. Default 1. Range 0 to 1024.
+    pub recycled_files: usize,
 }
 
 /// Knobs of the value log.

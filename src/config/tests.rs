@@ -12,6 +12,7 @@ fn specification() -> BTreeMap<&'static str, Value> {
         ("wal.async_writes", json!(true)),
         ("wal.sync_policy", json!("EveryWrite")),
         ("wal.buffer_size", json!(64 << 10)),
+        ("wal.recycled_files", json!(1)),
         ("value_log.vlog_path", Value::Null),
         ("value_log.max_segment_size", json!(256 << 20)),
         ("value_log.separation_threshold", json!(1 << 10)),
@@ -118,6 +119,7 @@ fn values_out_of_range_are_invalid_by_name() {
             ),
             (|c| c.wal.buffer_size = 0, "wal.buffer_size: 0 must be at least 4096"),
             (|c| c.wal.buffer_size = 1 << 31, "wal.buffer_size: 2147483648 must be at most 1073741824"),
+            (|c| c.wal.recycled_files = 2000, "wal.recycled_files: 2000 must be at most 1024"),
             (
                 |c| c.wal.sync_policy = SyncPolicy::EveryNWrites(0),
                 "wal.sync_policy: EveryNWrites(0) must be from 1 to 4294967295",
@@ -348,7 +350,8 @@ fn customised() -> Config {
                 .with_max_file_size(4096)
                 .with_async_writes(false)
                 .with_sync_policy(SyncPolicy::EveryNWrites(5))
-                .with_buffer_size(1 << 30),
+                .with_buffer_size(1 << 30)
+                .with_recycled_files(0usize),
         )
         .with_value_log(
             ValueLogConfig::default()
@@ -439,6 +442,7 @@ fn builders_set_what_they_name() {
         ("wal.async_writes", json!(false)),
         ("wal.sync_policy.EveryNWrites", json!(5)),
         ("wal.buffer_size", json!(1 << 30)),
+        ("wal.recycled_files", json!(0)),
         ("value_log.vlog_path", json!("/big/values")),
         ("value_log.max_segment_size", json!(1u64 << 40)),
         ("value_log.separation_threshold", json!("none")),

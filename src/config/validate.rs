@@ -29,6 +29,7 @@ fn wal(wal: &WalConfig) -> Result<()> {
     optional_directory("wal.wal_path", &wal.wal_path)?;
     within("wal.max_file_size", wal.max_file_size, 4 * KIB, TIB)?;
     within("wal.buffer_size", wal.buffer_size, 4 * KIB, GIB)?;
+    within("wal.recycled_files", wal.recycled_files as u64, 0, 1024)?;
     let (count, most) = match wal.sync_policy {
         SyncPolicy::EveryNWrites(writes) => (writes, u32::MAX.into()),
         SyncPolicy::EveryNMs(milliseconds) => (milliseconds, 3_600_000),

@@ -310,7 +310,8 @@ impl Engine {
             .any(|family| family.view().buffers().any(|buffer| buffer.first_sequence() == last + 1))
     }
 
-    /// Removes the logs that hold nothing unflushed, after the manifest says that they are not needed.
+    /// Removes the logs that hold nothing unflushed, or keeps their files for the next ones, after the manifest says
+    /// that they are not needed.
     pub(super) fn retire_logs(&self) -> Result<()> {
         // Under the commit lock no batch is between log and memtable.
         let needed = self.first_needed_log(&self.committer.lock(), &[]);
@@ -320,7 +321,10 @@ impl Engine {
             self.apply_edits(vec![VersionEdit { min_wal: needed, ..VersionEdit::default() }])?;
         }
         let retired = self.committer.retire_logs(&mut self.committer.lock(), self.versions.min_wal());
-        self.remove_logs(&retired);
+        // The manifest says so durably: their files may be put to another use.
+        let removed: Vec<u64> =
+            retired.into_iter().filter(|number| !self.committer.recycles(*number)).collect();
+        self.remove_logs(&removed);
         Ok(())
     }
 

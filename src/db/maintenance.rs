@@ -242,6 +242,9 @@ impl Engine {
         self.memtables.manager().wake();
         self.stop_workers();
         self.stop_log_helper();
+        if !self.read_only {
+            self.committer.remove_spare_logs();
+        }
         let outcome = if self.read_only { Ok(()) } else { self.seal_logs() };
         self.detach_memtables();
         self.durability.stop();

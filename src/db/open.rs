@@ -397,6 +397,7 @@ fn wal_settings(
         max_file_size: config.wal.max_file_size,
         mapped: config.performance.memory_mapped,
         buffer_size: config.wal.buffer_size,
+        recycled_files: config.wal.recycled_files,
         policy: config.wal.sync_policy,
         log_thread: (config.wal.async_writes || interval) && !env.runs_inline(),
         max_total_size: AtomicU64::new(options.max_total_wal_size),

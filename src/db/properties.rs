@@ -117,6 +117,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
     match name {
         "wal-syncs" => Some(engine.durability.syncs()),
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
+        "wal-files-recycled" => relaxed(&engine.committer.stats.recycled_logs),
         "durable-sequence" => Some(engine.durable_sequence()),
         "spare-memtable-bytes" => Some(crate::memtable::spare_bytes() as u64),
         "flushes" => relaxed(&engine.stats.flushes),

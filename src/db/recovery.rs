@@ -11,6 +11,7 @@
 use super::family::Family;
 use super::open::{Found, counters_edit};
 use super::state::Engine;
+use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, ErrorKind, Result, SequenceNumber, ValuePointer};
 use crate::batch::{self, Applied, BatchIter, Record};
@@ -78,7 +79,8 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
     let values = VerifyAhead::new(&engine.value_log);
     let mut replay = Replay { engine, families, last_sequence: 0, batches: 0, values };
     let mode = engine.options.recovery_mode;
-    let report = wal::replay_to(&mut replay, &*engine.env, &files, state.database, mode)?;
+    let report = wal::replay_to(&mut replay, &*engine.env, &files, state.database, mode)
+        .map_err(|error| if engine.read_only { beside_a_writer(error) } else { error })?;
     let last_sequence = last_sequence.max(replay.last_sequence);
     replay.finish(last_sequence)?;
     if !engine.read_only {
@@ -87,6 +89,14 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
     }
     drop(all_segments);
     Ok(in_words(&report, &missing_logs))
+}
+
+/// A log may go while it is about to be read by who takes no lock.
+fn beside_a_writer(error: Error) -> Error {
+    match error.subcode() {
+        Subcode::MissingFile => error.context("open again if a process has the database open for writing"),
+        _ => error,
+    }
 }
 
 /// What was lost, for the info log and `Health`; empty if nothing was.

@@ -12,6 +12,7 @@ use super::garbage::{Garbage, GarbageWork};
 use super::health::HealthState;
 use super::options::Options;
 use super::snapshots::SnapshotList;
+use crate::base::error::Subcode;
 use crate::base::expiry::ExpiryClock;
 use crate::base::extension::{LogLevel, Logger, log_to};
 use crate::base::{Error, ErrorKind, Result};
@@ -201,6 +202,9 @@ impl Engine {
     /// A failure of background work or syncing: keeps it, tells the log, lets waiting writers see it.
     pub(super) fn fail(&self, error: &Error) -> Error {
         self.health.fail(error);
+        if error.subcode() == Subcode::NoSpace {
+            self.committer.remove_spare_logs();
+        }
         self.tell_of_failure(error);
         error.clone()
     }

@@ -389,6 +389,14 @@ impl File for FaultyFile {
         self.inner.sync_data()
     }
 
+    fn sync_first(&self, len: u64) -> Result<()> {
+        if let Err(error) = self.check(Sync, action::SYNC) {
+            self.inner.lose_unsynced();
+            return Err(error);
+        }
+        self.inner.sync_first(len)
+    }
+
     fn truncate(&self, len: u64) -> Result<()> {
         self.check(Truncate, action::TRUNCATE)?;
         self.inner.truncate(len)
@@ -401,6 +409,10 @@ impl File for FaultyFile {
 
     fn is_mapped(&self) -> bool {
         self.inner.is_mapped()
+    }
+
+    fn is_written_in_place(&self) -> bool {
+        self.inner.is_written_in_place()
     }
 
     fn populate(&self, from: u64, to: u64) {

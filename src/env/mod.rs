@@ -54,6 +54,11 @@ pub trait File: Send + Sync {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()>;
     /// Makes the bytes and the length durable (fdatasync).
     fn sync_data(&self) -> Result<()>;
+    /// Makes the first `len` bytes of a file whose length is durable so too; others perhaps.
+    fn sync_first(&self, len: u64) -> Result<()> {
+        let _ = len;
+        self.sync_data()
+    }
     /// Cuts or extends (with zeros) the file. A mapped file may be cut only when no more is written to it.
     fn truncate(&self, len: u64) -> Result<()>;
     /// The length in bytes.
@@ -65,6 +70,11 @@ pub trait File: Send + Sync {
     /// Whether writes go through a mapping.
     fn is_mapped(&self) -> bool {
         false
+    }
+    /// Whether bytes that were written and synced are written over where they stand, with no need of space that a full
+    /// device does not have.
+    fn is_written_in_place(&self) -> bool {
+        true
     }
     /// Makes `[from, to)` of a mapped file cheap to write (faults its pages in). A hint.
     fn populate(&self, from: u64, to: u64) {
@@ -85,7 +95,7 @@ pub trait File: Send + Sync {
         self.read_at(offset, buf).map(Some)
     }
     /// Has the system begin to write what is not synced from `offset` on, `len` bytes of it or (0) all, without
-    /// waiting: a `sync_data` that follows has less to do. A hint; what fails is told by that sync.
+    /// waiting: a sync that follows has less to do. A hint; what fails is told by that sync.
     fn begin_sync(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

@@ -47,6 +47,10 @@ impl File for ReadOnlyFile {
         Ok(())
     }
 
+    fn sync_first(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
     fn truncate(&self, _: u64) -> Result<()> {
         Err(refused(self.path()))
     }

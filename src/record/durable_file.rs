@@ -20,6 +20,8 @@ pub struct DurableFile {
     failed: AtomicBool,
     /// What is not durable is nobody's any more.
     abandoned: AtomicBool,
+    /// Bytes that are nobody's follow those that were appended.
+    reused: bool,
     /// Held while syncing.
     failure: Mutex<Option<Error>>,
 }
@@ -33,8 +35,14 @@ impl DurableFile {
             durable: AtomicU64::new(durable),
             failed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            reused: false,
             failure: Mutex::new(None),
         }
+    }
+
+    /// Wraps `file`, which is written to from its beginning again. What else is in it is not made durable.
+    pub fn reused(file: Arc<dyn File>) -> Self {
+        DurableFile { reused: true, ..DurableFile::new(file, 0, 0) }
     }
 
     /// The file.
@@ -87,9 +95,10 @@ impl DurableFile {
 
     /// Has the system begin to write what a `sync` that follows will wait for; false if there is nothing.
     pub fn begin_sync(&self) -> bool {
-        let wanted = self.durable_len() < self.appended_len() && !self.has_failed();
+        let appended = self.appended_len();
+        let wanted = self.durable_len() < appended && !self.has_failed();
         if wanted {
-            self.file.begin_sync(0, 0);
+            self.file.begin_sync(0, appended);
         }
         wanted
     }
@@ -112,7 +121,8 @@ impl DurableFile {
             return Ok(false);
         }
         let covered = self.appended_len();
-        match self.file.sync_data() {
+        let synced = if self.reused { self.file.sync_first(covered) } else { self.file.sync_data() };
+        match synced {
             Ok(()) => {
                 self.durable.store(covered, Ordering::Release);
                 Ok(true)

@@ -4,6 +4,8 @@
 //! 2. `RecordReader` holds a file's bytes and walks the frames until the log ends or a frame is bad.
 //! 3. `RecordReader::next_valid_after` looks for a later frame. For a log that is synced after every record, or
 //!    up to a known mark, a later valid frame tells rot (bytes that were written and changed) from a torn tail.
+//!    In a file that held other records (`RecordWriter::over`), zeros are put behind each, a salt is part of what they
+//!    are bound to, and whatever else stands behind the last is the old records.
 //! 4. `DurableFile` is the one way a log file is synced: failures stick (R6), concurrent syncs share one call.
 //!
 //! Invariants:
@@ -22,5 +24,5 @@ mod writer;
 
 pub use durable_file::DurableFile;
 pub use format::{HEADER_LEN, MAX_PAYLOAD_LEN};
-pub use reader::{ReadOutcome, RecordReader};
+pub use reader::{ReadOutcome, RecordReader, changed_hands};
 pub use writer::RecordWriter;

@@ -1,10 +1,13 @@
 //! Walks the frames of a file, and finds frames beyond a bad place.
 
 use super::format::{self, HEADER_LEN, Header};
-use crate::base::{Error, Result};
+use crate::base::{Error, ErrorKind, Result};
 use crate::env::{Env, OpenMode};
 use std::cell::Cell;
 use std::path::Path;
+
+/// Bytes at the start of a file, all of them of its first record, that are read once more after the rest.
+const READ_AGAIN: usize = 48;
 
 /// What stands at the reader's place.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum ReadOutcome<'a> {
 /// Reads the records of one file, whose bytes it holds.
 pub struct RecordReader {
     number: u64,
+    /// Not 0 where the file held other records before.
+    salt: u64,
     /// Where `bytes` starts in the file.
     start: u64,
     bytes: Vec<u8>,
@@ -48,7 +53,8 @@ pub struct RecordReader {
 
 impl RecordReader {
     /// Reads the file at `path`, whose number is `number`, from `start` up to `limit` or its end. What is read is
-    /// on the device: the file is synced and its cached pages are dropped first (R5).
+    /// on the device: the file is synced and its cached pages are dropped first (R5). Who reads beside a writer gets
+    /// `TryAgain` if that began to use the file for something else meanwhile: it changes the first bytes first.
     pub fn open(env: &dyn Env, path: &Path, number: u64, start: u64, limit: Option<u64>) -> Result<Self> {
         let file = env.open(path, OpenMode::Read)?;
         file.sync_data()?;
@@ -60,13 +66,24 @@ impl RecordReader {
         })?;
         let mut bytes = vec![0; len];
         file.read_exact_at(start, &mut bytes)?;
+        let mut again = [0; READ_AGAIN];
+        let first = &bytes[..len.min(READ_AGAIN)];
+        file.read_exact_at(start, &mut again[..first.len()])?;
+        if first != &again[..first.len()] {
+            return Err(changed_hands(path));
+        }
         Ok(RecordReader::from_bytes(bytes, number, start))
     }
 
     /// Reads records from `bytes`, which stand at `start` of the file `number`.
     pub fn from_bytes(bytes: Vec<u8>, number: u64, start: u64) -> Self {
         let search_budget = Cell::new(8 * bytes.len() as u64 + (1 << 20));
-        RecordReader { number, start, bytes, at: 0, search_budget }
+        RecordReader { number, salt: 0, start, bytes, at: 0, search_budget }
+    }
+
+    /// The records from here on are bound to `salt` too.
+    pub fn bind_to(&mut self, salt: u64) {
+        self.salt = salt;
     }
 
     /// The record at the reader's place; moves past it if it is valid.
@@ -168,7 +185,7 @@ impl RecordReader {
         if header.is_zero() {
             return Checked::End;
         }
-        let place = format::place(self.number, self.start + at as u64);
+        let place = format::place(self.number, self.salt, self.start + at as u64);
         if !header.guard_holds(place) {
             return Checked::Bad("not a record's header at this place of this file".into());
         }
@@ -191,7 +208,7 @@ impl RecordReader {
         if header.kind == 0 || header.length as usize > self.bytes.len() - at - HEADER_LEN {
             return false;
         }
-        let place = format::place(self.number, self.start + at as u64);
+        let place = format::place(self.number, self.salt, self.start + at as u64);
         if !header.guard_holds(place) {
             return false;
         }
@@ -203,6 +220,14 @@ impl RecordReader {
         }
         valid
     }
+}
+
+/// The file was put to another use while it was read.
+#[cold]
+pub fn changed_hands(path: &Path) -> Error {
+    let message = "the file was put to another use meanwhile, by a process that has the database open for writing: \
+                   open again";
+    Error::new(ErrorKind::TryAgain, message).in_file(path)
 }
 
 enum Checked {

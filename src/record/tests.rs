@@ -78,7 +78,7 @@ fn records_round_trip_with_any_number_of_parts() {
 #[test]
 fn the_bytes_of_a_frame_stay_as_they_are() {
     let (bytes, _) = file_of(&[b"abc".to_vec()]);
-    let place = format::place(NUMBER, 0);
+    let place = format::place(NUMBER, 0, 0);
     assert_eq!(
         bytes,
         [0xe7, 0x0d, 0x98, 0xc5, 0x03, 0x00, 0x00, 0x00, 0x03, 0xf4, 0x2f, 0x99, 0x61, 0x62, 0x63],
@@ -173,7 +173,7 @@ fn hostile_bytes_cost_bounded_work() {
     let mut bytes = vec![9u8; len];
     for at in (0..len - HEADER_LEN).step_by(HEADER_LEN) {
         let rest = (len - at - HEADER_LEN) as u32;
-        let mut header = format::encode_header(format::place(NUMBER, at as u64), 1, rest, &[]);
+        let mut header = format::encode_header(format::place(NUMBER, 0, at as u64), 1, rest, &[]);
         header[0] ^= 1;
         bytes[at..at + HEADER_LEN].copy_from_slice(&header);
     }

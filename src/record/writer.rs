@@ -15,6 +15,10 @@ const PARTS_ON_STACK: usize = 8;
 pub struct RecordWriter {
     file: Arc<DurableFile>,
     number: u64,
+    /// Not 0 where the file held other records before.
+    salt: u64,
+    /// Zeros follow each record up to here at most.
+    clear_to: u64,
     offset: u64,
     failure: Option<Error>,
 }
@@ -23,7 +27,19 @@ impl RecordWriter {
     /// Appends to `file`, whose number is `number`, from `offset` on.
     pub fn new(file: Arc<dyn File>, number: u64, offset: u64) -> Self {
         let file = Arc::new(DurableFile::new(file, offset, 0));
-        RecordWriter { file, number, offset, failure: None }
+        RecordWriter { file, number, salt: 0, clear_to: 0, offset, failure: None }
+    }
+
+    /// Appends to `file` from its beginning, over `len` bytes of something else: zeros follow each record, so that the
+    /// log ends there for who reads it.
+    pub fn over(file: Arc<dyn File>, number: u64, len: u64) -> Self {
+        let file = Arc::new(DurableFile::reused(file));
+        RecordWriter { file, number, salt: 0, clear_to: len, offset: 0, failure: None }
+    }
+
+    /// Binds the records from here on to `salt` too, so that none of those that stand there pass.
+    pub fn bind_to(&mut self, salt: u64) {
+        self.salt = salt;
     }
 
     /// Appends one record of `kind` (not 0) whose payload is the concatenation of `parts`. Returns the offset
@@ -40,31 +56,36 @@ impl RecordWriter {
                 "a record of {length} bytes: the longest is {MAX_PAYLOAD_LEN}; write smaller batches"
             )));
         }
-        let header =
-            format::encode_header(format::place(self.number, self.offset), kind, length as u32, parts);
-        if let Err(error) = self.write(&header, parts) {
+        let place = format::place(self.number, self.salt, self.offset);
+        let header = format::encode_header(place, kind, length as u32, parts);
+        let end = self.offset + (HEADER_LEN + length) as u64;
+        let zeros = self.clear_to.saturating_sub(end).min(HEADER_LEN as u64) as usize;
+        if let Err(error) = self.write(&header, parts, &[0; HEADER_LEN][..zeros]) {
             self.failure = Some(error.clone());
             return Err(error);
         }
-        self.offset += (HEADER_LEN + length) as u64;
+        self.offset = end;
         self.file.set_appended(self.offset);
         Ok(self.offset)
     }
 
     #[inline]
-    fn write(&self, header: &[u8], parts: &[&[u8]]) -> Result<()> {
+    fn write(&self, header: &[u8], parts: &[&[u8]], zeros: &[u8]) -> Result<()> {
         let file = self.file.file();
-        if parts.len() < PARTS_ON_STACK {
+        if parts.len() + 2 <= PARTS_ON_STACK {
             let mut slices = [IoSlice::new(&[]); PARTS_ON_STACK];
             slices[0] = IoSlice::new(header);
             for (slice, part) in slices[1..].iter_mut().zip(parts) {
                 *slice = IoSlice::new(part);
             }
-            return file.write_at(self.offset, &slices[..=parts.len()]);
+            let last = parts.len() + 1;
+            slices[last] = IoSlice::new(zeros);
+            return file.write_at(self.offset, &slices[..last + usize::from(!zeros.is_empty())]);
         }
-        let mut slices = Vec::with_capacity(parts.len() + 1);
+        let mut slices = Vec::with_capacity(parts.len() + 2);
         slices.push(IoSlice::new(header));
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+        slices.push(IoSlice::new(zeros));
         file.write_at(self.offset, &slices)
     }
 

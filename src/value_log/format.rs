@@ -187,10 +187,10 @@ mod tests {
             assert_eq!(decode_segment_header(&bad, 12), SegmentHeader::Damaged, "byte {at}");
         }
         let mut newer = bytes;
-        newer[8] = 3;
+        newer[8] = 4;
         let checksum = bind(crc32(&newer[..60]), 12, 0);
         newer[60..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(decode_segment_header(&newer, 12), SegmentHeader::Newer(3));
+        assert_eq!(decode_segment_header(&newer, 12), SegmentHeader::Newer(4));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!         | mark payload                                                                                   (kind 3)
 //! mark   := log:varint | offset:varint | count:varint | (segment - the one before:varint | durable:varint)*
 //!
-//! `has_previous` is 0 (no), 1 (`log`, `offset`: where it ended) or 2 (the continuation says it).
+//! `has_previous` is 0 (no), 1 (`log`, `offset`: where it ended), 2 (the continuation says it) or 3 (as 2, and the file
+//! held another log before: `log` is a random salt, never 0, that all records after the header are bound to).
 //! The number in the header is the one all records of the file are bound to; it is stored too so that a file that
 //! was renamed is told apart from one that was torn. Kinds and fields are part of the disk format.
 
@@ -40,23 +41,28 @@ pub(super) const FIRST_FRAME: u64 = (crate::record::HEADER_LEN + HEADER_PAYLOAD_
 /// What a header's payload says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DecodedHeader {
-    Known(WalHeader),
+    /// With the salt of the records that follow, 0 for none.
+    Known(WalHeader, u64),
     /// Written by a newer version of the engine.
     Newer(u32),
     /// Not a header.
     Malformed,
 }
 
-pub(super) fn encode_header(header: &WalHeader) -> Vec<u8> {
+/// `salt` is 0 for a file of its own. One that held another log is always made ahead.
+pub(super) fn encode_header(header: &WalHeader, salt: u64) -> Vec<u8> {
+    assert!(salt == 0 || header.previous == Previous::ToldLater, "a used file is made ahead");
+    let format = if salt == 0 { CURRENT_FORMAT } else { FormatVersion::V3 };
     let mut out = Vec::with_capacity(HEADER_PAYLOAD_LEN);
     put_u64(&mut out, MAGIC);
-    put_u32(&mut out, CURRENT_FORMAT as u32);
+    put_u32(&mut out, format as u32);
     out.extend_from_slice(&header.database);
     put_u64(&mut out, header.number);
     let (has_previous, previous) = match header.previous {
         Previous::None => (0, WalPosition::default()),
         Previous::At(position) => (1, position),
-        Previous::ToldLater => (2, WalPosition::default()),
+        Previous::ToldLater if salt == 0 => (2, WalPosition::default()),
+        Previous::ToldLater => (3, WalPosition { log: salt, offset: 0 }),
     };
     out.push(has_previous);
     put_u64(&mut out, previous.log);
@@ -76,21 +82,23 @@ pub(super) fn decode_header(payload: &[u8]) -> DecodedHeader {
         }
         _ => {}
     }
-    decode_fields(decoder).map_or(DecodedHeader::Malformed, DecodedHeader::Known)
+    decode_fields(decoder)
+        .map_or(DecodedHeader::Malformed, |(header, salt)| DecodedHeader::Known(header, salt))
 }
 
-fn decode_fields(mut decoder: Decoder<'_>) -> Option<WalHeader> {
+fn decode_fields(mut decoder: Decoder<'_>) -> Option<(WalHeader, u64)> {
     let database = decoder.bytes(16)?.try_into().ok()?;
     let number = decoder.u64()?;
     let has_previous = decoder.u8()?;
     let previous = WalPosition { log: decoder.u64()?, offset: decoder.u64()? };
-    let previous = match has_previous {
-        0 => Previous::None,
-        1 => Previous::At(previous),
-        2 => Previous::ToldLater,
+    let (previous, salt) = match has_previous {
+        0 => (Previous::None, 0),
+        1 => (Previous::At(previous), 0),
+        2 => (Previous::ToldLater, 0),
+        3 if previous.log != 0 => (Previous::ToldLater, previous.log),
         _ => return None,
     };
-    decoder.is_empty().then_some(WalHeader { database, number, previous })
+    decoder.is_empty().then_some((WalHeader { database, number, previous }, salt))
 }
 
 pub(super) fn encode_continuation(previous: WalPosition) -> [u8; 16] {
@@ -132,7 +140,7 @@ pub fn database_of(env: &dyn Env, dir: &Path) -> Result<Option<[u8; 16]>> {
         bytes.truncate(got);
         let mut reader = RecordReader::from_bytes(bytes, number, 0);
         if let ReadOutcome::Record { kind: KIND_HEADER, payload, .. } = reader.next()
-            && let DecodedHeader::Known(header) = decode_header(payload)
+            && let DecodedHeader::Known(header, _) = decode_header(payload)
         {
             return Ok(Some(header.database));
         }
@@ -179,16 +187,23 @@ mod tests {
     fn headers_round_trip_and_refuse_every_cut() {
         let position = WalPosition { log: 4, offset: 1 << 33 };
         for previous in [Previous::None, Previous::At(position), Previous::ToldLater] {
-            let header = WalHeader { database: *b"0123456789abcdef", number: 9, previous };
-            let bytes = encode_header(&header);
-            assert_eq!(decode_header(&bytes), DecodedHeader::Known(header));
-            for len in 0..bytes.len() {
-                assert_eq!(decode_header(&bytes[..len]), DecodedHeader::Malformed);
+            for salt in [0, u64::MAX] {
+                if salt != 0 && previous != Previous::ToldLater {
+                    continue;
+                }
+                let header = WalHeader { database: *b"0123456789abcdef", number: 9, previous };
+                let bytes = encode_header(&header, salt);
+                assert_eq!(bytes[8], if salt == 0 { 2 } else { 3 });
+                assert_eq!(decode_header(&bytes), DecodedHeader::Known(header, salt));
+                for len in 0..bytes.len() {
+                    assert_eq!(decode_header(&bytes[..len]), DecodedHeader::Malformed);
+                }
             }
         }
-        let mut newer = encode_header(&WalHeader { database: [0; 16], number: 1, previous: Previous::None });
-        newer[8] = 3;
-        assert_eq!(decode_header(&newer), DecodedHeader::Newer(3));
+        let mut newer =
+            encode_header(&WalHeader { database: [0; 16], number: 1, previous: Previous::None }, 0);
+        newer[8] = 4;
+        assert_eq!(decode_header(&newer), DecodedHeader::Newer(4));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! 1. `WalWriter::create` makes a file durable with a header that says where the file before it ended (R1). A file
 //!    can also be made while the one before it is still written to: then the first record after the header, which
 //!    `continue_from` appends when it is taken into use, says it.
+//!    A full log that is not needed any more can give its file to the next one (`put_by`, `create_in`): see L4.
 //! 2. `append` puts frames into it, some with a `DurableMark`: what was durable when they were written (R3).
 //! 3. `replay` reads all files, collects the marks, and shows the frames in order up to where the log ends.
 //!
@@ -17,11 +18,17 @@
 //!   Where a file made ahead does not say what it continues, the log ends: no frame of it is shown.
 //! - L3 a log file has a whole header: `create` makes it durable before the file gets its name. Without one the file
 //!   was damaged. Leftovers of `create` are `NNNNNN.tmp`, which the open removes.
+//! - L4 in a file that held another log, nothing of that is taken for a part of this one. The records after the header
+//!   are bound to a random salt in it, which the writer of the old ones could not know. What is no record of this log
+//!   there is a torn tail where nothing is known durable beyond it, and no reason to say that bytes were lost.
+//!   The old name is gone before a byte changes, and the header changes first; so who was reading the old log notices.
 
 mod format;
 #[cfg(test)]
 mod power_loss_tests;
 mod replay;
+#[cfg(test)]
+mod reuse_tests;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::scan::{Header, Scan, ScannedFile, is_frame};
 use super::{DurableMark, Previous, RecoveryMode, ReplayFrame, ReplayReport, WalFile, WalPosition};
 use crate::base::{Error, Result};
 use crate::env::Env;
-use crate::record::{ReadOutcome, RecordReader};
+use crate::record::{ReadOutcome, RecordReader, changed_hands};
 use std::ops::ControlFlow;
 
 type Visit<'v> = dyn FnMut(&ReplayFrame<'_>) -> Result<ControlFlow<String>> + 'v;
@@ -175,7 +175,14 @@ impl Replay<'_> {
         let file = &self.files[index];
         let mut reader = match kept {
             Some(reader) => reader,
-            None => RecordReader::open(self.env, &file.path, file.number, 0, None)?,
+            None => {
+                let mut reader = RecordReader::open(self.env, &file.path, file.number, 0, None)?;
+                if !self.env.exists(&file.path) {
+                    return Err(changed_hands(&file.path));
+                }
+                reader.bind_to(scan.files[index].salt);
+                reader
+            }
         };
         match &scan.files[index].header {
             Header::Valid(_) => {
@@ -281,7 +288,7 @@ impl Replay<'_> {
             }
             ReadOutcome::End { offset } => offset,
         };
-        let after = reader.non_zero_bytes_after(offset);
+        let after = rest_after(&scan.files[index], reader, offset);
         let reason = match must_end {
             Some(must_end) if offset >= must_end => return Ok(Step::Reached(offset)),
             Some(must_end) => format!("the log ends here, but it went on to {must_end}"),
@@ -313,7 +320,7 @@ impl Replay<'_> {
             let next = next.or_else(|| reader.next_valid_after(at));
             let dropped = match next {
                 Some(next) => next - at,
-                None => reader.non_zero_bytes_after(at),
+                None => rest_after(&scan.files[index], reader, at),
             };
             self.report.dropped_bytes += dropped;
             if self.report.ended_early.is_none() {
@@ -337,7 +344,7 @@ impl Replay<'_> {
             let why = "later logs follow, and recovery mode TolerateCorruptedTail accepts a torn tail of the last only";
             return Err(self.corruption(index, at, &reason, why));
         }
-        self.report.dropped_bytes += reader.non_zero_bytes_after(at);
+        self.report.dropped_bytes += rest_after(&scan.files[index], reader, at);
         self.report.end = Some(WalPosition { log: self.files[index].number, offset: at });
         self.end_early(index, at, reason);
         Ok(Verdict::File(Flow::EraEnds))
@@ -359,6 +366,11 @@ impl Replay<'_> {
             format!("{reason}; {why}: restore from a backup, or open with recovery mode SkipCorrupted"),
         )
     }
+}
+
+/// Bytes from `offset` on that somebody may have written for this log.
+fn rest_after(file: &ScannedFile, reader: &RecordReader, offset: u64) -> u64 {
+    if file.salt == 0 { reader.non_zero_bytes_after(offset) } else { file.data_len.saturating_sub(offset) }
 }
 
 /// Whether the record at `offset` should have said what the file continues, and did not.

@@ -11,7 +11,7 @@ use super::{DurableMark, Previous, WalFile, WalHeader, WalPosition};
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Error, Result};
 use crate::env::Env;
-use crate::record::{ReadOutcome, RecordReader};
+use crate::record::{ReadOutcome, RecordReader, changed_hands};
 use std::collections::BTreeMap;
 
 /// Bytes of files kept between the passes; files beyond them are read twice.
@@ -30,7 +30,9 @@ pub(super) struct ScannedFile {
     pub header: Header,
     /// Where frames begin: after the header, and after the continuation if it is there.
     pub first_frame: u64,
-    /// Bytes up to the last that is not zero.
+    /// What all records after the header are bound to; not 0 where the file held another log.
+    pub salt: u64,
+    /// Bytes up to the last that is not zero; in a file that held another log, to the end of the last record.
     pub data_len: u64,
     pub reader: Option<RecordReader>,
     /// Whether the file belongs to the log; one without frames that nothing continues does not.
@@ -86,14 +88,21 @@ fn scan_file(
     segments: &mut BTreeMap<u64, u64>,
 ) -> Result<ScannedFile> {
     let mut reader = RecordReader::open(env, &file.path, file.number, 0, None)?;
-    let mut header = read_header(&mut reader, file, database)?;
+    let (mut header, salt) = match read_header(&mut reader, file, database) {
+        // A writer had taken the file for another log already when it was opened by the name it no longer has.
+        Ok((Header::Damaged(_), _)) | Err(_) if !env.exists(&file.path) => {
+            return Err(changed_hands(&file.path));
+        }
+        other => other?,
+    };
     let first_frame = read_continuation(&mut reader, &mut header);
     let mut takes_part = file.sealed_len.is_some() || matches!(header, Header::Damaged(_));
     let mut marks = WalPosition::default();
+    let mut last_end = first_frame;
     loop {
         let bad = match reader.next() {
-            ReadOutcome::Record { kind: KIND_FRAME_WITH_MARK, payload, .. } => {
-                takes_part = true;
+            ReadOutcome::Record { kind: KIND_FRAME_WITH_MARK, payload, end, .. } => {
+                (takes_part, last_end) = (true, end);
                 if let Some((mark, _)) = format::decode_mark(payload) {
                     marks = marks.max(mark.wal);
                     for (segment, durable) in mark.segments {
@@ -103,8 +112,8 @@ fn scan_file(
                 }
                 continue;
             }
-            ReadOutcome::Record { .. } => {
-                takes_part = true;
+            ReadOutcome::Record { end, .. } => {
+                (takes_part, last_end) = (true, end);
                 continue;
             }
             ReadOutcome::End { offset } | ReadOutcome::Bad { offset, .. } => offset,
@@ -117,7 +126,8 @@ fn scan_file(
     Ok(ScannedFile {
         header,
         first_frame,
-        data_len: reader.non_zero_bytes_after(0),
+        salt,
+        data_len: if salt == 0 { reader.non_zero_bytes_after(0) } else { last_end },
         reader: Some(reader),
         takes_part,
         continued_at: None,
@@ -126,11 +136,13 @@ fn scan_file(
     })
 }
 
-/// Reads the header, and leaves the reader after it if it is valid.
-fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -> Result<Header> {
+/// Reads the header; if it is valid, leaves the reader after it, bound to the salt that it gives.
+fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -> Result<(Header, u64)> {
     let reason = match reader.next() {
         ReadOutcome::Record { kind: KIND_HEADER, payload, .. } => {
-            return check_header(format::decode_header(payload), file, database);
+            let (header, salt) = check_header(format::decode_header(payload), file, database)?;
+            reader.bind_to(salt);
+            return Ok((header, salt));
         }
         ReadOutcome::Record { kind, .. } => {
             return Err(Error::corruption(
@@ -149,7 +161,7 @@ fn read_header(reader: &mut RecordReader, file: &WalFile, database: &[u8; 16]) -
     {
         return Err(misnamed(file, claimed));
     }
-    Ok(Header::Damaged(reason))
+    Ok((Header::Damaged(reason), 0))
 }
 
 /// Reads what a file made ahead continues; gives where frames begin, and leaves the reader there.
@@ -186,15 +198,15 @@ fn misnamed(file: &WalFile, claimed: u64) -> Error {
     )
 }
 
-fn check_header(decoded: DecodedHeader, file: &WalFile, database: &[u8; 16]) -> Result<Header> {
+fn check_header(decoded: DecodedHeader, file: &WalFile, database: &[u8; 16]) -> Result<(Header, u64)> {
     match decoded {
-        DecodedHeader::Known(header) if header.database != *database => Err(Error::corruption(
+        DecodedHeader::Known(header, _) if header.database != *database => Err(Error::corruption(
             &file.path,
             0,
             "this log belongs to another database; put the right file in its place",
         )),
-        DecodedHeader::Known(header) if header.number != file.number => Err(misnamed(file, header.number)),
-        DecodedHeader::Known(header) => Ok(Header::Valid(header)),
+        DecodedHeader::Known(header, _) if header.number != file.number => Err(misnamed(file, header.number)),
+        DecodedHeader::Known(header, salt) => Ok((Header::Valid(header), salt)),
         DecodedHeader::Newer(version) => Err(Error::new(
             ErrorKind::Corruption,
             format!("log format {version} is newer than this build knows; open with a newer version"),

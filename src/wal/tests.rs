@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 pub(super) const DATABASE: [u8; 16] = *b"a database's id.";
 
-fn dir() -> &'static Path {
+pub(super) fn dir() -> &'static Path {
     Path::new("db/wal")
 }
 
@@ -37,7 +37,7 @@ pub(super) fn files(numbers: &[u64]) -> Vec<WalFile> {
 }
 
 /// The payloads shown, and the report.
-fn replay_files(
+pub(super) fn replay_files(
     env: &TestEnv,
     files: &[WalFile],
     mode: RecoveryMode,
@@ -477,7 +477,7 @@ fn a_newer_format_and_read_errors_are_told() {
     let env = TestEnv::new();
     create(&env, 3, None);
     let mut payload =
-        format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: Previous::None });
+        format::encode_header(&WalHeader { database: DATABASE, number: 3, previous: Previous::None }, 0);
     payload[8] = 9;
     let file = crate::env::Env::open(&*env, &path(3), crate::env::OpenMode::Create).unwrap();
     crate::record::RecordWriter::new(file, 3, 0).append(format::KIND_HEADER, &[&payload]).unwrap();

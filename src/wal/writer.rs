@@ -45,6 +45,8 @@ pub struct WalWriter {
     /// How long the file may grow, where it is mapped.
     capacity: Option<u64>,
     buffer_size: u64,
+    /// Has given up its name.
+    is_put_by: bool,
     /// Up to here the mapping was populated.
     populated: Arc<AtomicU64>,
     /// Up to here its pages were let go.
@@ -95,6 +97,60 @@ impl WalWriter {
         created
     }
 
+    /// As `create`, in the file of `old`, a log that is not needed any more and that nobody else holds (`put_by` and
+    /// `is_free`); `header` says that it is made ahead. Its blocks are written and its pages are in memory.
+    ///
+    /// What the old log left there is no part of this one: all records after the header are bound to a salt drawn now,
+    /// and zeros follow each.
+    pub fn create_in(env: &dyn Env, dir: &Path, header: &WalHeader, old: WalWriter) -> Result<WalWriter> {
+        let path = path_of(dir, FileKind::Wal(header.number));
+        let temporary = old.path.clone();
+        let created = WalWriter::create_over(env, &path, header, old).and_then(|writer| {
+            env.sync_dir(dir)?;
+            Ok(writer)
+        });
+        if created.is_err() {
+            let _ = env.remove_file(&temporary);
+            let _ = env.remove_file(&path);
+        }
+        created
+    }
+
+    fn create_over(env: &dyn Env, path: &Path, header: &WalHeader, old: WalWriter) -> Result<WalWriter> {
+        assert!(old.is_free() && old.is_put_by, "a log's file is used again when nobody needs the log");
+        let (capacity, buffer_size) = (old.capacity, old.buffer_size);
+        let file = old.records.file().file().clone();
+        let salt = env.random().max(1);
+        let mut records = RecordWriter::over(file, header.number, capacity.unwrap_or(0));
+        records.append(KIND_HEADER, &[&format::encode_header(header, salt)])?;
+        records.sync()?;
+        records.bind_to(salt);
+        env.rename(&old.path, path)?;
+        Ok(WalWriter::new(records, path, capacity, buffer_size))
+    }
+
+    /// Takes its name from a full log that is not needed any more, so that its file can be used again (`create_in`).
+    /// Whoever looks for the log finds it gone before its bytes change.
+    pub fn put_by(&mut self, env: &dyn Env, dir: &Path) -> Result<()> {
+        let temporary = path_of(dir, FileKind::Temporary(self.records.number()));
+        env.rename(&self.path, &temporary)?;
+        self.path = Arc::new(temporary);
+        self.is_put_by = true;
+        Ok(())
+    }
+
+    /// Whether nobody else syncs the file or makes its pages ready, and syncs of it do not fail.
+    pub fn is_free(&self) -> bool {
+        Arc::strong_count(self.records.file()) == 1 && !self.records.file().has_failed()
+    }
+
+    fn new(records: RecordWriter, path: &Path, capacity: Option<u64>, buffer_size: u64) -> WalWriter {
+        let path = Arc::new(path.to_path_buf());
+        let (populated, released) = (Arc::default(), Arc::default());
+        let mark = Vec::new();
+        WalWriter { records, path, capacity, buffer_size, is_put_by: false, populated, released, mark }
+    }
+
     fn create_as(
         env: &dyn Env,
         temporary: &Path,
@@ -107,12 +163,10 @@ impl WalWriter {
         let file = env.open(temporary, mode)?;
         let capacity = file.is_mapped().then_some(capacity);
         let mut records = RecordWriter::new(file, header.number, 0);
-        records.append(KIND_HEADER, &[&format::encode_header(header)])?;
+        records.append(KIND_HEADER, &[&format::encode_header(header, 0)])?;
         records.sync()?;
         env.rename(temporary, path)?;
-        let (path, buffer_size) = (Arc::new(path.to_path_buf()), options.buffer_size);
-        let (populated, released) = (Arc::default(), Arc::default());
-        Ok(WalWriter { records, path, capacity, buffer_size, populated, released, mark: Vec::new() })
+        Ok(WalWriter::new(records, path, capacity, options.buffer_size))
     }
 
     /// Takes a file into use that was made with `Previous::ToldLater`: `previous` is where the log before it ended.
@@ -192,6 +246,17 @@ impl WalWriter {
             populated: self.populated.clone(),
             released: self.released.clone(),
         })
+    }
+
+    /// Whether the file can hold a later log (`put_by`): one that may grow to `capacity`, and that can be written over
+    /// however full the device is.
+    pub fn is_reusable(&self, capacity: u64) -> bool {
+        self.capacity == Some(capacity) && self.records.file().file().is_written_in_place()
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether a frame with a payload of `len` bytes still fits (always true when not mapped).

@@ -82,6 +82,8 @@ pub struct WalSettings {
     pub mapped: bool,
     /// Bytes populated at once.
     pub buffer_size: u64,
+    /// Files of logs no longer needed that are kept to be used again.
+    pub recycled_files: usize,
     /// When the log is synced by itself.
     pub policy: SyncPolicy,
     /// Whether a log thread syncs; otherwise the committing thread does.
@@ -124,6 +126,8 @@ pub struct CommitStats {
     pub entries: AtomicU64,
     /// Bytes of batches as logged.
     pub batch_bytes: AtomicU64,
+    /// Log files made of ones that were not needed any more.
+    pub recycled_logs: AtomicU64,
 }
 
 /// A batch that is in the log and has its place in the order of publication.
@@ -170,8 +174,8 @@ impl Committer {
                 last_sync: settings.env.now(),
             }),
             durability,
+            ahead: LogAhead::new(settings.recycled_files, capacity_of(settings.max_file_size)),
             settings,
-            ahead: LogAhead::default(),
             stats: CommitStats::default(),
         }
     }
@@ -410,10 +414,19 @@ impl Committer {
             WalHeader { database: self.settings.database, number: owner.next_log_number()?, previous };
         let options = WalWriterOptions {
             mapped: self.settings.mapped,
-            capacity: self.settings.max_file_size.max(room as u64) + FRAME_ROOM as u64,
+            capacity: capacity_of(self.settings.max_file_size.max(room as u64)),
             buffer_size: self.settings.buffer_size,
         };
-        let wal = WalWriter::create(&*self.settings.env, &self.settings.dir, &header, options)?;
+        let spare = if previous == Previous::ToldLater { self.ahead.take_spare() } else { None };
+        let (env, dir) = (&*self.settings.env, &self.settings.dir);
+        let wal = match spare {
+            Some(spare) => {
+                let wal = WalWriter::create_in(env, dir, &header, spare)?;
+                self.stats.recycled_logs.fetch_add(1, Ordering::Relaxed);
+                wal
+            }
+            None => WalWriter::create(env, dir, &header, options)?,
+        };
         if let Err(error) = owner.log_started(header.number) {
             // The manifest may name it or not, so it stays, without what was allocated for it.
             self.ahead.not_used(header.number);
@@ -456,6 +469,17 @@ impl Committer {
     /// Nothing is made ready any more, and the helper ends.
     pub fn stop_log_helper(&self) {
         self.ahead.stop();
+    }
+
+    /// The file of the log `number`, which the manifest durably says is not needed, is kept for the next log. False: it
+    /// is to be removed.
+    pub fn recycles(&self, number: u64) -> bool {
+        self.ahead.put_by(number, &*self.settings.env, &self.settings.dir)
+    }
+
+    /// Removes the files that are kept for next logs: for their space, or at the end.
+    pub fn remove_spare_logs(&self) {
+        self.ahead.remove_spares(&*self.settings.env);
     }
 
     /// Files of retired logs were removed: they are closed too, which gives their space back.
@@ -501,6 +525,7 @@ impl Committer {
 
     /// Cuts the preallocated rest off the active log, for a clean close. Gives the logs still needed.
     pub fn finish_log(&self, state: &mut CommitState) -> Result<Vec<(u64, u64)>> {
+        self.ahead.cut_full();
         if let Some(wal) = state.wal.take() {
             state.previous = Some(wal.finish()?);
         }
@@ -530,6 +555,11 @@ impl Committer {
         retired.extend(self.ahead.take_unused_below(first_needed));
         retired
     }
+}
+
+/// How long a file can grow that is to hold so many bytes.
+fn capacity_of(bytes: u64) -> u64 {
+    bytes + FRAME_ROOM as u64
 }
 
 /// Refuses a batch that no record holds, before a log is made for it.

@@ -53,6 +53,7 @@ fn committer(env: Arc<dyn Env>) -> Committer {
         max_file_size: 1 << 16,
         mapped: true,
         buffer_size: 4096,
+        recycled_files: 1,
         policy: SyncPolicy::Manual,
         log_thread: false,
         max_total_size: AtomicU64::new(0),
@@ -266,6 +267,38 @@ fn the_next_log_is_made_ahead_and_taken() {
             "the unused one goes with them"
         );
     }
+}
+
+#[test]
+fn a_log_that_is_not_needed_gives_its_file_to_a_later_one() {
+    let env = SimEnv::new(11);
+    let committer = committer(env.clone());
+    let owner = Engine(AtomicU64::new(1));
+    (0..3).for_each(|round| fill_half(&committer, &owner, round));
+    assert_eq!(logs(&env), ["000001.log", "000002.log", "000003.log"]);
+    assert_eq!(committer.retire_logs(&mut committer.lock(), 2), [1]);
+    assert!(committer.recycles(1));
+    assert!(!committer.recycles(1) && !committer.recycles(2) && !committer.recycles(77));
+    assert_eq!(logs(&env), ["000001.tmp", "000002.log", "000003.log"]);
+    fill_half(&committer, &owner, 3);
+    assert_eq!(logs(&env), ["000002.log", "000003.log", "000004.log"]);
+    assert_eq!(committer.stats.recycled_logs.load(Ordering::Relaxed), 1);
+    (4..6).for_each(|round| fill_half(&committer, &owner, round));
+    committer.durability.sync().unwrap();
+    assert_eq!(committer.durability.durable(), 30);
+    assert_eq!(committer.retire_logs(&mut committer.lock(), 4), [2, 3]);
+    assert!(committer.recycles(2));
+    assert!(!committer.recycles(3), "one is kept");
+    committer.remove_spare_logs();
+    assert!(!logs(&env).contains(&"000002.tmp".to_string()));
+    // Of another length than others: not of use to them.
+    let mut large = WriteBatch::new();
+    large.put(0, b"large", &vec![1; 1 << 17]).unwrap();
+    committer.commit(&prepared(&large), CommitOptions::default(), &owner).unwrap();
+    (6..9).for_each(|round| fill_half(&committer, &owner, round));
+    let large = committer.lock().wals.iter().find(|wal| wal.len > 1 << 17).map(|wal| wal.number).unwrap();
+    let retired = committer.retire_logs(&mut committer.lock(), large + 1);
+    assert!(retired.contains(&large) && !committer.recycles(large));
 }
 
 /// Whatever fails while the next log is made, no write hears of it; the writer makes one itself.

@@ -7,18 +7,25 @@
 //!    is close behind.
 //! 3. At rotation the writer hands over the full file (`finished`) and takes the next one (`take`). If that is being
 //!    made just then it waits; if it could not be made there is none, and the writer makes one and meets the error.
+//! 4. Full files of the usual size are left as they are, some of them: when the log in one is not needed any more
+//!    (`put_by`), the file waits to be the next one. Its blocks are written and its pages mapped, so that nothing has
+//!    to be allocated, zeroed or noted by the file system. The others are cut, unmapped and closed.
 //!
 //! How far ahead pages are made ready follows from how much is written between two syncs: a quarter of it, at least
 //! one piece (`wal.buffer_size`), at most `MOST_PIECES`. Pages made ready are dirty, so each sync writes them too.
 //!
 //! Invariant A1: a file that is ready is durable with its name and noted in the manifest, and it is used for no
 //! other log than the one that was written to when it was asked for, or one that followed a failure of that.
+//! Invariant A2: a file is used again only when the manifest durably says that its log is not needed, its name is gone,
+//! and nobody else holds it.
 //! The lock here is a leaf: nothing is taken and nothing is done under it.
 
 use crate::base::{Error, ErrorKind, Result};
+use crate::env::Env;
 use crate::wal::{WalPages, WalSyncer, WalWriter};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 /// The most pieces made ready ahead.
@@ -46,6 +53,10 @@ struct State {
     next: Next,
     /// To be cut to their length.
     finished: Vec<WalWriter>,
+    /// Full files left as they are, whose logs may still be needed; oldest first.
+    full: Vec<WalWriter>,
+    /// Files of logs that are not needed any more, to be used again.
+    spare: Vec<WalWriter>,
     /// Files that may be needed by a sync; with the last hold on one it is unmapped and closed.
     held: Vec<WalSyncer>,
     /// Files below this number are not needed.
@@ -56,9 +67,12 @@ struct State {
 }
 
 /// Work that the log's writer leaves to others.
-#[derive(Default)]
 pub struct LogAhead {
     state: Mutex<State>,
+    /// How many files are kept to be used again.
+    recycled_files: usize,
+    /// How long files are that can be.
+    capacity: u64,
     /// Signalled for the helper.
     wanted: Condvar,
     /// Signalled when the next file was made, or was not.
@@ -77,6 +91,17 @@ enum Work {
 }
 
 impl LogAhead {
+    /// Keeps up to `recycled_files` files that can grow to `capacity`.
+    pub(super) fn new(recycled_files: usize, capacity: u64) -> LogAhead {
+        LogAhead {
+            state: Mutex::default(),
+            recycled_files,
+            capacity,
+            wanted: Condvar::new(),
+            made: Condvar::new(),
+        }
+    }
+
     /// The log is written up to `end`, of which `unsynced` bytes are in no sync; `half` says that the next file should
     /// be made. Returns when to ask again.
     pub(super) fn ask(&self, pages: Option<WalPages>, end: u64, unsynced: u64, half: Option<u64>) -> u64 {
@@ -104,9 +129,56 @@ impl LogAhead {
 
     /// A file that takes no more frames.
     pub(super) fn finished(&self, log: WalWriter) {
+        let reusable = self.recycled_files > 0 && log.is_reusable(self.capacity);
         let mut state = self.state.lock();
         state.pages = None;
-        state.finished.push(log);
+        // One more than are kept: its log is needed until the next one is well under way.
+        if reusable && state.full.len() + state.spare.len() <= self.recycled_files && !state.stop {
+            state.full.push(log);
+        } else {
+            state.finished.push(log);
+        }
+    }
+
+    /// The log `number` is not needed any more, as the manifest durably says. True if its file is kept to be used again
+    /// and has given up its name; if not, the file is to be removed.
+    pub(super) fn put_by(&self, number: u64, env: &dyn Env, dir: &Path) -> bool {
+        let mut state = self.state.lock();
+        let full = state.full.iter().position(|log| log.position().log == number);
+        let Some(at) = full.filter(|_| state.spare.len() < self.recycled_files && !state.stop) else {
+            return false;
+        };
+        let mut log = state.full.remove(at);
+        let put_by = MutexGuard::unlocked(&mut state, || log.put_by(env, dir).is_ok());
+        if put_by {
+            state.spare.push(log);
+        } else {
+            state.held.push(log.syncer());
+        }
+        put_by
+    }
+
+    /// A file to be used again, if there is one.
+    pub(super) fn take_spare(&self) -> Option<WalWriter> {
+        let mut state = self.state.lock();
+        let at = state.spare.iter().position(WalWriter::is_free)?;
+        Some(state.spare.remove(at))
+    }
+
+    /// Removes the files that wait to be used again: for their space, or at the end.
+    pub(super) fn remove_spares(&self, env: &dyn Env) {
+        let spares = std::mem::take(&mut self.state.lock().spare);
+        for spare in spares {
+            // What cannot be removed is swept at the next open.
+            let _ = env.remove_file(spare.path());
+        }
+    }
+
+    /// Cuts what is full and was left as it is.
+    pub(super) fn cut_full(&self) {
+        let full = std::mem::take(&mut self.state.lock().full);
+        // If one cannot be cut, the rest is zeros or an older log, which replay knows of.
+        full.into_iter().for_each(|log| drop(log.finish()));
     }
 
     /// The next file, if it was made in time. Under the commit lock: nobody asks for another meanwhile.
@@ -139,6 +211,10 @@ impl LogAhead {
     pub(super) fn retired_below(&self, number: u64) {
         let mut state = self.state.lock();
         state.retired_below = number.max(state.retired_below);
+        let full = std::mem::take(&mut state.full).into_iter();
+        let (gone, needed): (Vec<_>, Vec<_>) = full.partition(|log| log.position().log < number);
+        state.full = needed;
+        state.held.extend(gone.iter().map(WalWriter::syncer));
         self.wanted.notify_one();
     }
 
@@ -189,7 +265,7 @@ impl LogAhead {
                 pages.populate(to);
                 drop(pages);
             }),
-            // If it cannot be cut, the rest is zeros that replay knows of.
+            // If it cannot be cut, the rest is zeros or an older log, which replay knows of.
             Work::Finish(log) => MutexGuard::unlocked(state, || drop(log.finish())),
             Work::Close(logs) => MutexGuard::unlocked(state, || drop(logs)),
             Work::Make => {

@@ -19,6 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Magic numbers of file systems that write over what is there: ext4, XFS, tmpfs. One that writes elsewhere needs space
+/// for it, and on a full device that is a SIGBUS.
+const IN_PLACE: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+
+/// `sync_first` writes whole pieces of this size: a file system that has to note where a piece was first written does
+/// so seldom.
+const SYNCED_AT_ONCE: u64 = 64 << 10;
+
 /// A file written through its mapping.
 struct MappedFile {
     /// Descriptor and path. Reads go through it: on Linux it shows what the mapping wrote.
@@ -108,6 +116,13 @@ impl File for MappedFile {
         self.plain.sync_data()
     }
 
+    fn sync_first(&self, len: u64) -> Result<()> {
+        // On Linux msync(MS_SYNC) is fdatasync of a range: it waits for what the file system needs to find it too.
+        let end = len.next_multiple_of(SYNCED_AT_ONCE).min(self.limit.load(Ordering::Relaxed));
+        let synced = self.mapping.flush_range(0, end as usize);
+        synced.map_err(|error| self.plain.error(action::SYNC, &error))
+    }
+
     fn begin_sync(&self, offset: u64, len: u64) {
         self.plain.begin_sync(offset, len);
     }
@@ -123,6 +138,14 @@ impl File for MappedFile {
 
     fn is_mapped(&self) -> bool {
         true
+    }
+
+    fn is_written_in_place(&self) -> bool {
+        // SAFETY: zeros are a valid value of the struct, which is plain numbers.
+        let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open as long as `self`, and the struct lives until the call returns.
+        let known = unsafe { libc::fstatfs(self.plain.handle().as_raw_fd(), &mut found) } == 0;
+        known && IN_PLACE.contains(&(found.f_type as u32))
     }
 
     fn populate(&self, from: u64, to: u64) {

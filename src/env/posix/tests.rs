@@ -207,3 +207,19 @@ fn a_directory_opens_for_reading_and_refuses_to_be_read() {
     assert_eq!(error.errno(), Some(libc::EISDIR));
     assert!(error.to_string().contains(": read: "), "{error}");
 }
+
+#[test]
+fn the_beginning_of_a_mapped_file_syncs_by_itself_also_after_a_cut() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("mapped");
+    let file = PosixEnv::shared().open(&path, OpenMode::CreateMapped { capacity: 200_000 }).unwrap();
+    for (offset, len) in [(0, 10), (190_000, 200_000), (0, 0)] {
+        file.write_at(offset, &[IoSlice::new(b"0123456789")]).unwrap();
+        file.begin_sync(0, len);
+        file.sync_first(len).unwrap();
+    }
+    file.truncate(100).unwrap();
+    file.sync_first(100).unwrap();
+    file.sync_first(1 << 40).unwrap();
+    assert_eq!(fs::read(&path).unwrap()[..10], *b"0123456789");
+}

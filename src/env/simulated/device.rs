@@ -53,6 +53,11 @@ pub(super) enum Operation {
     SyncData {
         inode: InodeId,
     },
+    /// The first bytes only.
+    SyncFirst {
+        inode: InodeId,
+        len: u64,
+    },
     /// A sync failed: the unsynced bytes count as clean but are not on the device.
     LoseUnsynced {
         inode: InodeId,
@@ -177,6 +182,26 @@ impl Inode {
         self.unsynced.clear();
     }
 
+    /// What lies beyond `len` stays as it is. Lengths cannot be told apart from the bytes before and after them, so
+    /// where one is unsynced everything is synced.
+    fn sync_first(&mut self, len: u64) {
+        if self.diverged || self.unsynced.iter().any(|change| matches!(change, Change::SetLen(_))) {
+            return self.sync();
+        }
+        let durable = Arc::make_mut(&mut self.durable);
+        self.unsynced.retain_mut(|change| {
+            let Change::Write { offset, bytes } = change else { unreachable!("looked for above") };
+            let within = len.saturating_sub(*offset).min(bytes.len() as u64) as usize;
+            if within == 0 {
+                return true;
+            }
+            durable.write_at(*offset, &bytes[..within]);
+            *offset += within as u64;
+            *bytes = bytes[within..].into();
+            !bytes.is_empty()
+        });
+    }
+
     fn lose_unsynced(&mut self) {
         self.diverged |= !self.unsynced.is_empty();
         self.unsynced.clear();
@@ -238,6 +263,7 @@ impl DeviceState {
             }
             Operation::Change { inode, change } => self.inode_mut(*inode).change(change.clone()),
             Operation::SyncData { inode } => self.inode_mut(*inode).sync(),
+            Operation::SyncFirst { inode, len } => self.inode_mut(*inode).sync_first(*len),
             Operation::LoseUnsynced { inode } => self.inode_mut(*inode).lose_unsynced(),
             Operation::DropCache { inode } => self.inode_mut(*inode).drop_cache(),
             Operation::SyncDirectory(directory) => self.sync_directory(directory),

@@ -68,6 +68,12 @@ impl File for SimFile {
         Ok(())
     }
 
+    fn sync_first(&self, len: u64) -> Result<()> {
+        self.shared.tick();
+        self.journal(Operation::SyncFirst { inode: self.inode, len });
+        Ok(())
+    }
+
     fn truncate(&self, len: u64) -> Result<()> {
         self.shared.tick();
         self.check_change(action::TRUNCATE, Some(len), libc::EINVAL)?;

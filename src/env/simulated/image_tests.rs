@@ -398,3 +398,32 @@ fn cost_of_images() {
         println!("{kind:?}: {:?} an image", (clock.now() - start) / (env.journal_len() as u32 + 1));
     }
 }
+
+/// Of a file that is used again, syncs of its beginning leave the rest to chance, also what its first use left.
+#[test]
+fn a_sync_of_the_first_bytes_promises_nothing_of_the_rest() {
+    let env = machine();
+    let file = create(&env, "000001.log");
+    file.write_at(0, &[IoSlice::new(&[b'a'; 4096])]).unwrap();
+    file.sync_data().unwrap();
+    sync_dir(&env);
+    file.write_at(0, &[IoSlice::new(&[b'b'; 4096])]).unwrap();
+    file.write_at(0, &[IoSlice::new(&[b'c'; 2048])]).unwrap();
+    file.sync_first(1024).unwrap();
+    let read = |kind, seed| now(&env, kind, seed).read_raw(&path("000001.log"));
+    let mut mixed = 0;
+    for kind in ImageKind::ALL {
+        for seed in SEEDS {
+            let bytes = read(kind, seed);
+            assert_eq!(bytes[..1024], [b'c'; 1024], "{kind:?}");
+            let kinds: BTreeSet<u8> = bytes[1024..2048].iter().copied().collect();
+            mixed += usize::from(kind == ImageKind::RandomSectors && kinds.len() > 1);
+        }
+    }
+    assert!(mixed > 0, "sectors of both uses beside each other");
+    assert_eq!(read(ImageKind::SyncedOnly, 1)[1024..], [b'a'; 3072]);
+    let everything = read(ImageKind::Everything, 1);
+    assert!(everything[..2048] == [b'c'; 2048] && everything[2048..] == [b'b'; 2048]);
+    file.sync_data().unwrap();
+    assert_eq!(read(ImageKind::SyncedOnly, 1), everything);
+}

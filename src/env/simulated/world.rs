@@ -125,6 +125,9 @@ impl World {
                 format!("set the length of {} to {len}", file(inode))
             }
             Some(Operation::SyncData { inode }) => format!("sync {}", file(inode)),
+            Some(Operation::SyncFirst { inode, len }) => {
+                format!("sync the first {len} bytes of {}", file(inode))
+            }
             Some(Operation::LoseUnsynced { inode }) => format!("failed sync of {}", file(inode)),
             Some(Operation::DropCache { inode }) => format!("drop the cache of {}", file(inode)),
             Some(Operation::SyncDirectory(directory)) => format!("sync directory {}", directory.display()),

@@ -90,6 +90,8 @@ pub struct Recording {
     pub timed: bool,
     /// Relocations of values, and segments removed.
     pub collected: (u64, u64),
+    /// Logs in files that held others.
+    pub recycled: u64,
 }
 
 impl Recording {
@@ -131,6 +133,7 @@ pub struct Recorder {
     readers: Readers,
     plan: Option<Arc<FaultPlan>>,
     collected: (u64, u64),
+    recycled: u64,
     options: Options,
     family: ColumnFamilyOptions,
     handles: BTreeMap<String, ColumnFamily>,
@@ -164,6 +167,7 @@ impl Recorder {
             readers: Readers::default(),
             plan: None,
             collected: (0, 0),
+            recycled: 0,
             options,
             family,
             handles,
@@ -204,6 +208,7 @@ impl Recorder {
             unlogged: self.unlogged,
             timed: self.timed,
             collected: self.collected,
+            recycled: self.recycled,
         }
     }
 
@@ -472,6 +477,7 @@ impl Recorder {
         let number = |name| self.db.property_int(&family, name).expect("the property exists");
         self.collected.0 += number("auradb.value-log-gc-relocations");
         self.collected.1 += number("auradb.value-log-gc-segments-removed");
+        self.recycled += number("auradb.wal-files-recycled");
     }
 
     pub fn create_family(&mut self, name: &str) {

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 48] = [
+pub const WORKLOADS: [Workload; 52] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -107,6 +107,22 @@ pub const WORKLOADS: [Workload; 48] = [
         },
         |run, _| rotations(run),
     ),
+    workload("recycled logs", recycling, |run, _| recycled(run, &[24; 7])),
+    workload("recycled logs, more and less in them", recycling, |run, _| {
+        recycled(run, &[40, 12, 20, 30, 9, 36, 5])
+    }),
+    workload(
+        "recycled logs with synced writes",
+        |config| {
+            recycling(config);
+            config.wal.sync_policy = SyncPolicy::EveryWrite;
+        },
+        |run, _| recycled(run, &[24; 6]),
+    ),
+    workload("recycled logs of families", recycling, |mut run, _| {
+        run.create_family("one");
+        recycled(run, &[24; 6])
+    }),
     workload("segment roll-over", small_logs, |run, _| some_synced_many(run, 20, 900)),
     workload("close and reopen", manual, |run, _| reopens(run)),
     workload("power loss, then on", manual, |run, seed| crash_then_on(run, ImageKind::RandomSectors, seed)),
@@ -174,6 +190,13 @@ fn small_logs(config: &mut Config) {
     config.memtable.max_size = 64 << 10;
 }
 
+/// Logs of 16 writes of `recycled`.
+fn recycling(config: &mut Config) {
+    small_logs(config);
+    config.value_log.separation_threshold = NONE;
+    config.wal.recycled_files = 2;
+}
+
 pub fn not_mapped(config: &mut Config) {
     manual(config);
     config.performance.memory_mapped = false;
@@ -214,6 +237,20 @@ fn rotations(mut run: Recorder) -> Recorder {
             run.flush(&["default"]);
         }
     }
+    run
+}
+
+/// Logs in files that held others before, whose frames stand at the same places; some writes are synced in neither.
+fn recycled(mut run: Recorder, rounds: &[usize]) -> Recorder {
+    let names = run.names();
+    for (round, writes) in rounds.iter().enumerate() {
+        for index in 0..*writes {
+            let name = &names[index % names.len()];
+            run.put_in(name, &format!("k{}", (index + round) % 9), 200, index % 11 == round);
+        }
+        run.flush(&[names[round % names.len()].as_str()]);
+    }
+    run.put("last", 200, false);
     run
 }
 
