@@ -43,6 +43,7 @@ impl Engine {
             order: family.order.clone(),
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
+            direct: Arc::clone(&self.direct),
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),
             merge_operator: options.merge_operator.clone(),

@@ -8,6 +8,9 @@
 //!    just as a single read does. What does not pass is left to a single read, which tries again and says what is
 //!    wrong: a damaged record, or a run that cannot be read, hurts nobody but whom it concerns.
 //!
+//! Past the page cache nobody fetches what was announced. There a call waits for the device, so runs are longer, with
+//! longer gaps and longer records in them, and nothing is announced.
+//!
 //! What is read here is not put into the cache: values of a long scan would push out what point reads need, and be gone
 //! themselves before the scan comes round again.
 //!
@@ -18,6 +21,8 @@ use super::segments::Segment;
 use super::{ValueBytes, ValueLog, reader};
 use crate::base::compression::decompress_into;
 use crate::base::{Codec, ValuePointer};
+use crate::env::File;
+use crate::env::aligned::{AlignedBuffer, read_around};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +35,10 @@ const GAP_ANNOUNCED: u64 = 16 << 10;
 const RUN_MAX: u64 = 128 << 10;
 /// A longer record is read alone: the call is little of what that takes.
 const JOINED_MAX: u32 = 16 << 10;
+/// The same three past the page cache, where a call costs what the device takes for it.
+const GAP_READ_DIRECT: u64 = 64 << 10;
+const RUN_MAX_DIRECT: u64 = 512 << 10;
+const JOINED_MAX_DIRECT: u32 = 128 << 10;
 /// For values from this size on the cache is always asked: one that it has not costs much more than the question.
 const LARGE: u32 = 4 << 10;
 /// Of smaller values it is asked for one of so many, unless it had half of those asked for in the plan before.
@@ -52,6 +61,8 @@ struct Planned {
 
 struct Run {
     segment: Arc<Segment>,
+    /// What it is read through.
+    file: Arc<dyn File>,
     offset: u64,
     end: u64,
     /// Records that the scan has not passed.
@@ -59,14 +70,30 @@ struct Run {
     /// Whether others may join.
     open: bool,
     state: RunState,
-    bytes: Vec<u8>,
+    bytes: AlignedBuffer,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RunState {
     NotRead,
-    Read,
+    /// Its bytes begin here in the buffer.
+    Read(usize),
     Failed,
+}
+
+/// What may be read with one call.
+struct Limits {
+    gap: u64,
+    run: u64,
+    record: u32,
+}
+
+const CACHED: Limits = Limits { gap: GAP_READ, run: RUN_MAX, record: JOINED_MAX };
+const DIRECT: Limits = Limits { gap: GAP_READ_DIRECT, run: RUN_MAX_DIRECT, record: JOINED_MAX_DIRECT };
+
+/// By whether the file is read past the page cache.
+fn limits(file: &dyn File) -> &'static Limits {
+    if file.alignment() > 1 { &DIRECT } else { &CACHED }
 }
 
 /// Where the value read last is.
@@ -84,7 +111,7 @@ pub struct ReadAhead {
     order: Vec<u32>,
     shown: Shown,
     restored: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<AlignedBuffer>,
     /// Small values that the cache was asked for, and had, in this plan.
     asked: u32,
     found: u32,
@@ -151,30 +178,34 @@ impl ReadAhead {
             {
                 continue;
             }
-            self.planned[index].run = self.join(segment, &pointer);
+            let file = log.reader(segment, pointer.end());
+            self.planned[index].run = self.join(segment, file, &pointer);
         }
     }
 
     /// The run that the record belongs to: the last one, or a new one.
-    fn join(&mut self, segment: &Arc<Segment>, pointer: &ValuePointer) -> u32 {
+    fn join(&mut self, segment: &Arc<Segment>, file: &Arc<dyn File>, pointer: &ValuePointer) -> u32 {
+        let limits = limits(&**file);
         if let Some(run) = self.runs.last_mut()
             && run.open
             && run.segment.number == pointer.segment
-            && pointer.record_len <= JOINED_MAX
-            && pointer.offset <= run.end + GAP_READ
-            && pointer.end() - run.offset <= RUN_MAX
+            && Arc::ptr_eq(&run.file, file)
+            && pointer.record_len <= limits.record
+            && pointer.offset <= run.end + limits.gap
+            && pointer.end() - run.offset <= limits.run
         {
             run.end = run.end.max(pointer.end());
             run.left += 1;
         } else {
             self.runs.push(Run {
                 segment: Arc::clone(segment),
+                file: Arc::clone(file),
                 offset: pointer.offset,
                 end: pointer.end(),
                 left: 1,
-                open: pointer.record_len <= JOINED_MAX,
+                open: pointer.record_len <= limits.record,
                 state: RunState::NotRead,
-                bytes: Vec::new(),
+                bytes: AlignedBuffer::new(),
             });
         }
         self.runs.len() as u32 - 1
@@ -184,14 +215,15 @@ impl ReadAhead {
     pub fn hint(&self) {
         let stride = if self.runs.len() < 4 * ASKED_STRIDE { 1 + self.runs.len() / 8 } else { ASKED_STRIDE };
         let mut asked = self.runs.iter().step_by(stride);
-        if asked.all(|run| run.segment.file.file().is_in_memory(run.offset)) {
+        if asked.all(|run| run.file.alignment() > 1 || run.file.is_in_memory(run.offset)) {
             return;
         }
-        let near =
-            |a: &Run, b: &Run| a.segment.number == b.segment.number && b.offset <= a.end + GAP_ANNOUNCED;
+        let near = |a: &Run, b: &Run| Arc::ptr_eq(&a.file, &b.file) && b.offset <= a.end + GAP_ANNOUNCED;
         for runs in self.runs.chunk_by(near) {
             let (offset, end) = (runs[0].offset, runs[runs.len() - 1].end);
-            runs[0].segment.file.file().will_need(offset, end - offset);
+            if runs[0].file.alignment() == 1 {
+                runs[0].file.will_need(offset, end - offset);
+            }
         }
     }
 
@@ -200,7 +232,8 @@ impl ReadAhead {
     pub fn read(&mut self, log: &ValueLog, index: usize, column_family: u32, key: &[u8]) -> bool {
         self.shown = Shown::Nothing;
         let Planned { pointer: Some(pointer), run: number } = self.planned[index] else { return false };
-        if number == ALONE || pointer.record_len > JOINED_MAX {
+        let Some(run) = self.runs.get(number as usize) else { return false };
+        if pointer.record_len > limits(&*run.file).record {
             return false;
         }
         if let Some(value) = self.look_up(log, index, &pointer, column_family, key) {
@@ -208,12 +241,10 @@ impl ReadAhead {
             return true;
         }
         let number = number as usize;
-        if !self.fetch(number) {
-            return false;
-        }
+        let Some(start) = self.fetch(number) else { return false };
         let run = &self.runs[number];
-        let start = (pointer.offset - run.offset) as usize;
-        let record = &run.bytes[start..start + pointer.record_len as usize];
+        let start = start + (pointer.offset - run.offset) as usize;
+        let record = &run.bytes.as_slice()[start..start + pointer.record_len as usize];
         let Ok(header) = format::check_record(record, &pointer, column_family, key) else { return false };
         let value = RECORD_HEADER_LEN + key.len()..record.len();
         if header.codec == Codec::None {
@@ -262,7 +293,7 @@ impl ReadAhead {
     pub fn value(&self) -> &[u8] {
         match &self.shown {
             Shown::Nothing => &[],
-            Shown::InRun(number, range) => &self.runs[*number].bytes[range.clone()],
+            Shown::InRun(number, range) => &self.runs[*number].bytes.as_slice()[range.clone()],
             Shown::Restored(len) => &self.restored[..*len],
             Shown::Cached(value) => value.as_slice(),
         }
@@ -284,23 +315,25 @@ impl ReadAhead {
         }
     }
 
-    /// Makes sure that the run's bytes are there.
-    fn fetch(&mut self, number: usize) -> bool {
+    /// Makes sure that the run's bytes are there, and tells where in the buffer they begin.
+    fn fetch(&mut self, number: usize) -> Option<usize> {
         let run = &mut self.runs[number];
         if run.state == RunState::NotRead {
             let len = (run.end - run.offset) as usize;
             run.bytes = self.spare.pop().unwrap_or_default();
-            if run.bytes.len() < len {
-                run.bytes.resize(len, 0);
-            }
-            let got = run.segment.file.file().read_at(run.offset, &mut run.bytes[..len]);
-            run.state = if got.is_ok_and(|got| got == len) { RunState::Read } else { RunState::Failed };
+            run.state = match read_around(&*run.file, run.offset, len, &mut run.bytes) {
+                Ok(range) if range.len() == len => RunState::Read(range.start),
+                _ => RunState::Failed,
+            };
         }
-        run.state == RunState::Read
+        match run.state {
+            RunState::Read(start) => Some(start),
+            RunState::NotRead | RunState::Failed => None,
+        }
     }
 
-    fn keep(&mut self, bytes: Vec<u8>) {
-        if !bytes.is_empty() && bytes.len() <= KEPT_LEN && self.spare.len() < KEPT_BUFFERS {
+    fn keep(&mut self, bytes: AlignedBuffer) {
+        if (1..=KEPT_LEN).contains(&bytes.capacity()) && self.spare.len() < KEPT_BUFFERS {
             self.spare.push(bytes);
         }
     }

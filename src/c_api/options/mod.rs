@@ -52,6 +52,8 @@ pub struct auradb_options_t {
     max_background_jobs: c_int,
     background_nice: c_int,
     use_fsync: bool,
+    direct_reads: bool,
+    direct_background_writes: bool,
     atomic_flush: bool,
 
     write_buffer_size: usize,
@@ -120,6 +122,8 @@ impl Default for auradb_options_t {
             max_background_jobs: 2,
             background_nice: 5,
             use_fsync: false,
+            direct_reads: false,
+            direct_background_writes: false,
             atomic_flush: false,
             write_buffer_size: 64 << 20,
             db_write_buffer_size: 0,

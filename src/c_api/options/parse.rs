@@ -26,6 +26,8 @@ impl auradb_options_t {
             "error_if_exists" => self.error_if_exists = boolean(name, value)?,
             "paranoid_checks" => self.paranoid_checks = boolean(name, value)?,
             "use_fsync" => self.use_fsync = boolean(name, value)?,
+            "use_direct_reads" => self.direct_reads = boolean(name, value)?,
+            "use_direct_io_for_flush_and_compaction" => self.direct_background_writes = boolean(name, value)?,
             "atomic_flush" => self.atomic_flush = boolean(name, value)?,
             "manual_wal_flush" => self.manual_wal_flush = boolean(name, value)?,
             "disable_auto_compactions" => self.disable_auto_compactions = boolean(name, value)?,
