@@ -93,6 +93,8 @@ static void options(void) {
   ZERO(auradb_options_get_value_log_segment_size(NULL));
   auradb_options_set_background_nice(NULL, 0);
   ZERO(auradb_options_get_background_nice(NULL));
+  auradb_options_set_bytes_per_sync(NULL, 0);
+  ZERO(auradb_options_get_bytes_per_sync(NULL));
   auradb_options_set_max_space_amp(NULL, 0);
   ZERO(auradb_options_get_max_space_amp(NULL));
   auradb_options_set_value_log_garbage_collection(NULL, 0);

@@ -91,6 +91,8 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
   CHECK(auradb_options_get_background_nice(o) == 5);
   ROUND_TRIP(o, options, background_nice, 0, 19);
+  CHECK(auradb_options_get_bytes_per_sync(o) == 1 << 20);
+  ROUND_TRIP(o, options, bytes_per_sync, 0, (uint64_t)1 << 33);
   CHECK(auradb_options_get_max_space_amp(o) == 1.4);
   ROUND_TRIP(o, options, max_space_amp, 1.05, 3.0);
   CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_art);

@@ -1428,6 +1428,14 @@ void auradb_options_set_background_nice(auradb_options_t *options, int v);
 // What `auradb_options_set_background_nice` set.
 int auradb_options_get_background_nice(const auradb_options_t *options);
 
+// Whenever so many bytes of a table have been written, has the system begin to write them to the device
+// (`sync_file_range`), so that the sync at the table's end has little left to wait for. 0 leaves it to the system, as
+// RocksDB does by default. Default 1 MiB.
+void auradb_options_set_bytes_per_sync(auradb_options_t *options, uint64_t v);
+
+// What `auradb_options_set_bytes_per_sync` set.
+uint64_t auradb_options_get_bytes_per_sync(const auradb_options_t *options);
+
 // Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
 // directory after each creation: fsync would add nothing but the modification time. Default 0.
 void auradb_options_set_use_fsync(auradb_options_t *options, int v);

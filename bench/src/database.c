@@ -139,6 +139,7 @@ static void create_options(struct database *database, const struct options *opti
     ENGINE(options_set_write_buffer_size)(engine, options->write_buffer_size);
     ENGINE(options_set_max_write_buffer_number)(engine, (int)options->max_write_buffer_number);
     ENGINE(options_set_max_background_jobs)(engine, (int)options->max_background_jobs);
+    ENGINE(options_set_bytes_per_sync)(engine, options->bytes_per_sync);
     ENGINE(options_set_max_bytes_for_level_base)(engine, options->level_base_bytes);
     ENGINE(options_set_target_file_size_base)(engine, options->target_file_size);
 

@@ -140,6 +140,8 @@ pub struct MergeContext {
     pub io_buffer_size: usize,
     /// What is written past the page cache.
     pub direct: Arc<DirectIo>,
+    /// How many written bytes may wait for the sync at the end of a table; 0 = all.
+    pub bytes_per_sync: u64,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.
     pub snapshots: Vec<SequenceNumber>,
     /// The time, in seconds since 1970, at which it is judged what has expired.

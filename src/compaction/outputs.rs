@@ -146,6 +146,7 @@ impl<'a> Outputs<'a> {
         let file = context.direct.create(&*context.env, &path)?;
         let mut builder =
             TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
+        builder.set_bytes_per_sync(context.bytes_per_sync);
         if self.priority == Priority::Flush {
             builder.set_apart(Arc::clone(&context.env));
         }

@@ -48,6 +48,9 @@ pub struct Options {
     /// Levels of `nice(2)`, 0 to 19, by which the threads that flush, compact and collect garbage stand back behind
     /// the thread that opens the database, where both want the processor. Default 5. Linux only.
     pub background_nice: u8,
+    /// Whenever so many bytes of a table have been written, the device is told to begin with them, so that the sync at
+    /// its end has little to wait for; 0 = when the system likes. Default 1 MiB.
+    pub bytes_per_sync: u64,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             atomic_flush: false,
             max_background_jobs: 0,
             background_nice: 5,
+            bytes_per_sync: 1 << 20,
         }
     }
 }

@@ -201,7 +201,7 @@ impl BufferPool {
 
     /// As `take`, from an address that is a multiple of `alignment`, a power of two.
     pub fn take_aligned(self: &Arc<BufferPool>, len: usize, alignment: usize) -> Bytes {
-        let rest = if alignment <= UNIT { 0 } else { alignment - UNIT };
+        let rest = alignment.saturating_sub(UNIT);
         if (SHORTEST..=LONGEST).contains(&(len + rest)) {
             let bytes = self.take(len + rest);
             let skipped = bytes.as_ptr().align_offset(alignment);

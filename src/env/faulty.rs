@@ -421,8 +421,8 @@ impl File for FaultyFile {
         self.inner.is_in_memory(offset)
     }
 
-    fn begin_sync(&self) {
-        self.inner.begin_sync();
+    fn begin_sync(&self, offset: u64, len: u64) {
+        self.inner.begin_sync(offset, len);
     }
 
     fn drop_cache(&self) {

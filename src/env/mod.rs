@@ -109,9 +109,11 @@ pub trait File: Send + Sync {
         let _ = offset;
         true
     }
-    /// Has the system begin to write what is not synced, without waiting: a `sync_data` that follows has less to do. A
-    /// hint; what fails is told by that sync.
-    fn begin_sync(&self) {}
+    /// Has the system begin to write what is not synced from `offset` on, `len` bytes of it or (0) all, without waiting:
+    /// a `sync_data` that follows has less to do. A hint; what fails is told by that sync.
+    fn begin_sync(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}
     /// Behaves as the page cache does when the device refuses a sync: the bytes written since the last sync stay

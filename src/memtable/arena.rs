@@ -6,6 +6,7 @@
 //! 3. Chunks of the largest size are huge pages where the system has them: a search in a big memtable is otherwise a
 //!    TLB miss at each step. When an arena goes they are kept for the next one, up to `MAX_SPARE`, for as long as any
 //!    arena lives: fresh memory would cost a page fault and its clearing.
+//!    Once an arena is past `FIRST_BORROWED`, its smaller chunks are cut from such spare ones too, if there are any.
 //! 4. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
 //!
 //! Invariant A1: pieces do not overlap, and a piece stays where it is until the arena is dropped.
@@ -26,6 +27,8 @@ const SMALLEST_CHUNK: usize = 4 << 10;
 const LARGEST_CHUNK: usize = HUGE_PAGE;
 /// Chunks of the largest size kept for later arenas: together 64 MiB.
 const MAX_SPARE: usize = 32;
+/// From so many bytes on, chunks are cut from spare ones. What is smaller does not take a whole one from others.
+const FIRST_BORROWED: usize = LARGEST_CHUNK / 2;
 /// Until chunks are huge pages, what is allocated ahead is at most this part of what is used.
 const GROWTH: usize = 32;
 /// At least so many pieces fit into a shared chunk; larger pieces get a chunk of their own.
@@ -73,10 +76,9 @@ pub fn spare_bytes() -> usize {
     SPARE.lock().chunks.len() * LARGEST_CHUNK
 }
 
-/// Memory of the largest size, with anything in it.
-fn take_spare() -> SpareChunk {
-    let spare = SPARE.lock().chunks.pop();
-    spare.unwrap_or_else(SpareChunk::new)
+/// Memory of the largest size that another arena left, with anything in it.
+fn take_spare() -> Option<SpareChunk> {
+    SPARE.lock().chunks.pop()
 }
 
 /// Keeps the memory for a later arena, or frees it.
@@ -89,9 +91,21 @@ fn give_spare(chunk: SpareChunk) {
     chunk.free();
 }
 
-/// One allocation that pieces are cut from.
+/// Whose memory a chunk is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// Its own.
+    Allocated,
+    /// Its own, of the largest size: it goes to later arenas.
+    Spare,
+    /// The arena's `Borrowed`.
+    Borrowed,
+}
+
+/// One allocation that pieces are cut from, or a part of a spare one.
 struct Chunk {
     bytes: NonNull<u8>,
+    memory: Memory,
     capacity: usize,
     /// Bytes handed out; beyond `capacity` once a request did not fit.
     used: AtomicUsize,
@@ -100,16 +114,21 @@ struct Chunk {
 }
 
 impl Chunk {
+    /// With memory of its own.
     fn new(capacity: usize, used: usize, before: usize) -> Box<Chunk> {
         if capacity == LARGEST_CHUNK {
-            let bytes = take_spare().0;
-            return Box::new(Chunk { bytes, capacity, used: AtomicUsize::new(used), before });
+            let bytes = take_spare().unwrap_or_else(SpareChunk::new).0;
+            return Chunk::over(bytes, Memory::Spare, capacity, used, before);
         }
         let layout = Chunk::layout(capacity);
         // SAFETY: the layout's size is not zero: every caller asks for at least one byte.
         let bytes = unsafe { alloc(layout) };
         let Some(bytes) = NonNull::new(bytes) else { handle_alloc_error(layout) };
-        Box::new(Chunk { bytes, capacity, used: AtomicUsize::new(used), before })
+        Chunk::over(bytes, Memory::Allocated, capacity, used, before)
+    }
+
+    fn over(bytes: NonNull<u8>, memory: Memory, capacity: usize, used: usize, before: usize) -> Box<Chunk> {
+        Box::new(Chunk { bytes, memory, capacity, used: AtomicUsize::new(used), before })
     }
 
     fn layout(capacity: usize) -> Layout {
@@ -146,11 +165,34 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if self.capacity == LARGEST_CHUNK {
-            return give_spare(SpareChunk(self.bytes));
+        match self.memory {
+            // SAFETY: allocated in `new` with the same layout; nobody uses a chunk after its arena is gone.
+            Memory::Allocated => unsafe { dealloc(self.bytes.as_ptr(), Chunk::layout(self.capacity)) },
+            Memory::Spare => give_spare(SpareChunk(self.bytes)),
+            Memory::Borrowed => {}
         }
-        // SAFETY: allocated in `new` with the same layout; nobody uses a chunk after its arena is gone.
-        unsafe { dealloc(self.bytes.as_ptr(), Chunk::layout(self.capacity)) }
+    }
+}
+
+/// Spare chunks that an arena cuts smaller ones from.
+#[derive(Default)]
+struct Borrowed {
+    chunks: Vec<SpareChunk>,
+    /// Bytes at the end of the last one that are not given out.
+    left: usize,
+}
+
+impl Borrowed {
+    /// The memory for a chunk, `len` bytes, at most `LARGEST_CHUNK`; `None` if there is none to spare.
+    fn take(&mut self, len: usize) -> Option<NonNull<u8>> {
+        if self.left < len {
+            self.chunks.push(take_spare()?);
+            self.left = LARGEST_CHUNK;
+        }
+        let start = LARGEST_CHUNK - self.left;
+        self.left -= len;
+        // SAFETY: start + len <= LARGEST_CHUNK, the length of the last chunk.
+        self.chunks.last().map(|chunk| unsafe { chunk.0.add(start) })
     }
 }
 
@@ -162,8 +204,15 @@ pub(super) struct Arena {
     own_chunk_bytes: AtomicUsize,
     /// Bytes of memory that all chunks and their headers take.
     allocated: AtomicUsize,
-    /// Every chunk, as made by `Box::into_raw`; the lock is held only to add one.
-    chunks: Mutex<Vec<*mut Chunk>>,
+    /// The lock is held only to add a chunk.
+    chunks: Mutex<Chunks>,
+}
+
+#[derive(Default)]
+struct Chunks {
+    /// Every chunk, as made by `Box::into_raw`.
+    all: Vec<*mut Chunk>,
+    borrowed: Borrowed,
 }
 
 // SAFETY: the raw pointers are to chunks that the arena owns; chunks are changed only through their atomics.
@@ -178,7 +227,7 @@ impl Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             own_chunk_bytes: AtomicUsize::new(0),
             allocated: AtomicUsize::new(0),
-            chunks: Mutex::new(Vec::new()),
+            chunks: Mutex::default(),
         }
     }
 
@@ -223,16 +272,18 @@ impl Arena {
         // A huge page is resident as a whole once it is touched, so it is no promise that memory stays unused.
         let capacity = if used >= 8 * LARGEST_CHUNK { LARGEST_CHUNK } else { 1usize << ahead.ilog2() };
         let shared = len <= capacity / PIECES_IN_CHUNK;
-        let chunk = if shared {
-            Chunk::new(capacity, len, current.map_or(0, Chunk::close))
-        } else {
-            Chunk::new(len, len, 0)
+        let borrows = shared && capacity < LARGEST_CHUNK && used >= FIRST_BORROWED;
+        let borrowed = if borrows { chunks.borrowed.take(capacity) } else { None };
+        let before = if shared { current.map_or(0, Chunk::close) } else { 0 };
+        let chunk = match borrowed {
+            Some(bytes) => Chunk::over(bytes, Memory::Borrowed, capacity, len, before),
+            None => Chunk::new(if shared { capacity } else { len }, len, before),
         };
         let taken = allocation(chunk.capacity) + allocation(size_of::<Chunk>()) + size_of::<*mut Chunk>();
         self.allocated.fetch_add(taken, Ordering::Relaxed);
         let piece = chunk.bytes;
         let chunk = Box::into_raw(chunk);
-        chunks.push(chunk);
+        chunks.all.push(chunk);
         if shared {
             self.current.store(chunk, Ordering::Release);
         } else {
@@ -244,10 +295,12 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        for &chunk in self.chunks.get_mut().iter() {
+        let Chunks { all, borrowed } = self.chunks.get_mut();
+        for &chunk in all.iter() {
             // SAFETY: made by `Box::into_raw`, each pushed once; `&mut self` says that no one else is here.
             drop(unsafe { Box::from_raw(chunk) });
         }
+        borrowed.chunks.drain(..).for_each(give_spare);
         let mut spare = SPARE.lock();
         spare.arenas -= 1;
         let unused = if spare.arenas == 0 { std::mem::take(&mut spare.chunks) } else { Vec::new() };
@@ -309,7 +362,7 @@ mod tests {
             arena.allocate(30);
         }
         assert_eq!(arena.used_bytes(), 3000);
-        let allocated: usize = arena.chunks.lock().iter().map(|&c| chunk_capacity(c)).sum();
+        let allocated: usize = arena.chunks.lock().all.iter().map(|&c| chunk_capacity(c)).sum();
         assert_eq!(allocated, SMALLEST_CHUNK);
     }
 
@@ -335,7 +388,7 @@ mod tests {
     fn large_chunks_go_from_arena_to_arena() {
         let addresses = |arena: &Arena| {
             let large = |&chunk: &*mut Chunk| chunk_capacity(chunk) == LARGEST_CHUNK;
-            let chunks = arena.chunks.lock().iter().copied().filter(large).collect::<Vec<_>>();
+            let chunks = arena.chunks.lock().all.iter().copied().filter(large).collect::<Vec<_>>();
             // SAFETY: chunks of a live arena.
             chunks.into_iter().map(|chunk| unsafe { (*chunk).bytes.addr().get() }).collect::<Vec<_>>()
         };
@@ -358,6 +411,20 @@ mod tests {
         let second = fill_large();
         assert!(addresses(&second).iter().all(|address| !addresses(&living).contains(address)));
         assert!(pieces.iter().all(|&(piece, mark)| is_filled(piece, 100 << 10, mark)));
+    }
+
+    #[test]
+    fn chunks_cut_from_a_spare_one_lie_side_by_side() {
+        let spare = SpareChunk::new();
+        let start = spare.0.addr().get();
+        let mut borrowed = Borrowed { chunks: vec![spare], left: LARGEST_CHUNK };
+        let mut offset = 0;
+        for len in [64 << 10, 256 << 10, 1 << 20, 512 << 10, 192 << 10] {
+            assert_eq!(borrowed.take(len).unwrap().addr().get(), start + offset);
+            offset += len;
+        }
+        assert_eq!((offset, borrowed.left), (LARGEST_CHUNK, 0));
+        borrowed.chunks.drain(..).for_each(SpareChunk::free);
     }
 
     #[test]

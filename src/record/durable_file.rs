@@ -89,7 +89,7 @@ impl DurableFile {
     pub fn begin_sync(&self) -> bool {
         let wanted = self.durable_len() < self.appended_len() && !self.has_failed();
         if wanted {
-            self.file.begin_sync();
+            self.file.begin_sync(0, 0);
         }
         wanted
     }

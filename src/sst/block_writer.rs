@@ -183,6 +183,11 @@ impl BlockWriter {
         self.env = Some(env).filter(|env| !env.runs_inline());
     }
 
+    /// See `SectionWriter`.
+    pub(super) fn set_bytes_per_sync(&mut self, bytes: u64) {
+        self.writer.lock().set_bytes_per_sync(bytes);
+    }
+
     /// Where the file ends, what is on its way counted as if it were written as it is.
     pub(super) fn position(&self) -> u64 {
         let on_its_way = |apart: &Apart| (apart.bytes_in_flight + apart.filling.contents.len()) as u64;

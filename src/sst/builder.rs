@@ -91,6 +91,11 @@ impl TableBuilder {
         self.blocks.set_apart(env);
     }
 
+    /// Has the device begin with what is written whenever it is so many bytes; 0, as at first: when the system likes.
+    pub fn set_bytes_per_sync(&mut self, bytes: u64) {
+        self.blocks.set_bytes_per_sync(bytes);
+    }
+
     /// Adds a point entry. `Pointer` entries' values are encoded `ValuePointer`s and are counted by segment.
     pub fn add(&mut self, internal_key: &[u8], value: &[u8]) -> Result<()> {
         if let Some(failure) = &self.failure {

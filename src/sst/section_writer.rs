@@ -17,6 +17,10 @@ pub(super) struct SectionWriter {
     direct: Option<AlignedWriter>,
     number: u64,
     io_buffer_size: usize,
+    /// How many written bytes may wait for the end before the system is told to begin with them; 0 = all.
+    bytes_per_sync: u64,
+    /// Up to here it was told.
+    begun: u64,
     /// Bytes that are not written yet.
     out: Vec<u8>,
     /// How many bytes are written: the offset of `out`.
@@ -36,12 +40,20 @@ impl SectionWriter {
             file,
             number,
             io_buffer_size,
+            bytes_per_sync: 0,
+            begun: 0,
             out: Vec::with_capacity(io_buffer_size.min(4 << 20)),
             written: 0,
             compressor: Compressor::default(),
             scratch: Vec::new(),
             failure: None,
         }
+    }
+
+    /// The device gets what is written whenever it is so many bytes, so that the sync at the end has little to wait for.
+    /// 0, as at first: when the system likes.
+    pub(super) fn set_bytes_per_sync(&mut self, bytes: u64) {
+        self.bytes_per_sync = bytes;
     }
 
     /// Where the next byte will stand.
@@ -105,6 +117,12 @@ impl SectionWriter {
         }
         self.written += self.out.len() as u64;
         self.out.clear();
+        let waiting = self.written - self.begun;
+        // Past the page cache the device has it already.
+        if self.direct.is_none() && self.bytes_per_sync > 0 && waiting >= self.bytes_per_sync {
+            self.file.begin_sync(self.begun, waiting);
+            self.begun = self.written;
+        }
         Ok(())
     }
 

@@ -77,6 +77,7 @@ impl auradb_options_t {
             atomic_flush: self.atomic_flush,
             max_background_jobs: self.max_background_jobs.max(1) as usize,
             background_nice: self.background_nice.clamp(0, 19) as u8,
+            bytes_per_sync: self.bytes_per_sync,
         })
     }
 

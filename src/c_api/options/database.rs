@@ -99,6 +99,20 @@ pub extern "C" fn auradb_options_get_background_nice(options: Option<&auradb_opt
     look(options, |options| options.background_nice)
 }
 
+/// Whenever so many bytes of a table have been written, has the system begin to write them to the device
+/// (`sync_file_range`), so that the sync at the table's end has little left to wait for. 0 leaves it to the system, as
+/// RocksDB does by default. Default 1 MiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_bytes_per_sync(options: Option<&mut auradb_options_t>, v: u64) {
+    change(options, |options| options.bytes_per_sync = v);
+}
+
+/// What `auradb_options_set_bytes_per_sync` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_bytes_per_sync(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.bytes_per_sync)
+}
+
 /// Accepted and read back. This engine syncs with fdatasync, which makes the file length durable too, and syncs the
 /// directory after each creation: fsync would add nothing but the modification time. Default 0.
 #[unsafe(no_mangle)]

@@ -41,6 +41,7 @@ impl auradb_options_t {
             "target_file_size_multiplier" => self.target_file_size_multiplier = integer(name, value)?,
             "write_buffer_size" => self.write_buffer_size = size(name, value)? as usize,
             "db_write_buffer_size" => self.db_write_buffer_size = size(name, value)? as usize,
+            "bytes_per_sync" => self.bytes_per_sync = size(name, value)?,
             "max_total_wal_size" => self.max_total_wal_size = size(name, value)?,
             "target_file_size_base" => self.target_file_size = size(name, value)?,
             "max_bytes_for_level_base" => self.level1_bytes = size(name, value)?,
@@ -277,10 +278,10 @@ mod tests {
         // The prefix of own names may be left out, as in `set_options`.
         assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
         let options =
-            changed("auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3")
+            changed("auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;bytes_per_sync=512K")
                 .unwrap();
         assert_eq!((options.max_space_amp, options.value_log_garbage_collection), (1.25, false));
-        assert_eq!(options.background_nice, 3);
+        assert_eq!((options.background_nice, options.bytes_per_sync), (3, 512 << 10));
     }
 
     #[test]

@@ -212,11 +212,12 @@ impl File for PosixFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn begin_sync(&self) {
+    fn begin_sync(&self, offset: u64, len: u64) {
+        let (offset, len) = (offset as libc::off_t, len as libc::off_t);
         // Without the flags that wait it takes no failure away from the next fdatasync.
         // SAFETY: plain numbers; the descriptor is open as long as `self`.
         unsafe {
-            libc::sync_file_range(self.file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+            libc::sync_file_range(self.file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE);
         }
     }
 

@@ -106,8 +106,8 @@ impl File for MappedFile {
         self.plain.sync_data()
     }
 
-    fn begin_sync(&self) {
-        self.plain.begin_sync();
+    fn begin_sync(&self, offset: u64, len: u64) {
+        self.plain.begin_sync(offset, len);
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
