@@ -82,6 +82,8 @@ static void set_direct_io(struct database *database, const struct options *optio
 
 static void set_engine_specific(struct database *database, const struct options *options) {
     if (strcmp(options->memtable, "default") != 0) die("--memtable is an option of AuraDB, this is %s", ENGINE_NAME);
+    if (options->separation_threshold != 1024 || options->segment_size != 256u << 20)
+        die("--separation_threshold and --segment_size are options of AuraDB, this is %s", ENGINE_NAME);
     rocksdb_options_set_unordered_write(database->options, options->unordered_write);
     rocksdb_options_set_enable_pipelined_write(database->options, options->pipelined_write);
     set_direct_io(database, options);
@@ -127,6 +129,9 @@ static void set_engine_specific(struct database *database, const struct options 
     set_flag(database, "auradb_options_set_use_direct_reads", options->use_direct_reads);
     set_flag(database, "auradb_options_set_use_direct_io_for_flush_and_compaction",
              options->use_direct_io_for_flush_and_compaction);
+    uint64_t threshold = options->separation_threshold;
+    auradb_options_set_separation_threshold(database->options, threshold > 64u << 20 ? UINT64_MAX : threshold);
+    auradb_options_set_value_log_segment_size(database->options, options->segment_size);
     auradb_options_set_value_log_compression(database->options, compression_of(options->compression));
 }
 

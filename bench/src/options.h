@@ -50,6 +50,8 @@ struct options {
     bool verify_checksums;
     /* AuraDB only */
     const char *memtable;
+    uint64_t separation_threshold;
+    uint64_t segment_size;
     /* RocksDB only */
     bool unordered_write;
     bool pipelined_write;

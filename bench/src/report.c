@@ -68,6 +68,10 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
     if (o->use_direct_reads || o->use_direct_io_for_flush_and_compaction)
         printf("            past the page cache:%s%s\n", o->use_direct_reads ? " reads" : "",
                o->use_direct_io_for_flush_and_compaction ? " background writes" : "");
+    if (o->separation_threshold != 1024 || o->segment_size != 256u << 20)
+        printf("            values separated from %s, segments of %s\n",
+               bytes_text((double)o->separation_threshold, a, sizeof a),
+               bytes_text((double)o->segment_size, b, sizeof b));
     if (o->unordered_write || o->pipelined_write)
         printf("            %s\n", o->unordered_write ? "unordered writes" : "pipelined writes");
     printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n", (unsigned long long)o->threads, o->sync,
@@ -210,6 +214,8 @@ static void json_options(FILE *out, const struct options *o) {
     json_number(out, "blob_cache", o->blob_cache);
     json_number(out, "blob_direct_write", o->blob_direct_write);
     json_number(out, "min_blob_size", (double)o->min_blob_size);
+    json_number(out, "separation_threshold", (double)o->separation_threshold);
+    json_number(out, "segment_size", (double)o->segment_size);
     json_number(out, "unordered_write", o->unordered_write);
     json_number(out, "pipelined_write", o->pipelined_write);
     json_number(out, "write_rate", o->write_rate);

@@ -3,7 +3,8 @@
 //! 1. Each log is synced before it is read: what is replayed is on the device (R5).
 //! 2. Frames are replayed in order; entries their family has already flushed are skipped. A pointer that is not known
 //!    to be durable is checked against the value log before anything of its batch is taken: a breach ends the log
-//!    there if it may be torn, and is `Corruption` if it was synced (W1, R2).
+//!    there if it may be torn, and is `Corruption` if it was synced (W1, R2). The values of frames that follow are
+//!    checked meanwhile, in other threads (`VerifyAhead`).
 //! 3. What was replayed is flushed to tables; one edit then retires all old logs. Until that edit is durable, every
 //!    step can be repeated from the start: a second crash in recovery changes nothing (fault 20).
 
@@ -16,8 +17,12 @@ use crate::batch::{self, Applied, BatchIter, Record};
 use crate::env::OpenMode;
 use crate::memtable::write_buffer::{Hold, WriteBuffer};
 use crate::read::ReadView;
+use crate::value_log::{LogPlace, VerifyAhead};
 use crate::version::ManifestState;
-use crate::wal::{self, DurableMark, RecoveryMode, ReplayReport, WalFile};
+use crate::wal::{
+    self, DurableMark, FramesAhead, RecoveryMode, ReplayFrame, ReplayReport, ReplayVisitor, WalFile,
+    WalPosition,
+};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -36,6 +41,7 @@ struct Replay<'a> {
     families: HashMap<u32, Replayed>,
     last_sequence: SequenceNumber,
     batches: u64,
+    values: VerifyAhead,
 }
 
 /// Replays the logs found and gives a report in words, empty if there was nothing to tell.
@@ -69,11 +75,10 @@ pub(super) fn replay_logs(engine: &Arc<Engine>, state: &ManifestState, found: &F
         .iter()
         .filter_map(|segment| engine.value_log.hold(segment.number))
         .collect();
-    let mut replay = Replay { engine, families, last_sequence: 0, batches: 0 };
+    let values = VerifyAhead::new(&engine.value_log);
+    let mut replay = Replay { engine, families, last_sequence: 0, batches: 0, values };
     let mode = engine.options.recovery_mode;
-    let report = wal::replay(&*engine.env, &files, state.database, mode, &mut |frame| {
-        replay.frame(frame.payload, frame.durable)
-    })?;
+    let report = wal::replay_to(&mut replay, &*engine.env, &files, state.database, mode)?;
     let last_sequence = last_sequence.max(replay.last_sequence);
     replay.finish(last_sequence)?;
     if !engine.read_only {
@@ -157,16 +162,17 @@ fn missing(path: &Path, what: &str) -> Error {
     .with_subcode(crate::base::error::Subcode::MissingFile)
 }
 
-impl Replay<'_> {
+impl ReplayVisitor for Replay<'_> {
     /// One frame: a batch.
-    fn frame(&mut self, payload: &[u8], durable: &DurableMark) -> Result<ControlFlow<String>> {
+    fn frame(&mut self, frame: &ReplayFrame<'_>) -> Result<ControlFlow<String>> {
+        let payload = frame.payload;
         let (first, count) = batch::decode_header(payload)?;
         if first <= self.last_sequence {
             let last = self.last_sequence;
             return Ok(ControlFlow::Break(format!("batch {first} after {last}: the log runs backwards")));
         }
         let mut holds: Vec<(u32, u64, Hold)> = Vec::new();
-        if let Some(breach) = self.check_pointers(payload, first, durable, &mut holds)? {
+        if let Some(breach) = self.check_pointers(frame, first, &mut holds)? {
             return Ok(ControlFlow::Break(breach));
         }
         for (family, segment, hold) in &holds {
@@ -179,47 +185,61 @@ impl Replay<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Checks every pointer that is still needed; gives the reason if one names a value that is not there.
-    fn check_pointers(
-        &self,
-        payload: &[u8],
-        first: SequenceNumber,
-        durable: &DurableMark,
-        holds: &mut Vec<(u32, u64, Hold)>,
-    ) -> Result<Option<String>> {
-        let mut sequence = first;
-        for record in BatchIter::over(payload)? {
-            let record = record?;
-            if let Some((column_family, key, pointer)) = record.pointer()
-                && self.needs(column_family, sequence)
-            {
-                let Some(pointer) = ValuePointer::decode(pointer) else {
-                    return Ok(Some("a value pointer is malformed".to_string()));
-                };
-                let synced = durable.segments.binary_search_by_key(&pointer.segment, |(segment, _)| *segment);
-                let synced = synced.is_ok_and(|at| durable.segments[at].1 >= pointer.end());
-                if !synced && !self.engine.value_log.verify(&pointer, column_family, key)? {
-                    return Ok(Some(format!(
-                        "the value at {:06}.vlog @ {} is not whole",
-                        pointer.segment, pointer.offset
-                    )));
-                }
-                match self.engine.value_log.hold(pointer.segment) {
-                    Some(hold) => holds.push((column_family, pointer.segment, hold)),
-                    None => {
-                        let path =
-                            path_of(&self.engine.directories.value_log, FileKind::Segment(pointer.segment));
-                        return Err(missing(&path, "a value-log segment that a logged write points into"));
-                    }
+    /// Lets the values of frames that follow be checked. Whatever is wrong with a frame is found when it is shown.
+    fn look_ahead(&mut self, frames: &mut FramesAhead<'_>) {
+        while self.values.has_room()
+            && let Some(frame) = frames.next()
+        {
+            let Ok((first, _)) = batch::decode_header(frame.payload) else { return };
+            let Ok(named) = named_values(&self.families, frame.payload, first) else { return };
+            for named in named.map_while(Result::ok) {
+                if let Some(pointer) = named.pointer
+                    && !is_durable(frame.durable, &pointer)
+                {
+                    let place = place_of(frame.position, named.record);
+                    self.values.push(place, &pointer, named.column_family, named.key);
                 }
             }
-            sequence += u64::from(!matches!(record, Record::LogData(_)));
+        }
+    }
+}
+
+impl Replay<'_> {
+    /// Checks every pointer that is still needed; gives the reason if one names a value that is not there.
+    fn check_pointers(
+        &mut self,
+        frame: &ReplayFrame<'_>,
+        first: SequenceNumber,
+        holds: &mut Vec<(u32, u64, Hold)>,
+    ) -> Result<Option<String>> {
+        for named in named_values(&self.families, frame.payload, first)? {
+            let Named { record, column_family, key, pointer } = named?;
+            let Some(pointer) = pointer else {
+                return Ok(Some("a value pointer is malformed".to_string()));
+            };
+            let place = place_of(frame.position, record);
+            if !is_durable(frame.durable, &pointer)
+                && !self.values.verify(place, &pointer, column_family, key)?
+            {
+                return Ok(Some(format!(
+                    "the value at {:06}.vlog @ {} is not whole",
+                    pointer.segment, pointer.offset
+                )));
+            }
+            match self.engine.value_log.hold(pointer.segment) {
+                Some(hold) => holds.push((column_family, pointer.segment, hold)),
+                None => {
+                    let path =
+                        path_of(&self.engine.directories.value_log, FileKind::Segment(pointer.segment));
+                    return Err(missing(&path, "a value-log segment that a logged write points into"));
+                }
+            }
         }
         Ok(None)
     }
 
     fn needs(&self, family: u32, sequence: SequenceNumber) -> bool {
-        self.families.get(&family).is_some_and(|replayed| sequence > replayed.flushed)
+        is_needed(&self.families, family, sequence)
     }
 
     fn insert(&mut self, payload: &[u8], first: SequenceNumber) -> Result<()> {
@@ -275,6 +295,7 @@ impl Replay<'_> {
 
     /// The rest goes to tables; when reading only, it stays in memory and is shown from there.
     fn finish(self, last_sequence: SequenceNumber) -> Result<()> {
+        drop(self.values);
         self.engine.committer.lock().last_sequence = last_sequence;
         self.engine.durability.set_recovered(last_sequence);
         let full = self.families.into_values().filter(|replayed| !replayed.buffer.is_empty());
@@ -289,6 +310,50 @@ impl Replay<'_> {
         work.sort_by_key(|(family, _)| family.id);
         if work.is_empty() { Ok(()) } else { flush(self.engine, work) }
     }
+}
+
+/// A value that a record of a batch names.
+struct Named<'a> {
+    /// The record's number in the batch.
+    record: u32,
+    column_family: u32,
+    key: &'a [u8],
+    /// `None` if it is malformed.
+    pointer: Option<ValuePointer>,
+}
+
+/// The values that a batch names, as far as its families have not flushed them.
+fn named_values<'a>(
+    families: &'a HashMap<u32, Replayed>,
+    payload: &'a [u8],
+    first: SequenceNumber,
+) -> Result<impl Iterator<Item = Result<Named<'a>>>> {
+    let mut next = first;
+    Ok(BatchIter::over(payload)?.zip(0..).filter_map(move |(record, number)| {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        let sequence = next;
+        next = next.saturating_add(u64::from(!matches!(record, Record::LogData(_))));
+        let (column_family, key, pointer) = record.pointer()?;
+        is_needed(families, column_family, sequence)
+            .then(|| Ok(Named { record: number, column_family, key, pointer: ValuePointer::decode(pointer) }))
+    }))
+}
+
+fn is_needed(families: &HashMap<u32, Replayed>, family: u32, sequence: SequenceNumber) -> bool {
+    families.get(&family).is_some_and(|replayed| sequence > replayed.flushed)
+}
+
+/// Whether a mark says that the value was durable.
+fn is_durable(durable: &DurableMark, pointer: &ValuePointer) -> bool {
+    let synced = durable.segments.binary_search_by_key(&pointer.segment, |(segment, _)| *segment);
+    synced.is_ok_and(|at| durable.segments[at].1 >= pointer.end())
+}
+
+fn place_of(frame: WalPosition, record: u32) -> LogPlace {
+    LogPlace { log: frame.log, offset: frame.offset, record }
 }
 
 /// A memtable to replay into. No writer has its flush asked for (it is in no view), so that none is to be told to: it

@@ -10,24 +10,30 @@
 //! 3. A chunk becomes real memory from its beginning, in extents: a huge page at a time, all at once. Where that is
 //!    slow (the system has to make room for a huge page, or a hypervisor to find memory), ordinary pages are used for
 //!    a while, some at a time.
-//! 4. What the pool does not do comes from the heap: short buffers, very long ones, and those above its limit.
-//! 5. A chunk that has become free is kept for what comes; a second one is given back to the system.
+//! 4. Short buffers are slots of slabs (`slabs`), which are runs of units. Threads use different ones.
+//! 5. What the pool does not do comes from the heap: very short buffers, very long ones, and those above its limit.
+//! 6. A chunk that has become free is kept for what comes; a second one is given back to the system.
 //!
 //! Invariants:
-//! - U1 the units of a buffer are marked as taken from `take` until it is dropped, so no two buffers overlap.
+//! - U1 the units or the slot of a buffer are marked as taken from `take` until it is dropped, so no two overlap. The
+//!   locks of slabs are taken without that of the chunks.
 //! - U2 a chunk with a taken unit stays mapped: buffers hold the pool, and only a free chunk is let go.
 //! - U3 every byte of a buffer is initialised: fresh memory is zero, memory used before holds what was there.
+
+mod slabs;
 
 use super::memory::{HUGE_PAGE, populate, prefer_huge_pages};
 use memmap2::MmapMut;
 use parking_lot::Mutex;
+use slabs::{SHORTEST_SLOT, SLAB, SlabRun, Slabs};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Shorter buffers come from the heap, whose waste is less.
+/// Shorter buffers are slots, which waste less.
 const SHORTEST: usize = 4000;
 /// Longer buffers come from the heap: at least seven of the longest fit into a chunk.
 const LONGEST: usize = CHUNK / 7 / UNIT * UNIT;
@@ -37,6 +43,8 @@ const UNIT: usize = 512;
 const CHUNK: usize = 4 * HUGE_PAGE;
 const UNITS: usize = CHUNK / UNIT;
 const WORDS: usize = UNITS / 64;
+/// Sets of slabs: with fewer threads than this, each has its own.
+const STRIPES: usize = 8;
 /// Bytes of an extent of ordinary pages.
 const ORDINARY: usize = 256 << 10;
 /// Making a huge page real takes 200 us or so, as much in ordinary pages 640. What takes longer than this is slow.
@@ -57,8 +65,14 @@ pub struct Bytes {
 
 struct Home {
     pool: Arc<BufferPool>,
-    chunk: u32,
-    unit: u32,
+    place: Place,
+}
+
+/// Which part of the pool.
+#[derive(Clone, Copy)]
+enum Place {
+    Units { chunk: u32, unit: u32 },
+    Slot { stripe: u8, slot: u8, slab: u32 },
 }
 
 // SAFETY: the memory belongs to this value alone (U1, or as a vector's), and the pool is behind a lock.
@@ -131,10 +145,12 @@ impl DerefMut for Bytes {
 impl Drop for Bytes {
     fn drop(&mut self) {
         match &self.home {
-            Some(home) => {
-                let units = self.capacity / UNIT;
-                let freed = home.pool.state.lock().give(home.chunk as usize, home.unit as usize, units);
-                drop(freed); // unmapped after the lock
+            Some(Home { pool, place: Place::Units { chunk, unit } }) => {
+                pool.give_units(*chunk, *unit, self.capacity / UNIT);
+            }
+            Some(Home { pool, place: Place::Slot { stripe, slot, slab } }) => {
+                let unused = pool.stripes[usize::from(*stripe)].lock().give(*slab, *slot);
+                pool.give_slab(unused);
             }
             // SAFETY: without a home this is the memory of the vector that `from` took: it began `skipped` before.
             None => unsafe {
@@ -168,12 +184,13 @@ pub fn unpooled(len: usize, alignment: usize) -> Bytes {
 /// Memory for large buffers. May be used from any thread.
 pub struct BufferPool {
     state: Mutex<State>,
+    stripes: [Mutex<Slabs>; STRIPES],
 }
 
 impl BufferPool {
     /// A pool that maps at most about `limit` bytes, rounded up to a chunk and an eighth more.
     pub fn new(limit: usize) -> Arc<BufferPool> {
-        let pool = BufferPool { state: Mutex::new(State::default()) };
+        let pool = BufferPool { state: Mutex::default(), stripes: Default::default() };
         pool.set_limit(limit);
         Arc::new(pool)
     }
@@ -186,17 +203,49 @@ impl BufferPool {
 
     /// `len` bytes with anything in them.
     pub fn take(self: &Arc<BufferPool>, len: usize) -> Bytes {
-        if !(SHORTEST..=LONGEST).contains(&len) {
-            return Bytes::from(vec![0; len]);
-        }
-        let Some(run) = self.state.lock().take(len.div_ceil(UNIT)) else { return Bytes::from(vec![0; len]) };
-        if let Some(extent) = run.extent
+        let taken = match len {
+            SHORTEST_SLOT..SHORTEST => self.take_slot(len),
+            SHORTEST..=LONGEST => self.take_units(len),
+            _ => None,
+        };
+        taken.unwrap_or_else(|| Bytes::from(vec![0; len]))
+    }
+
+    fn take_units(self: &Arc<BufferPool>, len: usize) -> Option<Bytes> {
+        let run = self.take_run(len.div_ceil(UNIT))?;
+        let place = Place::Units { chunk: run.chunk as u32, unit: run.unit as u32 };
+        let home = Some(Home { pool: self.clone(), place });
+        Some(Bytes { start: run.start, len, capacity: len.next_multiple_of(UNIT), skipped: 0, home })
+    }
+
+    fn take_slot(self: &Arc<BufferPool>, len: usize) -> Option<Bytes> {
+        let stripe = stripe();
+        let slabs = &self.stripes[stripe];
+        let taken = slabs.lock().take(len);
+        let slot = match taken {
+            Some(slot) => slot,
+            None => {
+                let run = self.take_run(SLAB / UNIT)?;
+                let run = SlabRun { start: run.start, chunk: run.chunk as u32, unit: run.unit as u32 };
+                let (slot, unused) = slabs.lock().add(run, len);
+                self.give_slab(unused);
+                slot?
+            }
+        };
+        let place = Place::Slot { stripe: stripe as u8, slot: slot.slot, slab: slot.slab };
+        let home = Some(Home { pool: self.clone(), place });
+        Some(Bytes { start: slot.start, len, capacity: slot.capacity, skipped: 0, home })
+    }
+
+    /// A run of `units` that are real memory.
+    fn take_run(&self, units: usize) -> Option<Run> {
+        let mut run = self.state.lock().take(units)?;
+        if let Some(extent) = run.extent.take()
             && !extent.make_real()
         {
             self.state.lock().ordinary_left = ORDINARY_EXTENTS;
         }
-        let home = Some(Home { pool: self.clone(), chunk: run.chunk as u32, unit: run.unit as u32 });
-        Bytes { start: run.start, len, capacity: len.next_multiple_of(UNIT), skipped: 0, home }
+        Some(run)
     }
 
     /// As `take`, from an address that is a multiple of `alignment`, a power of two.
@@ -212,9 +261,31 @@ impl BufferPool {
         unpooled(len, alignment)
     }
 
+    fn give_units(&self, chunk: u32, unit: u32, units: usize) {
+        let freed = self.state.lock().give(chunk as usize, unit as usize, units);
+        drop(freed); // unmapped after the lock
+    }
+
+    fn give_slab(&self, run: Option<SlabRun>) {
+        if let Some(run) = run {
+            self.give_units(run.chunk, run.unit, SLAB / UNIT);
+        }
+    }
+
     /// Bytes of address space that are mapped for chunks; of them at most as many are memory.
     pub fn mapped_bytes(&self) -> usize {
         self.state.lock().chunks.iter().flatten().count() * CHUNK
+    }
+}
+
+impl Drop for BufferPool {
+    fn drop(&mut self) {
+        // Nobody holds a buffer: what is left of slabs are the empty ones.
+        for stripe in &mut self.stripes {
+            if let Some(run) = stripe.get_mut().take_empty() {
+                drop(self.state.get_mut().give(run.chunk as usize, run.unit as usize, SLAB / UNIT));
+            }
+        }
     }
 }
 
@@ -222,6 +293,16 @@ impl std::fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BufferPool({} bytes mapped)", self.mapped_bytes())
     }
+}
+
+/// Which slabs this thread takes slots of. Threads take turns.
+#[inline]
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    STRIPE.with(|stripe| *stripe)
 }
 
 #[derive(Default)]
@@ -485,16 +566,18 @@ mod tests {
     }
 
     #[test]
-    fn short_long_and_late_buffers_are_the_heaps() {
+    fn very_short_long_and_late_buffers_are_the_heaps() {
         let pool = BufferPool::new(1);
-        assert!(pool.take(SHORTEST - 1).home.is_none() && pool.take(LONGEST + 1).home.is_none());
+        assert!(pool.take(SHORTEST_SLOT - 1).home.is_none() && pool.take(LONGEST + 1).home.is_none());
         assert_eq!(pool.mapped_bytes(), 0);
         let all: Vec<Bytes> = (0..8).map(|_| pool.take(LONGEST)).collect();
         assert_eq!(all.iter().filter(|bytes| bytes.home.is_some()).count(), 7);
         assert!(all.iter().all(|bytes| bytes.len() == LONGEST));
         assert_eq!(pool.mapped_bytes(), CHUNK);
+        // No room is left for a slab either.
+        assert!(pool.take(SHORTEST_SLOT).home.is_none());
         let none = BufferPool::new(0);
-        assert!(none.take(SHORTEST).home.is_none());
+        assert!(none.take(SHORTEST).home.is_none() && none.take(SHORTEST - 1).home.is_none());
     }
 
     #[test]
@@ -520,7 +603,8 @@ mod tests {
             let mut held: Vec<(Bytes, u8)> = Vec::new();
             for step in 0..600 {
                 if random.below(5) < 3 {
-                    let len = match random.below(3) {
+                    let len = match random.below(4) {
+                        3 => SHORTEST_SLOT + random.below(SHORTEST),
                         0 => SHORTEST + random.below(5000),
                         1 => 65_536 + random.below(100),
                         _ => LONGEST - random.below(LONGEST / 2),
@@ -535,22 +619,47 @@ mod tests {
                 }
             }
             let in_pool = |held: &[(Bytes, u8)]| -> usize {
-                held.iter().filter(|(bytes, _)| bytes.home.is_some()).map(|(bytes, _)| bytes.capacity()).sum()
+                let in_units = |bytes: &&(Bytes, u8)| {
+                    bytes.0.home.as_ref().is_some_and(|home| matches!(home.place, Place::Units { .. }))
+                };
+                held.iter().filter(in_units).map(|(bytes, _)| bytes.capacity()).sum()
             };
             let taken = |pool: &BufferPool| -> usize {
                 pool.state.lock().chunks.iter().flatten().map(|chunk| chunk.units_taken * UNIT).sum()
             };
-            assert_eq!(taken(&pool), in_pool(&held), "seed {seed}");
+            let in_slabs = taken(&pool) - in_pool(&held);
+            assert!(in_slabs.is_multiple_of(SLAB), "seed {seed}: {in_slabs}");
             assert!(pool.mapped_bytes() <= 3 * CHUNK, "seed {seed}: an eighth and rounding");
             for (bytes, fill) in held.drain(..) {
                 assert!(bytes.iter().all(|&byte| byte == fill), "seed {seed}");
             }
+            let kept = pool.stripes[stripe()].lock().take_empty();
+            pool.give_slab(kept);
             assert_eq!(taken(&pool), 0);
             let whole = pool.state.lock().take(UNITS).map(|run| (run.chunk, run.unit));
             let (chunk, unit) = whole.expect("all is free");
             assert_eq!(unit, 0);
             drop(pool.state.lock().give(chunk, 0, UNITS));
         }
+    }
+
+    #[test]
+    fn short_buffers_share_slabs_and_the_one_just_dropped_is_used_again() {
+        let pool = BufferPool::new(CHUNK);
+        let mut held: Vec<Bytes> = (0..300).map(|_| pool.take(1064)).collect();
+        assert!(held.iter().all(|bytes| (1064..1100).contains(&bytes.capacity()) && bytes.home.is_some()));
+        let taken = |pool: &BufferPool| pool.state.lock().chunks[0].as_ref().unwrap().units_taken * UNIT;
+        assert_eq!(taken(&pool), 10 * SLAB);
+        for (fill, bytes) in held.iter_mut().enumerate() {
+            bytes.fill(fill as u8);
+        }
+        assert!(held.iter().enumerate().all(|(fill, bytes)| bytes.iter().all(|&byte| byte == fill as u8)));
+        let last = held.pop().unwrap();
+        let at = last.as_ptr();
+        drop(last);
+        assert_eq!(pool.take(1060).as_ptr(), at);
+        drop(held);
+        assert_eq!(taken(&pool), SLAB, "one is kept");
     }
 
     #[test]
@@ -597,7 +706,10 @@ mod tests {
                 scope.spawn(move || {
                     let mut random = Random(u64::from(thread));
                     for _ in 0..2000 {
-                        let mut bytes = pool.take(SHORTEST + random.below(70_000));
+                        let short = random.below(2) == 0;
+                        let len = if short { 1000 } else { SHORTEST }
+                            + random.below(if short { 2000 } else { 70_000 });
+                        let mut bytes = pool.take(len);
                         bytes[..100].fill(thread);
                         assert!(bytes[..100].iter().all(|&byte| byte == thread));
                     }

@@ -217,7 +217,8 @@ mod tests {
             let mut writer = AlignedWriter::new(file.clone(), 1 + random.below(40_000) as usize);
             let mut all = Vec::new();
             for _ in 0..random.below(30) {
-                let mut bytes = vec![0; random.below(if seed.is_multiple_of(3) { 60_000 } else { 4097 }) as usize];
+                let mut bytes =
+                    vec![0; random.below(if seed.is_multiple_of(3) { 60_000 } else { 4097 }) as usize];
                 random.fill(&mut bytes);
                 writer.append(&bytes).unwrap();
                 all.extend_from_slice(&bytes);

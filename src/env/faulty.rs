@@ -413,12 +413,12 @@ impl File for FaultyFile {
         self.inner.populate(from, to);
     }
 
-    fn will_need(&self, offset: u64, len: u64) {
-        self.inner.will_need(offset, len);
+    fn release(&self, from: u64, to: u64) {
+        self.inner.release(from, to);
     }
 
-    fn is_in_memory(&self, offset: u64) -> bool {
-        self.inner.is_in_memory(offset)
+    fn will_need(&self, offset: u64, len: u64) {
+        self.inner.will_need(offset, len);
     }
 
     fn begin_sync(&self, offset: u64, len: u64) {

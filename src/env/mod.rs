@@ -99,15 +99,19 @@ pub trait File: Send + Sync {
     fn populate(&self, from: u64, to: u64) {
         let _ = (from, to);
     }
+    /// Says that `[from, to)` of a mapped file is written: its pages need not stay in this process. A hint; the bytes
+    /// stay as they are.
+    fn release(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
     /// Tells the system that `[offset, offset + len)` will be read soon. A hint.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
-    /// Whether the byte at `offset` can be read without waiting for the device; false where that is not known. A
-    /// hint: it may have changed by the time of the read.
-    fn is_in_memory(&self, offset: u64) -> bool {
-        let _ = offset;
-        true
+    /// As `read_at`, if all of it is in memory: `None` if the device would have to be waited for, where that is not
+    /// known, and at the end of the file. `buf` may hold anything then.
+    fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        self.read_at(offset, buf).map(Some)
     }
     /// Has the system begin to write what is not synced from `offset` on, `len` bytes of it or (0) all, without waiting:
     /// a `sync_data` that follows has less to do. A hint; what fails is told by that sync.

@@ -63,8 +63,8 @@ impl File for ReadOnlyFile {
         self.inner.will_need(offset, len);
     }
 
-    fn is_in_memory(&self, offset: u64) -> bool {
-        self.inner.is_in_memory(offset)
+    fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        self.inner.read_if_in_memory(offset, buf)
     }
 
     fn drop_cache(&self) {

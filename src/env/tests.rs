@@ -85,6 +85,10 @@ fn reads_show_what_was_written() {
         file.sync_data().unwrap();
         file.drop_cache();
         file.will_need(0, 6);
+        let mut bytes = [0; 6];
+        if let Some(got) = file.read_if_in_memory(0, &mut bytes).unwrap() {
+            assert_eq!((got, &bytes[..]), (6, &contents(env, &path)[..]));
+        }
         assert_eq!(file.len().unwrap(), 6);
         assert_eq!(env.file_len(&path).unwrap(), 6);
     });
@@ -270,6 +274,10 @@ fn mapped_files_are_as_long_as_their_capacity() {
         file.populate(9_000, 9_100);
         file.write_at(5, &[IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cd")]).unwrap();
         write(&*file, 9_996, b"last");
+        file.release(0, 4_096);
+        file.release(3, 1 << 40);
+        file.release(1 << 40, 2 << 40);
+        write(&*file, 8, b"d");
         let mut buffer = [0; 4];
         file.read_exact_at(5, &mut buffer).unwrap();
         assert_eq!(&buffer, b"abcd");

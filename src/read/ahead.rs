@@ -82,7 +82,7 @@ impl Batch {
 enum Kept {
     All,
     /// Those that are dear to read again.
-    Large,
+    Dear,
     None,
 }
 
@@ -183,15 +183,15 @@ impl Scan {
     fn read(&mut self) -> Result<Shown> {
         let (entry, fold) = (&self.batch.entries[self.batch.at], self.entries.fold());
         let (key, pointer) = (&self.batch.bytes[entry.key.clone()], &self.batch.bytes[entry.value.clone()]);
-        let is_left_alone = match self.kept {
+        let kept = match self.kept {
             Kept::All => true,
-            Kept::Large => self.ahead.is_large(self.batch.at),
+            Kept::Dear => self.ahead.is_dear(self.batch.at),
             Kept::None => false,
         };
-        if !is_left_alone && self.ahead.read(&fold.value_log, self.batch.at, fold.column_family, key) {
+        if self.ahead.read(&fold.value_log, self.batch.at, fold.column_family, key, kept) {
             return Ok(Shown::Ahead);
         }
-        let mode = ReadMode { fill_cache: is_left_alone, ..self.entries.mode() };
+        let mode = ReadMode { fill_cache: kept, ..self.entries.mode() };
         fold.resolve(key, pointer, mode).map(Shown::Pinned)
     }
 
@@ -200,7 +200,7 @@ impl Scan {
         let cache_has_room = || self.entries.fold().value_log.cache_has_room(value_bytes);
         match self.entries.mode().fill_cache {
             true if self.batch_len <= SHORT_SCAN_BATCH => Kept::All,
-            true if cache_has_room() => Kept::Large,
+            true if cache_has_room() => Kept::Dear,
             _ => Kept::None,
         }
     }
@@ -342,7 +342,6 @@ impl Scan {
         }
         self.judged_at = self.entries.take_meets_expiring().then_some(now);
         self.ahead.plan(&self.entries.fold().value_log);
-        self.ahead.hint();
         self.kept = self.kept_of_batch(value_bytes);
         self.batch_len = (2 * self.batch_len).min(LARGEST_BATCH);
     }

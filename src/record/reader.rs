@@ -89,6 +89,23 @@ impl RecordReader {
         }
     }
 
+    /// The valid record whose frame starts at `offset`, if there is one: its kind, its payload, and where the next frame
+    /// starts. The reader stays where it is.
+    pub fn peek(&self, offset: u64) -> Option<(u8, &[u8], u64)> {
+        let at = self.index(offset);
+        match self.check(at) {
+            Checked::Frame(end) => {
+                Some((self.bytes[at + 8], &self.bytes[at + HEADER_LEN..end], self.start + end as u64))
+            }
+            Checked::End | Checked::Bad(_) => None,
+        }
+    }
+
+    /// Where the reader is.
+    pub fn offset(&self) -> u64 {
+        self.start + self.at as u64
+    }
+
     /// Where the next valid frame starts, looking at every byte after `offset`.
     pub fn next_valid_after(&self, offset: u64) -> Option<u64> {
         let mut at = self.index(offset.saturating_add(1));

@@ -26,6 +26,10 @@ pub struct Faults {
     pub fail_reads: AtomicU64,
     /// So many reads of more than a header give a flipped bit.
     pub flip_reads: AtomicU64,
+    /// What is read has to come from the device.
+    pub is_cold: AtomicBool,
+    /// Bytes announced.
+    pub announced: AtomicU64,
     /// File syncs.
     pub syncs: AtomicU64,
     /// Directory syncs.
@@ -101,6 +105,15 @@ impl File for TestFile {
         }
         bytes[offset as usize..end].copy_from_slice(&data);
         if tear.is_some() { Err(eio(&self.path, "write")) } else { Ok(()) }
+    }
+    fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        match self.faults.is_cold.load(Ordering::SeqCst) {
+            true => Ok(None),
+            false => self.read_at(offset, buf).map(Some),
+        }
+    }
+    fn will_need(&self, _offset: u64, len: u64) {
+        self.faults.announced.fetch_add(len, Ordering::SeqCst);
     }
     fn sync_data(&self) -> Result<()> {
         self.faults.syncs.fetch_add(1, Ordering::SeqCst);

@@ -13,15 +13,15 @@ const SAMPLE_LEN: usize = 4 << 10;
 const KEPT_LEN: usize = 4 << 20;
 const ZSTD_LEVEL: i32 = 3;
 
+/// A codec's tables.
 struct Compressor {
     lz4: lz4_flex::block::CompressTable,
     snappy: snap::raw::Encoder,
     zstd: Option<zstd::bulk::Compressor<'static>>,
-    output: Vec<u8>,
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new());
+    static COMPRESSOR: RefCell<(Compressor, Vec<u8>)> = RefCell::new((Compressor::new(), Vec::new()));
 }
 
 /// Calls `use_it` with the bytes to store and their codec: `value` compressed, or as it is where compressing
@@ -30,17 +30,26 @@ pub(super) fn with_compressed<R>(codec: Codec, value: &[u8], use_it: impl FnOnce
     if codec == Codec::None {
         return use_it(value, Codec::None);
     }
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        let len = compressor.compress(codec, value);
+    COMPRESSOR.with_borrow_mut(|(compressor, output)| {
+        let len = compressor.compress(codec, value, output, 0);
         let result = match len {
-            Some(len) => use_it(&compressor.output[..len], codec),
+            Some(len) => use_it(&output[..len], codec),
             None => use_it(value, Codec::None),
         };
-        if compressor.output.len() > KEPT_LEN {
-            compressor.output = Vec::new();
+        if output.len() > KEPT_LEN {
+            *output = Vec::new();
         }
         result
     })
+}
+
+/// Compresses `value` into `output` from `at` on, which grows if it has to; the length there. `None` where that saves
+/// less than an eighth: what is there then means nothing.
+pub(super) fn compress_at(codec: Codec, value: &[u8], output: &mut Vec<u8>, at: usize) -> Option<usize> {
+    if codec == Codec::None {
+        return None;
+    }
+    COMPRESSOR.with_borrow_mut(|(compressor, _)| compressor.compress(codec, value, output, at))
 }
 
 fn pays(compressed: usize, original: usize) -> bool {
@@ -50,32 +59,32 @@ fn pays(compressed: usize, original: usize) -> bool {
 impl Compressor {
     fn new() -> Compressor {
         let (lz4, snappy) = (lz4_flex::block::CompressTable::default(), snap::raw::Encoder::new());
-        Compressor { lz4, snappy, zstd: None, output: Vec::new() }
+        Compressor { lz4, snappy, zstd: None }
     }
 
-    /// Compresses into `output`; the length there, or `None` where it does not pay.
-    fn compress(&mut self, codec: Codec, value: &[u8]) -> Option<usize> {
+    /// Compresses into `output` from `at` on; the length there, or `None` where it does not pay.
+    fn compress(&mut self, codec: Codec, value: &[u8], output: &mut Vec<u8>, at: usize) -> Option<usize> {
         if value.len() >= SAMPLED_LEN {
             let from = (value.len() - SAMPLE_LEN) / 2;
-            let sampled = self.run(codec, &value[from..from + SAMPLE_LEN])?;
+            let sampled = self.run(codec, &value[from..from + SAMPLE_LEN], output, at)?;
             if !pays(sampled, SAMPLE_LEN) {
                 return None;
             }
         }
-        self.run(codec, value).filter(|&len| pays(len, value.len()))
+        self.run(codec, value, output, at).filter(|&len| pays(len, value.len()))
     }
 
-    fn run(&mut self, codec: Codec, input: &[u8]) -> Option<usize> {
+    fn run(&mut self, codec: Codec, input: &[u8], output: &mut Vec<u8>, at: usize) -> Option<usize> {
         let bound = match codec {
             Codec::None => return None,
             Codec::Snappy => snap::raw::max_compress_len(input.len()),
             Codec::Lz4 => lz4_flex::block::get_maximum_output_size(input.len()),
             Codec::Zstd => zstd::zstd_safe::compress_bound(input.len()),
         };
-        if self.output.len() < bound {
-            self.output.resize(bound, 0);
+        if output.len() < at + bound {
+            output.resize(at + bound, 0);
         }
-        let output = &mut self.output[..];
+        let output = &mut output[at..];
         match codec {
             Codec::None => None,
             Codec::Snappy => self.snappy.compress(input, output).ok(),
@@ -112,6 +121,6 @@ mod tests {
                 }
             }
         }
-        COMPRESSOR.with_borrow(|compressor| assert!(compressor.output.len() <= KEPT_LEN));
+        COMPRESSOR.with_borrow(|(_, output)| assert!(output.len() <= KEPT_LEN));
     }
 }

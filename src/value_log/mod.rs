@@ -1,7 +1,8 @@
 //! Big values, each written once: segments, append queues, verified reads.
 //!
 //! 1. `append` compresses and checksums in the caller's thread, then takes a queue that is free; each queue has one
-//!    segment open for append. The record is in the file when the pointer is returned.
+//!    segment open for append. The record is in the file when the pointer is returned. A `ValueGroup` appends the
+//!    values of a batch together: one call to the system for many of them.
 //! 2. `sync` makes appended bytes durable before the log that points at them is synced (W1), and before a flush
 //!    retires that log (W2).
 //! 3. `read` checks every value against its pointer, its column family and its key, also those from the cache.
@@ -9,7 +10,8 @@
 //! 5. `lifetimes` puts values that are likely to die together into segments of their own.
 //! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
 //!    It also takes values that lay inline, from compactions after the threshold was lowered.
-//! 7. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
+//! 7. Recovery asks of each value that a log names whether it is whole; `VerifyAhead` finds out before, in threads.
+//! 8. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
 //! Invariants:
 //! - V1 a segment has no holes: a record's offset is given out while the queue is locked, and a failed append ends
@@ -28,6 +30,9 @@ mod crash_tests;
 #[cfg(test)]
 mod direct_tests;
 mod format;
+mod group;
+#[cfg(test)]
+mod group_tests;
 mod lifetimes;
 mod read_ahead;
 #[cfg(test)]
@@ -37,14 +42,19 @@ mod relocation;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod verify_ahead;
+#[cfg(test)]
+mod verify_ahead_tests;
 mod writer;
 
 pub use copier::{Copied, Copier};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+pub use group::ValueGroup;
 pub(crate) use lifetimes::Lifetimes;
 pub use read_ahead::ReadAhead;
 pub use relocation::Relocation;
 pub use segments::{SegmentHandle, SegmentRef, database_of};
+pub use verify_ahead::{LogPlace, VerifyAhead};
 
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};

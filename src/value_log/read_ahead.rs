@@ -2,17 +2,17 @@
 //!
 //! 1. `push` takes pointers in the order in which a scan will come to them, `plan` sorts them by their place and joins
 //!    neighbours, with small gaps between them, into runs.
-//! 2. `hint` asks the system whether some of the runs are in memory. If one is not, all of them are announced, so that
-//!    the device fetches what comes later while the scan works on what has come.
-//! 3. `read` reads a run with one call when the first of its values is asked for, and checks each record by itself,
+//! 2. `read` reads a run with one call when the first of its values is asked for, and checks each record by itself,
 //!    just as a single read does. What does not pass is left to a single read, which tries again and says what is
 //!    wrong: a damaged record, or a run that cannot be read, hurts nobody but whom it concerns.
+//! 3. The first run that is not in memory has all of them announced to the system, so that the device fetches what
+//!    comes later while the scan works on what has come. While all are in memory that costs nothing.
 //!
 //! Past the page cache nobody fetches what was announced. There a call waits for the device, so runs are longer, with
 //! longer gaps and longer records in them, and nothing is announced.
 //!
-//! What is read here is not put into the cache: values of a long scan would push out what point reads need, and be gone
-//! themselves before the scan comes round again.
+//! The caller says which values are put into the cache: those of a long scan would push out what point reads need, and
+//! be gone themselves before the scan comes round again.
 //!
 //! Invariant A1: whatever `push` was given, `read` gives the value of the pointer and the key it is asked for, or none.
 
@@ -20,7 +20,7 @@ use super::format::{self, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 use super::segments::Segment;
 use super::{ValueBytes, ValueLog, reader};
 use crate::base::compression::decompress_into;
-use crate::base::{Codec, ValuePointer};
+use crate::base::{Codec, Result, ValuePointer};
 use crate::env::File;
 use crate::env::aligned::{AlignedBuffer, read_around};
 use std::ops::Range;
@@ -43,8 +43,6 @@ const JOINED_MAX_DIRECT: u32 = 128 << 10;
 const LARGE: u32 = 4 << 10;
 /// Of smaller values it is asked for one of so many, unless it had half of those asked for in the plan before.
 const LOOKUP_STRIDE: usize = 8;
-/// One run of so many is asked about.
-const ASKED_STRIDE: usize = 8;
 /// Longer buffers are given back.
 const KEPT_LEN: usize = 1 << 20;
 /// Buffers that are kept for later runs.
@@ -69,6 +67,8 @@ struct Run {
     left: u32,
     /// Whether others may join.
     open: bool,
+    /// Whether one has.
+    is_shared: bool,
     state: RunState,
     bytes: AlignedBuffer,
 }
@@ -117,6 +117,8 @@ pub struct ReadAhead {
     found: u32,
     /// Whether it is asked for all.
     looks_up_all: bool,
+    /// Whether the system was told about the runs.
+    announced: bool,
 }
 
 impl Default for ReadAhead {
@@ -131,6 +133,7 @@ impl Default for ReadAhead {
             asked: 0,
             found: 0,
             looks_up_all: true,
+            announced: false,
         }
     }
 }
@@ -139,6 +142,7 @@ impl ReadAhead {
     /// Forgets what was planned.
     pub fn clear(&mut self) {
         self.shown = Shown::Nothing;
+        self.announced = false;
         self.planned.clear();
         while let Some(run) = self.runs.pop() {
             self.keep(run.bytes);
@@ -196,6 +200,7 @@ impl ReadAhead {
         {
             run.end = run.end.max(pointer.end());
             run.left += 1;
+            run.is_shared = true;
         } else {
             self.runs.push(Run {
                 segment: Arc::clone(segment),
@@ -204,6 +209,7 @@ impl ReadAhead {
                 end: pointer.end(),
                 left: 1,
                 open: pointer.record_len <= limits.record,
+                is_shared: false,
                 state: RunState::NotRead,
                 bytes: AlignedBuffer::new(),
             });
@@ -211,32 +217,34 @@ impl ReadAhead {
         self.runs.len() as u32 - 1
     }
 
-    /// Announces the runs to the system, unless they seem to be in memory.
-    pub fn hint(&self) {
-        let stride = if self.runs.len() < 4 * ASKED_STRIDE { 1 + self.runs.len() / 8 } else { ASKED_STRIDE };
-        let mut asked = self.runs.iter().step_by(stride);
-        if asked.all(|run| run.file.alignment() > 1 || run.file.is_in_memory(run.offset)) {
-            return;
-        }
+    /// Tells the system what will be read: the run that is waited for, then all, but for those past the page cache.
+    #[cold]
+    fn announce(&mut self, first: usize) {
+        self.announced = true;
+        let tell = |run: &Run, end: u64| {
+            if run.file.alignment() == 1 {
+                run.file.will_need(run.offset, end - run.offset);
+            }
+        };
+        tell(&self.runs[first], self.runs[first].end);
         let near = |a: &Run, b: &Run| Arc::ptr_eq(&a.file, &b.file) && b.offset <= a.end + GAP_ANNOUNCED;
         for runs in self.runs.chunk_by(near) {
-            let (offset, end) = (runs[0].offset, runs[runs.len() - 1].end);
-            if runs[0].file.alignment() == 1 {
-                runs[0].file.will_need(offset, end - offset);
-            }
+            tell(&runs[0], runs[runs.len() - 1].end);
         }
     }
 
-    /// Reads the value of the entry pushed as number `index`, which is that of `key`; false if that has to be done
-    /// without this. It is `value` then, until the next call.
-    pub fn read(&mut self, log: &ValueLog, index: usize, column_family: u32, key: &[u8]) -> bool {
+    /// Reads the value of the entry pushed as number `index`, which is that of `key`, and puts it into the cache if it
+    /// is to be `kept`; false if that has to be done without this. It is `value` then, until the next call.
+    pub fn read(&mut self, log: &ValueLog, index: usize, column_family: u32, key: &[u8], kept: bool) -> bool {
         self.shown = Shown::Nothing;
         let Planned { pointer: Some(pointer), run: number } = self.planned[index] else { return false };
         let Some(run) = self.runs.get(number as usize) else { return false };
         if pointer.record_len > limits(&*run.file).record {
             return false;
         }
-        if let Some(value) = self.look_up(log, index, &pointer, column_family, key) {
+        if (kept || self.looks_up(index, &pointer))
+            && let Some(value) = self.look_up(log, &pointer, column_family, key)
+        {
             self.shown = Shown::Cached(value);
             return true;
         }
@@ -247,7 +255,10 @@ impl ReadAhead {
         let record = &run.bytes.as_slice()[start..start + pointer.record_len as usize];
         let Ok(header) = format::check_record(record, &pointer, column_family, key) else { return false };
         let value = RECORD_HEADER_LEN + key.len()..record.len();
-        if header.codec == Codec::None {
+        if kept {
+            let Some(value) = reader::keep(log, &pointer, record, &header) else { return false };
+            self.shown = Shown::Cached(value);
+        } else if header.codec == Codec::None {
             self.shown = Shown::InRun(number, start + value.start..start + value.end);
         } else {
             let len = header.value_len as usize;
@@ -263,30 +274,32 @@ impl ReadAhead {
         true
     }
 
-    /// The value if the cache is asked for it, and has it.
+    /// Whether the cache is to be asked for a value that is not to be kept there.
+    fn looks_up(&self, index: usize, pointer: &ValuePointer) -> bool {
+        self.looks_up_all || pointer.value_len >= LARGE || index.is_multiple_of(LOOKUP_STRIDE)
+    }
+
+    /// The value if the cache has it.
     fn look_up(
         &mut self,
         log: &ValueLog,
-        index: usize,
         pointer: &ValuePointer,
         column_family: u32,
         key: &[u8],
     ) -> Option<ValueBytes> {
-        let is_large = pointer.value_len >= LARGE;
-        if !is_large && !self.looks_up_all && !index.is_multiple_of(LOOKUP_STRIDE) {
-            return None;
-        }
         let value = reader::cached(log, pointer, column_family, key);
-        if !is_large {
+        if pointer.value_len < LARGE {
             self.asked += 1;
             self.found += u32::from(value.is_some());
         }
         value
     }
 
-    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache.
-    pub fn is_large(&self, index: usize) -> bool {
-        self.planned[index].pointer.is_some_and(|pointer| pointer.value_len >= LARGE)
+    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache: it is
+    /// large, or takes a call of its own.
+    pub fn is_dear(&self, index: usize) -> bool {
+        let Planned { pointer: Some(pointer), run } = self.planned[index] else { return false };
+        pointer.value_len >= LARGE || self.runs.get(run as usize).is_none_or(|run| !run.is_shared)
     }
 
     /// The value read last.
@@ -317,19 +330,34 @@ impl ReadAhead {
 
     /// Makes sure that the run's bytes are there, and tells where in the buffer they begin.
     fn fetch(&mut self, number: usize) -> Option<usize> {
-        let run = &mut self.runs[number];
+        let run = &self.runs[number];
         if run.state == RunState::NotRead {
             let len = (run.end - run.offset) as usize;
-            run.bytes = self.spare.pop().unwrap_or_default();
-            run.state = match read_around(&*run.file, run.offset, len, &mut run.bytes) {
+            let mut bytes = self.spare.pop().unwrap_or_default();
+            let got = self.read_run(number, len, &mut bytes);
+            let run = &mut self.runs[number];
+            run.bytes = bytes;
+            run.state = match got {
                 Ok(range) if range.len() == len => RunState::Read(range.start),
                 _ => RunState::Failed,
             };
         }
-        match run.state {
+        match self.runs[number].state {
             RunState::Read(start) => Some(start),
             RunState::NotRead | RunState::Failed => None,
         }
+    }
+
+    fn read_run(&mut self, number: usize, len: usize, bytes: &mut AlignedBuffer) -> Result<Range<usize>> {
+        let run = &self.runs[number];
+        let (file, offset) = (&run.file, run.offset);
+        if !self.announced && file.alignment() == 1 {
+            if let Some(got) = file.read_if_in_memory(offset, bytes.take(len, 1))? {
+                return Ok(0..got);
+            }
+            self.announce(number);
+        }
+        read_around(&*self.runs[number].file, offset, len, bytes)
     }
 
     fn keep(&mut self, bytes: AlignedBuffer) {

@@ -45,21 +45,21 @@ fn planned_values_are_those_read_alone_in_any_order() {
             .collect();
         chosen.iter().for_each(|n| ahead.push(n.map(|n| pointers[n as usize].1.0)));
         ahead.plan(&log);
-        ahead.hint();
         for (index, n) in chosen.iter().enumerate() {
             match n {
                 Some(n) if random.below(4) > 0 => {
-                    let told = ahead.read(&log, index, 7, &key(*n));
+                    let told = ahead.read(&log, index, 7, &key(*n), false);
                     assert_eq!(told, *n != 240, "round {round}: long records are left to single reads");
                     let expected = alone(&log, &pointers[*n as usize].1.0, *n);
                     assert!(!told || ahead.value() == expected, "round {round}: value {n}");
                     assert!(
-                        !ahead.read(&log, index, 7, b"another key") && !ahead.read(&log, index, 8, &key(*n))
+                        !ahead.read(&log, index, 7, b"another key", false)
+                            && !ahead.read(&log, index, 8, &key(*n), true)
                     );
                     assert!(ahead.value().is_empty());
                 }
                 Some(_) => {}
-                None => assert!(!ahead.read(&log, index, 7, &key(0))),
+                None => assert!(!ahead.read(&log, index, 7, &key(0), false)),
             }
             ahead.pass(index);
         }
@@ -92,10 +92,10 @@ fn damage_hurts_only_the_record_it_is_in() {
         all.for_each(|pointer| ahead.push(Some(pointer)));
         ahead.plan(&log);
         for n in 0..100 {
-            assert_eq!(ahead.read(&log, n, 7, &key(n as u64)), n != hurt);
+            assert_eq!(ahead.read(&log, n, 7, &key(n as u64), false), n != hurt);
         }
         for (index, n) in [(100, 0), (101, 50), (102, 0)] {
-            assert!(!ahead.read(&log, index, 7, &key(n)));
+            assert!(!ahead.read(&log, index, 7, &key(n), false));
         }
         flip(at);
     }
@@ -114,7 +114,7 @@ fn a_run_is_one_read_and_one_that_fails_is_given_up() -> Result<()> {
         ahead.clear();
         pointers.iter().for_each(|(pointer, _)| ahead.push(Some(*pointer)));
         ahead.plan(&log);
-        (0..200).filter(|n| ahead.read(&log, *n, 7, &key(*n as u64))).count()
+        (0..200).filter(|n| ahead.read(&log, *n, 7, &key(*n as u64), false)).count()
     };
     faulty.plan().count(reads.clone());
     assert_eq!(read_all(), 200);
@@ -141,7 +141,7 @@ fn the_cache_is_asked_for_small_values_while_it_has_them() {
         pointers.iter().for_each(|(pointer, _)| ahead.push(Some(*pointer)));
         ahead.plan(&log);
         for (n, (pointer, _)) in pointers.iter().enumerate() {
-            assert!(ahead.read(&log, n, 7, &key(n as u64)));
+            assert!(ahead.read(&log, n, 7, &key(n as u64), false));
             assert_eq!(ahead.value().len(), pointer.value_len as usize);
         }
         let after = cache.stats();
@@ -154,4 +154,72 @@ fn the_cache_is_asked_for_small_values_while_it_has_them() {
     }
     assert_eq!(read_all(), (8, 0));
     assert_eq!(read_all(), (64, 0));
+}
+
+#[test]
+fn values_that_are_kept_are_in_the_cache_after_one_read_of_a_run() {
+    let env = TestEnv::new();
+    let cache = Cache::new(4 << 20, EvictionPolicy::Lru, 0);
+    let how = ValueLogOptions {
+        cache: Some(cache.clone()),
+        cache_owner: 1,
+        max_segment_size: 1 << 20,
+        ..options()
+    };
+    let log = ValueLog::open(env.clone(), how, Arc::new(AtomicU64::new(5))).unwrap();
+    let mut pointers = Vec::new();
+    for (at, codec) in [Codec::None, Codec::Lz4].into_iter().enumerate() {
+        log.set_codec(codec);
+        pointers.extend((at as u64 * 60..(at as u64 + 1) * 60).map(|n| append(&log, n)));
+    }
+    let mut ahead = ReadAhead::default();
+    let read_all = |ahead: &mut ReadAhead| {
+        ahead.clear();
+        pointers.iter().for_each(|(pointer, _)| ahead.push(Some(*pointer)));
+        ahead.plan(&log);
+        let values = pointers.iter().enumerate().map(|(n, _)| {
+            assert!(ahead.read(&log, n, 7, &key(n as u64), true));
+            ahead.value().to_vec()
+        });
+        values.collect::<Vec<_>>()
+    };
+    let first = read_all(&mut ahead);
+    assert_eq!(cache.stats().inserts, 120);
+    assert!((0..120).all(|n| !ahead.is_dear(n)), "they are small and read together");
+    // No read is left to do.
+    env.faults.fail_reads.store(1, Ordering::Relaxed);
+    assert_eq!(read_all(&mut ahead), first);
+    for (n, (pointer, _)) in pointers.iter().enumerate() {
+        assert_eq!(alone(&log, pointer, n as u64), first[n]);
+    }
+    assert_eq!(env.faults.fail_reads.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn runs_are_announced_once_one_is_not_in_memory() {
+    let env = TestEnv::new();
+    let how = ValueLogOptions { max_segment_size: 1 << 20, ..options() };
+    let log = ValueLog::open(env.clone(), how, Arc::new(AtomicU64::new(5))).unwrap();
+    let pointers: Vec<_> = (0..200).map(|n| append(&log, n)).collect();
+    let mut ahead = ReadAhead::default();
+    let mut announced_by_reading = |is_cold: bool| {
+        env.faults.is_cold.store(is_cold, Ordering::Relaxed);
+        let before = env.faults.announced.load(Ordering::Relaxed);
+        ahead.clear();
+        // Far from each other, so that each is a run.
+        let far = (0..200).step_by(40);
+        far.clone().for_each(|n| ahead.push(Some(pointers[n].0)));
+        ahead.plan(&log);
+        assert!((0..5).all(|index| ahead.is_dear(index)));
+        for (index, n) in far.enumerate() {
+            assert!(ahead.read(&log, index, 7, &key(n as u64), false));
+            assert_eq!(ahead.value(), alone(&log, &pointers[n].0, n as u64));
+        }
+        env.faults.announced.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(announced_by_reading(false), 0);
+    // The first alone, and then all with the gaps between them.
+    let whole = pointers[160].0.end() - pointers[0].0.offset;
+    assert_eq!(announced_by_reading(true), u64::from(pointers[0].0.record_len) + whole);
+    assert_eq!(announced_by_reading(false), 0);
 }

@@ -33,7 +33,7 @@ thread_local! {
 const MOST_WASTED: usize = 8;
 
 /// Why a record could not be read.
-enum Failure {
+pub(super) enum Failure {
     /// The operating system's refusal.
     Io(Error),
     /// The bytes are not the record.
@@ -48,13 +48,8 @@ pub(super) fn read(
     fill_cache: bool,
     allow_io: bool,
 ) -> Result<ValueBytes> {
-    let cache_key =
-        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
-    if let Some(cache) = log.cache()
-        && let Some(buffer) = cache.get(cache_key, EntryClass::Value)
-        && let Some(range) = range_in_cached(&buffer, pointer, column_family, key)
-    {
-        return Ok(ValueBytes { buffer, range });
+    if let Some(value) = cached(log, pointer, column_family, key) {
+        return Ok(value);
     }
     if !allow_io {
         return Err(Error::new(ErrorKind::Incomplete, "the value is not cached and I/O was not allowed"));
@@ -87,7 +82,7 @@ pub(super) fn read(
     let range = start..record.len();
     let buffer = Arc::new(record);
     if fill_cache && let Some(cache) = log.cache() {
-        cache.insert(cache_key, EntryClass::Value, &buffer);
+        cache.insert(cache_key(log, pointer), EntryClass::Value, &buffer);
     }
     Ok(ValueBytes { buffer, range })
 }
@@ -99,27 +94,35 @@ pub(super) fn cached(
     column_family: u32,
     key: &[u8],
 ) -> Option<ValueBytes> {
-    let cache_key =
-        CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset };
-    let buffer = log.options.cache.as_ref()?.get(cache_key, EntryClass::Value)?;
+    let buffer = log.cache()?.get(cache_key(log, pointer), EntryClass::Value)?;
     let range = range_in_cached(&buffer, pointer, column_family, key)?;
     Some(ValueBytes { buffer, range })
 }
 
+/// Puts a record that was checked into the cache, as `read` does, and gives the value; `None` if it does not
+/// decompress.
+pub(super) fn keep(
+    log: &ValueLog,
+    pointer: &ValuePointer,
+    record: &[u8],
+    header: &RecordHeader,
+) -> Option<ValueBytes> {
+    let whole = uncompressed(log.cache(), record, header)?;
+    let range = RECORD_HEADER_LEN + header.key_len as usize..whole.len();
+    let buffer = Arc::new(whole);
+    if let Some(cache) = log.cache() {
+        cache.insert(cache_key(log, pointer), EntryClass::Value, &buffer);
+    }
+    Some(ValueBytes { buffer, range })
+}
+
+fn cache_key(log: &ValueLog, pointer: &ValuePointer) -> CacheKey {
+    CacheKey { owner: log.options.cache_owner, file: pointer.segment, offset: pointer.offset }
+}
+
 pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
     let Some(segment) = log.registry.get(pointer.segment) else { return Ok(false) };
-    if !segment.created && segment.file.durable_len() < segment.file.appended_len() {
-        // What recovery accepts must be what a power loss would leave (R5).
-        if segment.file.sync()? {
-            log.syncs.fetch_add(1, Ordering::Relaxed);
-        }
-        segment.file.file().drop_cache();
-        // Replay goes on to its end, as a rule: large reads, and while records before are checked.
-        segment
-            .file
-            .file()
-            .will_need(pointer.offset, segment.file.appended_len().saturating_sub(pointer.offset));
-    }
+    settle(log, &segment, pointer.offset)?;
     // Through the page cache, which reads ahead.
     let outcome = check_reach(&segment, pointer).and_then(|()| {
         let file = &**segment.file.file();
@@ -131,6 +134,28 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
         Err(Failure::Mismatch(_)) => Ok(false),
         Err(Failure::Io(error)) => Err(error.at(segment.file.file().path(), pointer.offset)),
     }
+}
+
+/// Makes what an earlier open left in a segment durable, and has it read from the device: what recovery accepts must be
+/// what a power loss would leave (R5). Once for each segment; whoever comes meanwhile waits. Another sync of the segment
+/// before, as of a flush in the midst of a replay, does not take its place: the page cache may still hold what a sync
+/// that failed has lost.
+pub(super) fn settle(log: &ValueLog, segment: &Segment, first: u64) -> Result<()> {
+    let mut settled = segment.settled.lock();
+    if *settled {
+        return Ok(());
+    }
+    if segment.file.sync()? {
+        log.syncs.fetch_add(1, Ordering::Relaxed);
+    }
+    let file = segment.file.file();
+    file.drop_cache();
+    *settled = true;
+    // Who waits can begin to read while the rest is announced.
+    drop(settled);
+    // Replay goes on to its end, as a rule: large reads, and while records before are checked.
+    file.will_need(first, segment.file.appended_len().saturating_sub(first));
+    Ok(())
 }
 
 /// Appends the stored record to `out` as it is, verified; on failure says what is wrong, and `out` may have grown.
@@ -186,7 +211,7 @@ fn range_in_cached(
     same.then_some(start..cached.len())
 }
 
-fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result<(), Failure> {
+pub(super) fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result<(), Failure> {
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
         return Err(Failure::Mismatch(format!(

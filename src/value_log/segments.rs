@@ -84,6 +84,8 @@ pub(super) struct Segment {
     since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
+    /// What an earlier open left is durable, and is read from the device.
+    pub settled: Mutex<bool>,
 }
 
 impl Segment {
@@ -221,6 +223,7 @@ impl Registry {
             since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
+            settled: Mutex::new(true),
         });
         self.segments.write().insert(number, segment.clone());
         Ok((segment, handle))
@@ -414,6 +417,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
         since,
         header_damaged,
         hold: Mutex::new(Hold::Never),
+        settled: Mutex::new(false),
     })
 }
 

@@ -4,6 +4,8 @@
 //! 2. Take a queue of the value's class (`lifetimes`): the thread's own if it is free, else any free one, else wait
 //!    for the own one.
 //! 3. Under the queue's lock: find the offset, bind the checksum to it, write header, key and value with one call.
+//!
+//! Values of one batch take the same steps together (`group`).
 
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
@@ -30,7 +32,7 @@ pub(super) struct Queues {
 struct PaddedQueue(Mutex<Queue>);
 
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     active: Option<Active>,
     values_written: u64,
     bytes_written: u64,
@@ -38,9 +40,17 @@ struct Queue {
 }
 
 /// The segment that a queue appends to.
-struct Active {
-    segment: Arc<Segment>,
+pub(super) struct Active {
+    pub segment: Arc<Segment>,
     handle: SegmentRef,
+}
+
+/// What a write appends to the active segment.
+pub(super) struct Appended {
+    /// Where it ends.
+    pub end: u64,
+    pub values: u64,
+    pub value_bytes: u64,
 }
 
 /// A record whose place is not known yet.
@@ -64,7 +74,7 @@ impl Queues {
         self.next_file_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn take_one(&self, class: SegmentClass) -> MutexGuard<'_, Queue> {
+    pub fn take_one(&self, class: SegmentClass) -> MutexGuard<'_, Queue> {
         let count = self.queues.len() / NEW_CLASSES;
         let queues = &self.queues[class as usize * count..][..count];
         let own = thread_number() % count;
@@ -192,36 +202,54 @@ impl Queue {
         mut record: Record<'_>,
         class: SegmentClass,
     ) -> Result<(ValuePointer, SegmentRef)> {
+        let Active { segment, .. } = self.segment_for(log, record.len, class)?;
+        let pointer = record.bind(segment.number, segment.file.appended_len());
+        let pieces = [IoSlice::new(&record.header), IoSlice::new(record.key), IoSlice::new(record.stored)];
+        let value_bytes = u64::from(pointer.value_len);
+        let handle = self.write(log, &pieces, Appended { end: pointer.end(), values: 1, value_bytes })?;
+        Ok((pointer, handle))
+    }
+
+    /// The segment that takes a record of `len` bytes next: the active one, or a new one if that is full.
+    pub fn segment_for(&mut self, log: &ValueLog, len: u32, class: SegmentClass) -> Result<&Active> {
         let max = log.options.max_segment_size;
-        if self.active.as_ref().is_some_and(|active| !active.takes(record.len, max)) {
+        if self.active.as_ref().is_some_and(|active| !active.takes(len, max)) {
             self.seal();
         }
-        let Active { segment, handle } = match &mut self.active {
-            Some(active) => active,
+        match &mut self.active {
+            Some(active) => Ok(active),
             none => {
                 let (segment, handle) = log.create_segment(class)?;
-                none.insert(Active { segment, handle })
+                Ok(none.insert(Active { segment, handle }))
             }
-        };
+        }
+    }
+
+    /// Writes records, which `segment_for` has found a place for, with one call. Gives a hold on their segment. After
+    /// a failure the segment ends at the record before them (V1).
+    pub fn write(
+        &mut self,
+        log: &ValueLog,
+        pieces: &[IoSlice<'_>],
+        appended: Appended,
+    ) -> Result<SegmentRef> {
+        let Active { segment, handle } = self.active.as_ref().expect("a place was found in it");
         let offset = segment.file.appended_len();
-        let pointer = record.bind(segment.number, offset);
-        let pieces = [IoSlice::new(&record.header), IoSlice::new(record.key), IoSlice::new(record.stored)];
-        let file = segment.file.file();
-        if let Err(error) = file.write_at(offset, &pieces) {
-            // Gives the space of a torn record back where that works; nothing points at it (V1).
-            let _ = file.truncate(offset);
+        if let Err(error) = segment.file.file().write_at(offset, pieces) {
+            // Gives the space of torn records back where that works; nothing points at them.
+            let _ = segment.file.file().truncate(offset);
             self.seal();
             return Err(error);
         }
         let handle = handle.clone();
-        segment.file.set_appended(pointer.end());
-        self.values_written += 1;
-        self.bytes_written += u64::from(pointer.record_len);
-        self.value_bytes += u64::from(pointer.value_len);
-        if pointer.end() >= max {
+        segment.file.set_appended(appended.end);
+        self.values_written += appended.values;
+        self.bytes_written += appended.end - offset;
+        self.value_bytes += appended.value_bytes;
+        if appended.end >= log.options.max_segment_size {
             self.seal();
         }
-        Ok((pointer, handle))
+        Ok(handle)
     }
 
     /// Closes the active segment, if there is one. When nobody else holds it, it becomes obsolete.

@@ -29,7 +29,7 @@ mod writer;
 
 pub use crate::record::MAX_PAYLOAD_LEN;
 pub use format::database_of;
-pub use replay::replay;
+pub use replay::{FramesAhead, ReplayVisitor, replay, replay_to};
 pub use writer::{WalPages, WalSyncer, WalWriter, WalWriterOptions};
 
 use std::path::PathBuf;

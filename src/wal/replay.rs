@@ -4,10 +4,12 @@
 //! 2. Frames are shown file by file. At a place that is no frame, or where `visit` finds a value torn:
 //!    - what is known durable beyond it (a sealed length, or a mark of the same era) makes it a `Corruption`;
 //!    - else it is the torn tail of its era: nothing later of that era is shown (L1).
+//!
+//! Before each frame the visitor may look at those that follow in the file, to begin with what takes long.
 
 use super::format::{self, KIND_FRAME_WITH_MARK};
 use super::scan::{Header, Scan, ScannedFile, is_frame};
-use super::{Previous, RecoveryMode, ReplayFrame, ReplayReport, WalFile, WalPosition};
+use super::{DurableMark, Previous, RecoveryMode, ReplayFrame, ReplayReport, WalFile, WalPosition};
 use crate::base::{Error, Result};
 use crate::env::Env;
 use crate::record::{ReadOutcome, RecordReader};
@@ -15,15 +17,70 @@ use std::ops::ControlFlow;
 
 type Visit<'v> = dyn FnMut(&ReplayFrame<'_>) -> Result<ControlFlow<String>> + 'v;
 
-/// Shows every frame of `files` (ascending numbers) in order. `visit` may break with a reason: the log ends before
-/// that frame (a torn value); if the frame is known durable, that is a `Corruption` instead. In mode
-/// `SkipCorrupted` the frame is left out and the next one is shown.
+/// Who a log is replayed to.
+pub trait ReplayVisitor {
+    /// The next frame. It may break with a reason: the log ends before that frame (a torn value); if the frame is known
+    /// durable, that is a `Corruption` instead. In mode `SkipCorrupted` the frame is left out and the next one is shown.
+    fn frame(&mut self, frame: &ReplayFrame<'_>) -> Result<ControlFlow<String>>;
+
+    /// Called before each frame with those that follow in its file, itself included, and that were not taken from here
+    /// before. Not all of them need be shown later: the log may end before that.
+    fn look_ahead(&mut self, frames: &mut FramesAhead<'_>);
+}
+
+/// Frames that follow, up to one that is not whole.
+pub struct FramesAhead<'a> {
+    reader: &'a RecordReader,
+    /// Where the next one starts.
+    at: &'a mut u64,
+    log: u64,
+    durable: &'a DurableMark,
+}
+
+impl<'a> FramesAhead<'a> {
+    /// Takes the next one.
+    #[allow(clippy::should_implement_trait)] // Who looks ahead takes some and leaves the rest.
+    pub fn next(&mut self) -> Option<ReplayFrame<'a>> {
+        loop {
+            let (kind, payload, end) = self.reader.peek(*self.at)?;
+            let position = WalPosition { log: self.log, offset: *self.at };
+            *self.at = end;
+            if let Some(payload) = frame_payload(kind, payload) {
+                return Some(ReplayFrame { position, payload, durable: self.durable });
+            }
+        }
+    }
+}
+
+/// Does not look ahead.
+struct Function<'a, 'v>(&'a mut Visit<'v>);
+
+impl ReplayVisitor for Function<'_, '_> {
+    fn frame(&mut self, frame: &ReplayFrame<'_>) -> Result<ControlFlow<String>> {
+        (self.0)(frame)
+    }
+
+    fn look_ahead(&mut self, _: &mut FramesAhead<'_>) {}
+}
+
+/// As `replay_to`, for a visitor that does not look ahead.
 pub fn replay(
     env: &dyn Env,
     files: &[WalFile],
     database: [u8; 16],
     mode: RecoveryMode,
     visit: &mut dyn FnMut(&ReplayFrame<'_>) -> Result<ControlFlow<String>>,
+) -> Result<ReplayReport> {
+    replay_to(&mut Function(visit), env, files, database, mode)
+}
+
+/// Shows every frame of `files` (ascending numbers) in order.
+pub fn replay_to(
+    visitor: &mut dyn ReplayVisitor,
+    env: &dyn Env,
+    files: &[WalFile],
+    database: [u8; 16],
+    mode: RecoveryMode,
 ) -> Result<ReplayReport> {
     assert!(files.is_sorted_by(|one, next| one.number < next.number), "log files ascend");
     let mut scan = Scan::run(env, files, &database, mode == RecoveryMode::SkipCorrupted)?;
@@ -37,7 +94,7 @@ pub fn replay(
             replay.report.dropped_bytes += data_len.saturating_sub(first_frame);
         } else {
             let reader = scan.files[index].reader.take();
-            if let Flow::EraEnds = replay.show_file(&scan, index, reader, visit)? {
+            if let Flow::EraEnds = replay.show_file(&scan, index, reader, visitor)? {
                 ended_era = Some(scan.files[index].era);
             }
         }
@@ -109,7 +166,7 @@ impl Replay<'_> {
         scan: &Scan,
         index: usize,
         kept: Option<RecordReader>,
-        visit: &mut Visit<'_>,
+        visitor: &mut dyn ReplayVisitor,
     ) -> Result<Flow> {
         let file = &self.files[index];
         let mut reader = match kept {
@@ -130,8 +187,17 @@ impl Replay<'_> {
                 }
             }
         }
+        let mut ahead = 0;
         loop {
-            let trouble = match self.step(scan, index, &mut reader, visit)? {
+            ahead = reader.offset().max(ahead);
+            let durable = &scan.durable[scan.files[index].era];
+            visitor.look_ahead(&mut FramesAhead {
+                reader: &reader,
+                at: &mut ahead,
+                log: file.number,
+                durable,
+            });
+            let trouble = match self.step(scan, index, &mut reader, visitor)? {
                 Step::Shown(end) => {
                     self.report.frames += 1;
                     self.report.end = Some(WalPosition { log: file.number, offset: end });
@@ -156,7 +222,7 @@ impl Replay<'_> {
         scan: &Scan,
         index: usize,
         reader: &mut RecordReader,
-        visit: &mut Visit<'_>,
+        visitor: &mut dyn ReplayVisitor,
     ) -> Result<Step> {
         let file = &self.files[index];
         let must_end = file.sealed_len.or(scan.files[index].continued_at);
@@ -193,7 +259,7 @@ impl Replay<'_> {
                         reason,
                     }));
                 };
-                return Ok(match visit(&ReplayFrame { position, payload, durable })? {
+                return Ok(match visitor.frame(&ReplayFrame { position, payload, durable })? {
                     ControlFlow::Continue(()) => Step::Shown(end),
                     ControlFlow::Break(reason) => Step::Trouble(Trouble {
                         at: offset,

@@ -132,6 +132,49 @@ fn frames_and_marks_round_trip_over_several_files() {
     assert_eq!(report.end, Some(end));
 }
 
+/// Looks ahead by as many frames as a random number says.
+struct Ahead {
+    random: Random,
+    seen: Vec<(WalPosition, Vec<u8>)>,
+    shown: Vec<(WalPosition, Vec<u8>)>,
+}
+
+impl ReplayVisitor for Ahead {
+    fn frame(&mut self, frame: &ReplayFrame<'_>) -> Result<ControlFlow<String>> {
+        self.shown.push((frame.position, frame.payload.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn look_ahead(&mut self, frames: &mut FramesAhead<'_>) {
+        for _ in 0..self.random.below(4) {
+            let Some(frame) = frames.next() else { return };
+            let last_shown = self.shown.last().map_or(WalPosition::default(), |(position, _)| *position);
+            assert!(frame.position > last_shown);
+            self.seen.push((frame.position, frame.payload.to_vec()));
+        }
+    }
+}
+
+#[test]
+fn frames_are_seen_ahead_once_and_in_order() {
+    for seed in 1..=30 {
+        let env = TestEnv::new();
+        let places = three_logs(&env);
+        if seed % 3 > 0 {
+            change(&env, 4, |bytes| bytes[places[1][1] as usize + 20] ^= 1);
+        }
+        let mode = if seed % 3 == 1 { RecoveryMode::SkipCorrupted } else { RecoveryMode::PointInTime };
+        let mut ahead = Ahead { random: Random(seed), seen: Vec::new(), shown: Vec::new() };
+        replay_to(&mut ahead, &*env, &files(&[3, 4, 5]), DATABASE, mode).unwrap();
+        assert!(ahead.seen.is_sorted_by(|one, next| one.0 < next.0), "seed {seed}");
+        for seen in &ahead.seen {
+            let was_shown = ahead.shown.contains(seen);
+            assert!(was_shown || ahead.shown.iter().all(|shown| shown.0 < seen.0), "seed {seed}: {seen:?}");
+        }
+        assert!(!ahead.seen.is_empty() && ahead.shown.len() > 3, "seed {seed}");
+    }
+}
+
 #[test]
 fn every_flipped_byte_is_a_torn_tail_or_a_corruption_but_never_a_wrong_frame() {
     let env = TestEnv::new();
@@ -646,5 +689,21 @@ fn pages_are_populated_in_whole_pieces_up_to_the_end() {
     pages.populate(100);
     assert_eq!(pages.populated(), 3072);
     pages.populate(u64::MAX);
-    assert_eq!(pages.populated(), 8192);
+    assert_eq!((pages.populated(), pages.released()), (8192, 0));
+}
+
+#[test]
+fn written_pages_are_let_go_in_large_steps() {
+    let env = TestEnv::new();
+    let how = WalWriterOptions { mapped: true, capacity: 4 << 20, buffer_size: 1 << 10 };
+    let header = WalHeader { database: DATABASE, number: 3, previous: Previous::ToldLater };
+    let mut log = WalWriter::create(&*env, dir(), &header, how).unwrap();
+    let pages = log.pages().unwrap();
+    let frame = vec![7; 300 << 10];
+    for appended in 1..=12u64 {
+        let end = log.append(&[&frame], None).unwrap().offset;
+        pages.populate(end + 1);
+        assert_eq!(pages.released(), end >> 20 << 20, "after {appended}");
+    }
+    assert_eq!(pages.released(), 3 << 20);
 }

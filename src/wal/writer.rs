@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Room that `has_room` leaves for a mark. A longer one is left out near the end of a mapped file.
 const MARK_ROOM: u64 = 1024;
 
+/// Written pages of a mapped log are let go so many bytes at a time.
+const RELEASED_AT_ONCE: u64 = 1 << 20;
+
 /// How a log file is written.
 #[derive(Clone, Copy, Debug)]
 pub struct WalWriterOptions {
@@ -44,6 +47,8 @@ pub struct WalWriter {
     buffer_size: u64,
     /// Up to here the mapping was populated.
     populated: Arc<AtomicU64>,
+    /// Up to here its pages were let go.
+    released: Arc<AtomicU64>,
     /// Reused to encode marks.
     mark: Vec<u8>,
 }
@@ -56,13 +61,15 @@ pub struct WalSyncer {
     number: u64,
 }
 
-/// Makes pages of a mapped log ready from another thread while appends go on. One thread at a time populates.
+/// Makes pages of a mapped log ready from another thread while appends go on, and lets written ones go. One thread at
+/// a time does.
 #[derive(Clone)]
 pub struct WalPages {
     file: Arc<DurableFile>,
     capacity: u64,
     piece: u64,
     populated: Arc<AtomicU64>,
+    released: Arc<AtomicU64>,
 }
 
 impl WalWriter {
@@ -104,7 +111,8 @@ impl WalWriter {
         records.sync()?;
         env.rename(temporary, path)?;
         let (path, buffer_size) = (Arc::new(path.to_path_buf()), options.buffer_size);
-        Ok(WalWriter { records, path, capacity, buffer_size, populated: Arc::default(), mark: Vec::new() })
+        let (populated, released) = (Arc::default(), Arc::default());
+        Ok(WalWriter { records, path, capacity, buffer_size, populated, released, mark: Vec::new() })
     }
 
     /// Takes a file into use that was made with `Previous::ToldLater`: `previous` is where the log before it ended.
@@ -182,6 +190,7 @@ impl WalWriter {
             capacity,
             piece: self.buffer_size.max(1),
             populated: self.populated.clone(),
+            released: self.released.clone(),
         })
     }
 
@@ -212,10 +221,11 @@ impl WalWriter {
         }
     }
 
-    /// Cuts the preallocated rest off, and what a failed append left. Does not sync.
+    /// Cuts the preallocated rest off, and what a failed append left, and lets its pages go. Does not sync.
     pub fn finish(self) -> Result<WalPosition> {
         let position = self.position();
         let file = self.records.file().file();
+        file.release(self.released.load(Ordering::Relaxed), self.capacity.unwrap_or(0));
         if file.is_mapped() || file.len()? != position.offset {
             file.truncate(position.offset).map_err(|error| error.in_file(&self.path))?;
         }
@@ -252,7 +262,7 @@ impl WalSyncer {
 }
 
 impl WalPages {
-    /// Populates up to `to`, in whole pieces.
+    /// Populates up to `to`, in whole pieces, and lets go what is written.
     pub fn populate(&self, to: u64) {
         let to = to.min(self.capacity).next_multiple_of(self.piece).min(self.capacity);
         let mut from = self.populated();
@@ -263,6 +273,22 @@ impl WalPages {
             self.populated.store(end, Ordering::Relaxed);
             from = end;
         }
+        self.release();
+    }
+
+    /// Written pages stay in the page cache; mapped, they would count as this process's memory too.
+    fn release(&self) {
+        let written = self.file.appended_len();
+        let (from, to) = (self.released(), written - written % RELEASED_AT_ONCE);
+        if from < to {
+            self.file.file().release(from, to);
+            self.released.store(to, Ordering::Relaxed);
+        }
+    }
+
+    /// Up to where pages were let go.
+    pub fn released(&self) -> u64 {
+        self.released.load(Ordering::Relaxed)
     }
 
     /// Up to where it was populated.

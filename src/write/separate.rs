@@ -5,14 +5,21 @@
 //! column families exist, that those with merge operands have an operator. Nothing else reaches the log. A batch
 //! without a big value and without a TTL is borrowed as it is; another one is rewritten in a buffer that the caller
 //! keeps. All TTLs of a batch, its records' own and those of the families, count from one second.
+//!
+//! Big values are gathered and appended in groups (`ValueGroup`); the records after the first value of a group wait
+//! until it is appended, for they are logged in the batch's order.
 
 use super::few::Few;
 use crate::base::expiry::EXPIRY_LEN;
 use crate::base::{EntryKind, Error, Result};
 use crate::batch::{BatchIter, PackedOperations, Record, Rewrite, WriteBatch};
 use crate::memtable::write_buffer::Hold;
-use crate::value_log::{SegmentRef, ValueLog};
+use crate::value_log::{SegmentRef, ValueGroup, ValueLog};
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Records that wait for the values before them, at most: as many bytes of memory as a group of values takes.
+const WAITING: usize = 2048;
 
 /// What a column family asks of the records written to it.
 #[derive(Clone, Copy, Debug)]
@@ -67,25 +74,23 @@ impl Separator {
         families: &dyn FamilyRules,
     ) -> Result<Prepared<'a>> {
         let mut touched = Touched::new(families);
-        let mut holds = Few::None;
         let mut rewrite = Rewrite::new(batch, buffer);
+        let mut separation = Separation::new(&self.value_log);
+        let mut log = |place: Range<usize>, logged: Option<Logged<'_>>| {
+            if let Some(Logged { column_family, kind, key, expiry, stored }) = logged {
+                rewrite.replace(place, column_family, kind, key, expiry, stored);
+            }
+            Ok(())
+        };
         let mut records = BatchIter::over(batch.data())?;
         let mut start = records.offset();
         while let Some(record) = records.next() {
             if let Some(change) = touched.admit(&record?)? {
-                let Change { column_family, key, expiry, .. } = change;
-                let place = start..records.offset();
-                if change.separate {
-                    let (pointer, segment) = self.value_log.append(column_family, key, change.value)?;
-                    hold(&mut holds, segment);
-                    let pointer = pointer.to_bytes();
-                    rewrite.replace(place, column_family, EntryKind::Pointer, key, expiry, &pointer);
-                } else {
-                    rewrite.replace(place, column_family, change.kind, key, expiry, change.value);
-                }
+                separation.take(start..records.offset(), Some(change), &mut log)?;
             }
             start = records.offset();
         }
+        let holds = separation.finish(&mut log)?;
         Ok(Prepared { bytes: rewrite.finish(), families: touched.seen, holds, count: batch.count() })
     }
 
@@ -113,21 +118,19 @@ impl Separator {
         }
         batch.clear();
         batch.reserve(operations.data().len() - separated + expiring);
-        let mut holds = Few::None;
+        let mut separation = Separation::new(&self.value_log);
+        let mut log = |record: Record<'_>, logged: Option<Logged<'_>>| match logged {
+            Some(Logged { column_family, kind, key, expiry, stored }) => {
+                batch.put_entry(column_family, kind, key, expiry, stored)
+            }
+            None => batch.append_record(record),
+        };
         for record in operations.clone() {
             let record = record?;
-            match touched.admit(&record)? {
-                Some(Change { column_family, key, expiry, value, separate: true, .. }) => {
-                    let (pointer, segment) = self.value_log.append(column_family, key, value)?;
-                    hold(&mut holds, segment);
-                    batch.put_entry(column_family, EntryKind::Pointer, key, expiry, &pointer.to_bytes())?;
-                }
-                Some(Change { column_family, kind, key, expiry, value, .. }) => {
-                    batch.put_entry(column_family, kind, key, expiry, value)?;
-                }
-                None => batch.append_record(record)?,
-            }
+            let change = touched.admit(&record)?;
+            separation.take(record, change, &mut log)?;
         }
+        let holds = separation.finish(&mut log)?;
         let count = batch.count();
         Ok(Prepared { bytes: batch.data(), families: touched.seen, holds, count })
     }
@@ -237,6 +240,95 @@ struct Change<'a> {
     /// Whether the value goes to the value log.
     separate: bool,
     expiry: Option<u64>,
+}
+
+/// An entry that is logged in the place of a record.
+struct Logged<'a> {
+    column_family: u32,
+    kind: EntryKind,
+    key: &'a [u8],
+    expiry: Option<u64>,
+    /// The value or operand, or a pointer.
+    stored: &'a [u8],
+}
+
+/// Puts the big values of a batch into the value log, and logs its records in their order. `T` is what `log`, which
+/// every call is given, knows a record by; it is told what takes the record's place, if anything does.
+struct Separation<'l, 'a, T> {
+    value_log: &'l ValueLog,
+    values: ValueGroup<'a>,
+    /// The first has its value in `values`.
+    waiting: Vec<(T, Option<Change<'a>>)>,
+    holds: Few<(u64, Hold)>,
+}
+
+impl<'l, 'a, T> Separation<'l, 'a, T> {
+    fn new(value_log: &'l ValueLog) -> Separation<'l, 'a, T> {
+        Separation { value_log, values: ValueGroup::new(), waiting: Vec::new(), holds: Few::None }
+    }
+
+    /// Takes the next record, which `change` takes the place of.
+    #[inline]
+    fn take(
+        &mut self,
+        record: T,
+        change: Option<Change<'a>>,
+        log: &mut impl FnMut(T, Option<Logged<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(Change { column_family, key, value, separate: true, .. }) = change {
+            if !self.values.takes(key.len() + value.len()) {
+                self.append(log)?;
+            }
+            self.values.push(self.value_log, column_family, key, value)?;
+        } else {
+            if self.waiting.len() >= WAITING {
+                self.append(log)?;
+            }
+            if self.waiting.is_empty() {
+                return log(record, change.as_ref().map(|change| change.logged(change.kind, change.value)));
+            }
+        }
+        self.waiting.push((record, change));
+        Ok(())
+    }
+
+    /// Appends the values, and logs what waited for them.
+    fn append(&mut self, log: &mut impl FnMut(T, Option<Logged<'_>>) -> Result<()>) -> Result<()> {
+        self.values.append(self.value_log, &mut |segment| hold(&mut self.holds, segment))?;
+        let mut appended = 0;
+        for (record, change) in self.waiting.drain(..) {
+            match change {
+                Some(change) if change.separate => {
+                    let pointer = self.values.pointer(appended).to_bytes();
+                    log(record, Some(change.logged(EntryKind::Pointer, &pointer)))?;
+                    appended += 1;
+                }
+                change => {
+                    log(record, change.as_ref().map(|change| change.logged(change.kind, change.value)))?;
+                }
+            }
+        }
+        self.values.clear();
+        Ok(())
+    }
+
+    /// Appends and logs the rest. Gives holds on all segments that pointers name.
+    fn finish(
+        mut self,
+        log: &mut impl FnMut(T, Option<Logged<'_>>) -> Result<()>,
+    ) -> Result<Few<(u64, Hold)>> {
+        if !self.waiting.is_empty() {
+            self.append(log)?;
+        }
+        Ok(self.holds)
+    }
+}
+
+impl Change<'_> {
+    fn logged<'s>(&'s self, kind: EntryKind, stored: &'s [u8]) -> Logged<'s> {
+        let Change { column_family, key, expiry, .. } = *self;
+        Logged { column_family, kind, key, expiry, stored }
+    }
 }
 
 fn hold(holds: &mut Few<(u64, Hold)>, segment: SegmentRef) {

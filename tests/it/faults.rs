@@ -22,11 +22,11 @@ struct Workload {
 }
 
 use Step::{
-    Batch, BigPut, Collect, Compact, CreateFamily, Delete, DeleteRange, DropFamily, Flush, Get, Merge, Put,
-    Reopen, SyncLog, SyncedPut,
+    Batch, BigBatch, BigPut, Collect, Compact, CreateFamily, Delete, DeleteRange, DropFamily, Flush, Get,
+    Merge, Put, Reopen, SyncLog, SyncedPut,
 };
 
-const WORKLOADS: [Workload; 10] = [
+const WORKLOADS: [Workload; 11] = [
     Workload { name: "puts", steps: &[Put, SyncedPut, Put, Put, Get, SyncedPut, Delete, Put, SyncLog, Put] },
     Workload {
         name: "big values",
@@ -71,6 +71,10 @@ const WORKLOADS: [Workload; 10] = [
         ],
     },
     Workload { name: "batches", steps: &[Batch, Batch, SyncLog, Batch, Flush, Batch, Merge, Batch, Batch] },
+    Workload {
+        name: "batches of big values",
+        steps: &[BigBatch, Put, BigBatch, SyncLog, BigBatch, Flush, BigBatch, Reopen, BigBatch, BigPut],
+    },
     Workload {
         name: "deletes",
         steps: &[Put, Put, BigPut, DeleteRange, Flush, Put, Delete, DeleteRange, Compact, Put],

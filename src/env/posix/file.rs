@@ -238,14 +238,14 @@ impl File for PosixFile {
         self.advise(offset, len, libc::POSIX_FADV_WILLNEED);
     }
 
-    fn is_in_memory(&self, offset: u64) -> bool {
-        let mut byte = 0u8;
-        let vector = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-        // SAFETY: the vector is one byte of this frame; the descriptor is open as long as `self`.
+    fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        let vector = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+        // SAFETY: the vector is `buf`, borrowed exclusively for the call; the descriptor is open as long as `self`.
         let got = unsafe {
             libc::preadv2(self.file.as_raw_fd(), &vector, 1, offset as libc::off_t, libc::RWF_NOWAIT)
         };
-        got >= 0
+        // Whatever the system refused: an ordinary read tells.
+        Ok(usize::try_from(got).ok().filter(|&got| got == buf.len()))
     }
 
     fn drop_cache(&self) {

@@ -3,6 +3,8 @@
 //! 1. Allocate all blocks (fallocate), so that a full device is an error now and never a SIGBUS later.
 //! 2. Map them shared.
 //! 3. A write is a bounds check and a copy; the page cache has it at once, as after write(2).
+//! 4. Pages that are written are let go (`release`): they would count as this process's memory until the file is
+//!    unmapped, and stay in the page cache anyway.
 //!
 //! Invariant M1: no byte at or past `limit` is written. `limit` starts as the capacity and only ever falls, before
 //! the file is cut, so a copy never touches a page that the file no longer has.
@@ -135,12 +137,27 @@ impl File for MappedFile {
         }
     }
 
+    fn release(&self, from: u64, to: u64) {
+        let to = to.min(self.mapping.len() as u64);
+        if from < to {
+            // SAFETY: the mapping is shared, so its pages stay in the page cache with what was written, and the next
+            // access, by whatever thread, maps them again. Rounding to pages changes nothing about that.
+            let _ = unsafe {
+                self.mapping.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    from as usize,
+                    (to - from) as usize,
+                )
+            };
+        }
+    }
+
     fn will_need(&self, offset: u64, len: u64) {
         self.plain.will_need(offset, len);
     }
 
-    fn is_in_memory(&self, offset: u64) -> bool {
-        self.plain.is_in_memory(offset)
+    fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        self.plain.read_if_in_memory(offset, buf)
     }
 
     fn drop_cache(&self) {

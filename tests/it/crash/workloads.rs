@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 49] = [
+pub const WORKLOADS: [Workload; 51] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -79,6 +79,8 @@ pub const WORKLOADS: [Workload; 49] = [
         |run, _| puts(run, 12, 300),
     ),
     workload("batches over families", manual, |run, _| batches(run)),
+    workload("batches of big values", manual, |run, _| big_batches(run)),
+    workload("batches of big values, synced", plain, |run, _| big_batches(run)),
     workload("flush of a part of a batch", manual, |run, _| flush_of_part(run)),
     workload("flushes", manual, |run, _| flushes(run)),
     workload("flushes with synced writes", plain, |run, _| flushes(run)),
@@ -244,6 +246,27 @@ fn batches(mut run: Recorder) -> Recorder {
         run.write(&changes, index % 4 == 3);
         if index == 6 {
             run.flush(&["one"]);
+        }
+    }
+    run
+}
+
+/// Batches whose values are written together, over the ends of segments, between records that have none.
+fn big_batches(mut run: Recorder) -> Recorder {
+    run.create_family("one");
+    for (index, len) in [90, 700, 30, 1500, 300, 5000].into_iter().enumerate() {
+        let mut changes = Vec::new();
+        for at in 0..9 {
+            let key = format!("k{}", (index + 2 * at) % 13);
+            let name = if at % 4 == 3 { "one" } else { "default" };
+            let len = if at % 5 == 2 { 10 } else { len + at };
+            changes.push((name, put(&mut run, &key, len)));
+        }
+        changes.push(("default", Change::Delete { family: 0, key: format!("k{index}").into_bytes().into() }));
+        run.write(&changes, index % 3 == 2);
+        run.put("single", 600, false);
+        if index == 3 {
+            run.flush(&["default"]);
         }
     }
     run

@@ -32,6 +32,8 @@ pub enum Step {
     Merge,
     /// Two keys of their own in each family.
     Batch,
+    /// Values of which several segments are made, in one batch.
+    BigBatch,
     Flush,
     Compact,
     /// Garbage of the value log, all of it.
@@ -231,6 +233,7 @@ impl Driver {
                 outcome
             }
             Step::Batch => self.batch(&db),
+            Step::BigBatch => self.big_batch(&db, &handle),
             Step::Flush => {
                 let handles: Vec<_> =
                     self.families.values().filter_map(|family| family.handle.clone()).collect();
@@ -265,6 +268,27 @@ impl Driver {
         let outcome = db.write(&batch, &WriteOptions::default());
         for (name, key, value) in changes {
             self.changed(&name, key.as_bytes(), Change::Set(Some(value)), &outcome);
+        }
+        outcome
+    }
+
+    fn big_batch(&mut self, db: &Db, handle: &ColumnFamily) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        let (mut changes, number) = (Vec::new(), self.counter);
+        for at in 0..7 {
+            let (key, mut value) = (format!("batch-{number}-{at}"), self.value(0));
+            // Bytes that no codec makes shorter.
+            let mut state = self.counter;
+            while value.len() < 900 + at {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                value.push((state >> 40) as u8);
+            }
+            batch.put(handle.id(), key.as_bytes(), &value)?;
+            changes.push((key, value));
+        }
+        let outcome = db.write(&batch, &WriteOptions::default());
+        for (key, value) in changes {
+            self.changed("default", key.as_bytes(), Change::Set(Some(value)), &outcome);
         }
         outcome
     }
@@ -315,7 +339,13 @@ impl Driver {
         let every = self.config.wal.sync_policy == SyncPolicy::EveryWrite;
         let writes = matches!(
             step,
-            Step::Put | Step::BigPut | Step::Delete | Step::DeleteRange | Step::Merge | Step::Batch
+            Step::Put
+                | Step::BigPut
+                | Step::Delete
+                | Step::DeleteRange
+                | Step::Merge
+                | Step::Batch
+                | Step::BigBatch
         );
         let syncs = matches!(step, Step::SyncedPut | Step::SyncLog | Step::Flush | Step::Reopen);
         if !self.sync_failed && (syncs || (every && writes)) {

@@ -200,7 +200,9 @@ fn maybe(random: &mut Random, times: usize, keys: &[Bytes]) -> Option<Bytes> {
 
 fn write(random: &mut Random, keys: &[Bytes]) -> Operation {
     let batch = random.one_in(4);
-    let count = if batch { 1 + random.below(12) } else { 1 };
+    // One in eight has many values to separate, of which some fill several segments.
+    let longest = if random.one_in(8) { 100 } else { 12 };
+    let count = if batch { 1 + random.below(longest) } else { 1 };
     let changes = (0..count).map(|_| change(random, keys)).collect();
     let disable_wal = random.one_in(40);
     Operation::Write { changes, batch, sync: !disable_wal && random.one_in(6), disable_wal }
