@@ -7,32 +7,45 @@
 //! it, nor the value, which may lie in the value log.
 
 use super::{EntryKind, ValuePointer};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Bytes of the expiry before what is stored.
 pub const EXPIRY_LEN: usize = 8;
 
-/// The time that entries are judged by. While a database is open it never goes back, whatever the system's clock does:
-/// what was seen to be expired stays so.
+/// The time that entries are judged by. While a database is open it never goes back, and never stands still: it follows
+/// the system's clock forwards, and where that is set back it goes on by the time that has passed. What was seen to be
+/// expired stays so.
 pub struct ExpiryClock {
     seconds: Box<dyn Fn() -> u64 + Send + Sync>,
+    passed: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// The most nanoseconds that the system's clock was ever ahead of the time that has passed.
+    ahead: AtomicI64,
     latest: AtomicU64,
 }
 
+const NANOS: i64 = 1_000_000_000;
+
 impl ExpiryClock {
-    /// Over a clock that gives seconds since 1970.
-    pub fn new(seconds: impl Fn() -> u64 + Send + Sync + 'static) -> ExpiryClock {
-        ExpiryClock { seconds: Box::new(seconds), latest: AtomicU64::new(0) }
+    /// Over a clock that gives seconds since 1970, and one of the time that has passed, which never goes back.
+    pub fn new(
+        seconds: impl Fn() -> u64 + Send + Sync + 'static,
+        passed: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> ExpiryClock {
+        let (ahead, latest) = (AtomicI64::new(i64::MIN), AtomicU64::new(0));
+        ExpiryClock { seconds: Box::new(seconds), passed: Box::new(passed), ahead, latest }
     }
 
     /// Seconds since 1970.
     pub fn now(&self) -> u64 {
-        let now = (self.seconds)();
-        let latest = self.latest.load(Ordering::Relaxed);
-        if now <= latest {
-            return latest;
-        }
+        let passed = i64::try_from((self.passed)().as_nanos()).unwrap_or(i64::MAX);
+        let seconds = i64::try_from((self.seconds)()).unwrap_or(i64::MAX);
+        // The system's seconds are whole: this is less than a second too little, and never too much.
+        let ahead = seconds.saturating_mul(NANOS).saturating_sub(passed);
+        let ahead = self.ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead);
+        let now = u64::try_from(passed.saturating_add(ahead) / NANOS).unwrap_or(0);
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
@@ -41,6 +54,31 @@ impl ExpiryClock {
     #[inline]
     pub fn seen<'a>(&self, kind: EntryKind, stored: &'a [u8]) -> (EntryKind, &'a [u8]) {
         if kind.is_expiring() { seen_at(kind, stored, self.now()) } else { (kind, stored) }
+    }
+}
+
+/// The second at which one operation judges all that it meets. The clock is read when the first entry that expires is
+/// met: most operations meet none.
+pub struct Moment<'a> {
+    clock: &'a ExpiryClock,
+    second: Cell<Option<u64>>,
+}
+
+impl<'a> Moment<'a> {
+    /// By this clock.
+    pub fn of(clock: &'a ExpiryClock) -> Moment<'a> {
+        Moment { clock, second: Cell::new(None) }
+    }
+
+    /// As `ExpiryClock::seen`, at the operation's second.
+    #[inline]
+    pub fn seen<'e>(&self, kind: EntryKind, stored: &'e [u8]) -> (EntryKind, &'e [u8]) {
+        if !kind.is_expiring() {
+            return (kind, stored);
+        }
+        let second = self.second.get().unwrap_or_else(|| self.clock.now());
+        self.second.set(Some(second));
+        seen_at(kind, stored, second)
     }
 }
 
@@ -161,18 +199,45 @@ mod tests {
         assert_eq!(pointer_of(EntryKind::ExpiringPut, &stored), None);
     }
 
+    /// A clock, and what it goes by: seconds since 1970 and milliseconds that have passed.
+    fn clock() -> (ExpiryClock, Arc<AtomicU64>, Arc<AtomicU64>) {
+        let (system, passed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (seconds, millis) = (Arc::clone(&system), Arc::clone(&passed));
+        let clock = ExpiryClock::new(
+            move || seconds.load(Ordering::Relaxed),
+            move || Duration::from_millis(millis.load(Ordering::Relaxed)),
+        );
+        (clock, system, passed)
+    }
+
     #[test]
-    fn time_never_goes_back() {
-        let system = Arc::new(AtomicU64::new(50));
-        let source = Arc::clone(&system);
-        let clock = ExpiryClock::new(move || source.load(Ordering::Relaxed));
-        let seen: Vec<u64> = [50, 40, 60, 59, 0, 61]
-            .map(|now| {
-                system.store(now, Ordering::Relaxed);
-                clock.now()
-            })
-            .to_vec();
-        assert_eq!(seen, [50, 50, 60, 60, 60, 61]);
+    fn time_never_goes_back_and_never_stands_still() {
+        let (clock, system, passed) = clock();
+        let at = |now, millis| {
+            system.store(now, Ordering::Relaxed);
+            passed.store(millis, Ordering::Relaxed);
+            clock.now()
+        };
+        // Side by side, then set back, set ahead, and back again for good.
+        assert_eq!([at(50, 7000), at(50, 7900), at(51, 8000), at(52, 9100)], [50, 50, 51, 52]);
+        assert_eq!([at(40, 9200), at(41, 10_050), at(0, 19_000)], [52, 53, 62]);
+        assert_eq!([at(90, 19_500), at(60, 20_000), at(61, 21_500)], [90, 90, 92]);
+        assert_eq!(
+            [at(94, 22_400), at(94, 22_600), at(u64::MAX, 22_700)],
+            [94, 94, i64::MAX as u64 / NANOS as u64]
+        );
+    }
+
+    #[test]
+    fn one_operation_has_one_second() {
+        let (clock, system, passed) = clock();
+        system.store(99, Ordering::Relaxed);
+        let moment = Moment::of(&clock);
+        let stored = [&100u64.to_le_bytes()[..], b"value"].concat();
+        assert_eq!(moment.seen(EntryKind::ExpiringPut, &stored).0, EntryKind::Put);
+        passed.store(5000, Ordering::Relaxed);
+        assert_eq!(moment.seen(EntryKind::ExpiringPut, &stored).0, EntryKind::Put);
+        assert_eq!(Moment::of(&clock).seen(EntryKind::ExpiringPut, &stored).0, EntryKind::Delete);
     }
 
     #[test]

@@ -2,19 +2,20 @@
 //!
 //! 1. A pointer to a value below the threshold: the value is read and stands inline from now on. One that cannot
 //!    be read stays a pointer, so that reads go on saying what is wrong with it, and the merge goes on.
-//! 2. Another pointer, to a value that was moved (`Relocation`), is replaced by the new one.
+//! 2. Another pointer, to a value that was moved (`Relocation`), is replaced by the new one. Where the value was left
+//!    behind, because its entry is hidden for good, the entry becomes a deletion.
 //! 3. An inline value at or above the threshold is written to the value log through a copier, and a pointer stands in
 //!    its place. `finish` makes those values durable, before any edit names the table (W2, G1).
 //!
-//! The kind of an entry says where its value is, so it may change; user key, sequence number and expiry, and with them
-//! the order of entries, never do.
+//! The kind of an entry says where its value is, so it may change; user key and sequence number, and with them the
+//! order of entries, never do, nor does the expiry of what can be read.
 
 use super::rate_limit::Priority;
 use super::{MergeContext, Separation};
 use crate::base::expiry::split;
 use crate::base::key::{append_internal_key, key_sequence, key_trailer, user_key};
 use crate::base::{EntryKind, ErrorKind, Result, ValuePointer};
-use crate::value_log::Copier;
+use crate::value_log::{Copier, Fate};
 use std::sync::atomic::Ordering;
 
 /// Bytes of values written between two visits to the rate limiter.
@@ -75,11 +76,15 @@ impl<'a> Placement<'a> {
         {
             return Ok(true);
         }
-        let Some(new) = context.relocation.as_ref().and_then(|relocation| relocation.moved(encoded)) else {
-            return Ok(false);
-        };
-        self.begin(internal_key, EntryKind::Pointer, expiry);
-        new.encode(&mut self.stored);
+        let Some(relocation) = &context.relocation else { return Ok(false) };
+        match relocation.fate(encoded, key_sequence(internal_key)) {
+            Fate::Stays => return Ok(false),
+            Fate::Moved(new) => {
+                self.begin(internal_key, EntryKind::Pointer, expiry);
+                new.encode(&mut self.stored);
+            }
+            Fate::Hidden => self.begin(internal_key, EntryKind::Delete, None),
+        }
         Ok(true)
     }
 
@@ -149,7 +154,7 @@ impl Drop for Placement<'_> {
     fn drop(&mut self) {
         // The merge failed: what it wrote is garbage.
         if let Some(mut copier) = self.copier.take() {
-            copier.abandon();
+            copier.abandon(&self.context.value_log);
             self.context.value_log.give_back_copier(copier);
         }
     }

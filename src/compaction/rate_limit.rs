@@ -2,7 +2,7 @@
 //!
 //! A token bucket: tokens (bytes) accrue with time, at most a tenth of a second's worth. A writer takes what it
 //! wrote, possibly into debt, and waits while there is debt. Flushes take without waiting, so that they go first
-//! and compactions pay for them.
+//! and compactions pay for them. While somebody waits for space that background work frees, all do so.
 
 use crate::env::Env;
 use parking_lot::Mutex;
@@ -30,6 +30,7 @@ pub enum Priority {
 pub struct RateLimiter {
     env: Arc<dyn Env>,
     bucket: Mutex<Bucket>,
+    hurried: AtomicBool,
 }
 
 struct Bucket {
@@ -65,7 +66,8 @@ impl RateLimiter {
     /// A limit of `rate` bytes a second; `None` = unlimited.
     pub fn new(env: Arc<dyn Env>, rate: Option<u64>) -> RateLimiter {
         let filled = env.now();
-        let limiter = RateLimiter { env, bucket: Mutex::new(Bucket { rate: None, tokens: 0.0, filled }) };
+        let bucket = Mutex::new(Bucket { rate: None, tokens: 0.0, filled });
+        let limiter = RateLimiter { env, bucket, hurried: AtomicBool::new(false) };
         limiter.set_rate(rate);
         limiter
     }
@@ -83,8 +85,13 @@ impl RateLimiter {
         self.bucket.lock().rate.map(|rate| rate as u64)
     }
 
-    /// Accounts for `bytes` and waits until they are within the rate, or `cancel` is set, or never for flushes and
-    /// where background work runs inline.
+    /// Says whether writers wait for background work of any kind: it is charged then, and not delayed.
+    pub fn set_hurried(&self, hurried: bool) {
+        self.hurried.store(hurried, Ordering::Relaxed);
+    }
+
+    /// Accounts for `bytes` and waits until they are within the rate, or `cancel` is set, or there is a hurry; never
+    /// for flushes and where background work runs inline.
     pub fn request(&self, bytes: u64, priority: Priority, cancel: &AtomicBool) {
         {
             let mut bucket = self.bucket.lock();
@@ -94,7 +101,7 @@ impl RateLimiter {
         if priority == Priority::Flush || self.env.runs_inline() {
             return;
         }
-        while !cancel.load(Ordering::Relaxed) {
+        while !cancel.load(Ordering::Relaxed) && !self.hurried.load(Ordering::Relaxed) {
             let wait = {
                 let mut bucket = self.bucket.lock();
                 bucket.refill(self.env.now());
@@ -200,6 +207,20 @@ mod tests {
         let start = env.now();
         limiter.request(u64::MAX, Priority::Compaction, &go);
         assert!(limiter.rate().is_none() && seconds(&env, start) < 0.01);
+    }
+
+    #[test]
+    fn nothing_waits_while_there_is_a_hurry_but_it_is_paid() {
+        let env = Arc::new(Waiting(SimEnv::new(4)));
+        let go = AtomicBool::new(false);
+        let limiter = RateLimiter::new(env.clone(), Some(1000));
+        let start = env.now();
+        limiter.set_hurried(true);
+        limiter.request(1000, Priority::Compaction, &go);
+        assert!(seconds(&env, start) < 0.01, "it waited in a hurry");
+        limiter.set_hurried(false);
+        limiter.request(10, Priority::Compaction, &go);
+        assert!(seconds(&env, start) > 0.9, "it was not paid: {}", seconds(&env, start));
     }
 
     #[test]

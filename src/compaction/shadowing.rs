@@ -11,7 +11,7 @@
 //!
 //! What has expired (`base::expiry`) is a deletion from the start, for every stripe: time is no part of a snapshot.
 //! What is going to expire stays apart: operands over such a base, and operands that expire themselves, are not
-//! combined with it, for they will be read without it one day.
+//! combined with what lasts, or expires, otherwise, for one will be read without the other one day.
 //!
 //! The newest value of a key is shown to the compaction filter before anything else is done with it.
 //! Keys come out in order. Most keys have a value on top of each stripe and nothing to combine: such an entry goes
@@ -459,7 +459,7 @@ impl<'a> Shadowing<'a> {
     /// Turns the operands kept from `first` on, and their base if it was kept, into one value.
     fn merge_fully(&mut self, first: usize, base: Base) -> Result<()> {
         if self.kept[first..].iter().any(|kept| kept.kind == EntryKind::ExpiringMerge) {
-            return Ok(());
+            return self.merge_partially(first);
         }
         if matches!(base, Base::Expiring) {
             let base = self.kept.pop();
@@ -486,22 +486,37 @@ impl<'a> Shadowing<'a> {
         Ok(())
     }
 
-    /// Combines the operands kept from `first` on, if the operator can.
+    /// Combines neighbours among the operands kept from `first` on that last, or expire, alike, if the operator can.
     fn merge_partially(&mut self, first: usize) -> Result<()> {
-        let operands = self.kept.len() - first;
-        let Some(operator) = self.rules.merge_operator.filter(|_| operands > 1) else { return Ok(()) };
-        if self.kept[first..].iter().any(|kept| kept.kind != EntryKind::Merge) {
+        let Some(operator) = self.rules.merge_operator.filter(|_| self.kept.len() > first + 1) else {
             return Ok(());
-        }
-        let oldest_first: Vec<&[u8]> = self.operands(first, operands);
-        if let Some(merged) = operator.partial_merge(&self.user_key, &oldest_first) {
-            self.replace(first, EntryKind::Merge, &merged);
+        };
+        let mut at = first;
+        while let Some(newest) = self.kept.get(at).cloned() {
+            let expiry = |kept: &Kept| split(kept.kind, &self.bytes[kept.value.clone()]).0;
+            let is_operand = newest.kind.lasting() == EntryKind::Merge;
+            let alike =
+                |kept: &&Kept| is_operand && kept.kind == newest.kind && expiry(kept) == expiry(&newest);
+            let count = self.kept[at..].iter().take_while(alike).count();
+            if count > 1
+                && let Some(merged) = operator.partial_merge(&self.user_key, &self.operands(at, count))
+            {
+                let expiry = expiry(&newest).map(u64::to_le_bytes);
+                let stored = [expiry.as_ref().map_or(&[][..], |expiry| expiry), &merged].concat();
+                self.keep(newest.sequence, newest.kind, &stored);
+                let combined = self.kept.pop();
+                self.kept.splice(at..at + count, combined);
+                at += 1;
+            } else {
+                at += count.max(1);
+            }
         }
         Ok(())
     }
 
     fn operands(&self, first: usize, count: usize) -> Vec<&[u8]> {
-        self.kept[first..first + count].iter().rev().map(|kept| &self.bytes[kept.value.clone()]).collect()
+        let operands = self.kept[first..first + count].iter().rev();
+        operands.map(|kept| split(kept.kind, &self.bytes[kept.value.clone()]).1).collect()
     }
 
     /// Puts one entry, as new as the newest of them, in place of those kept from `first` on.

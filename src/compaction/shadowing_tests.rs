@@ -40,13 +40,14 @@ impl OlderVersions for Below {
     }
 }
 
-/// Half of the values and operands expire, at some second from 1 to 60.
+/// Half of the values and operands expire, at some second from 1 to 60, many at the same.
 fn expiring_history(random: &mut Random, writes: u64, keys: u64) -> History {
     let mut history = random_history(random, writes, keys);
     for entry in &mut history.entries {
         if random.one_in(2) && !entry.kind.is_delete() {
             entry.kind = entry.kind.expiring();
-            entry.value = [&(1 + random.below(60)).to_le_bytes()[..], &entry.value].concat();
+            let expiry = if random.one_in(2) { 20 + 20 * random.below(3) } else { 1 + random.below(60) };
+            entry.value = [&expiry.to_le_bytes()[..], &entry.value].concat();
         }
     }
     history
@@ -243,6 +244,42 @@ fn what_has_expired_goes_like_a_deletion() {
     let above = judge_at(10, &input, &[b"a".to_vec(), b"b".to_vec()], &[], Some(&Joining), None).unwrap();
     assert_eq!(shown(&above.history), ["a@2 Delete", "b@5 Put"]);
     assert_eq!(above.history.entries[0].value, b"", "a deletion stores nothing");
+}
+
+#[test]
+fn operands_that_expire_together_become_one() {
+    let operand = |sequence: u64, expiry: u64| {
+        let kind = if expiry > 0 { EntryKind::ExpiringMerge } else { EntryKind::Merge };
+        let expiry = if expiry > 0 { expiry.to_le_bytes().to_vec() } else { Vec::new() };
+        Entry {
+            key: b"k".into(),
+            sequence,
+            kind,
+            value: [expiry, format!("v{sequence}").into_bytes()].concat(),
+        }
+    };
+    let mut input = History::default();
+    input.entries.push(put("k", 1, "base"));
+    let expiries = [0, 0, 50, 50, 50, 50, 60, 50, 0, 0];
+    input.entries.extend(expiries.iter().zip(2..).map(|(expiry, sequence)| operand(sequence, *expiry)));
+    for below in [vec![], vec![b"k".to_vec()]] {
+        let judged = judge_at(9, &input, &below, &[], Some(&Joining), None).unwrap().history;
+        let expected = [
+            "k@11 Merge",
+            "k@9 ExpiringMerge",
+            "k@8 ExpiringMerge",
+            "k@7 ExpiringMerge",
+            "k@3 Merge",
+            "k@1 Put",
+        ];
+        assert_eq!(shown(&judged), expected);
+        assert_eq!(judged.entries[3].value, [&50u64.to_le_bytes()[..], b"v4,v5,v6,v7"].concat());
+        let text = |time| String::from_utf8(judged.get_at(b"k", 20, time, &resolve).unwrap()).unwrap();
+        assert_eq!(text(49), "base,v2,v3,v4,v5,v6,v7,v8,v9,v10,v11");
+        assert_eq!(text(50), "v10,v11");
+    }
+    let apart = judge_at(9, &input, &[], &[4, 5], Some(&Joining), None).unwrap().history;
+    assert_eq!(shown(&apart)[3..5], ["k@7 ExpiringMerge", "k@5 ExpiringMerge"], "a snapshot lies between");
 }
 
 #[test]

@@ -391,6 +391,8 @@ impl Engine {
         if self.health.failure().is_some() || self.closed.load(Ordering::Acquire) {
             pressure = Pressure::default();
         }
+        // Any table may be one that a relocation has to rewrite.
+        self.rate_limiter.set_hurried(pressure.values > 0.0);
         self.throttle.set(pressure);
     }
 

@@ -77,6 +77,7 @@ impl Engine {
         let expiry = state
             .expiry_due
             .map(|due| Duration::from_secs(due.saturating_sub(self.clock.now()).clamp(1, LONGEST_SLEEP)));
-        retry.into_iter().chain(expiry).min()
+        let held = state.garbage.wait_for_jobs(self.env.now()).map(|wait| wait + MILLISECOND);
+        retry.into_iter().chain(expiry).chain(held).min()
     }
 }

@@ -379,6 +379,29 @@ fn a_table_of_which_half_has_expired_is_compacted_by_itself() {
 }
 
 #[test]
+fn deletions_do_not_keep_what_has_expired() {
+    let env = SimEnv::new(13);
+    let db = open(&env, None);
+    let (family, plain) = (db.default_column_family(), WriteOptions::default());
+    for n in 0..30 {
+        put(&db, &format!("{n:02}"), 100, 0);
+    }
+    compact(&db, &family);
+    for n in 0..24 {
+        match n % 6 {
+            0 => put(&db, &format!("{n:02}"), 100, 100),
+            _ => db.delete(&family, format!("{n:02}").as_bytes(), &plain).unwrap(),
+        }
+    }
+    db.flush(&[&family], true).unwrap();
+    assert_eq!(number(&db, "auradb.expiring-entries"), 4);
+    pass(&env, 102);
+    db.put(&family, b"z", b"", &plain).unwrap();
+    assert_eq!(number(&db, "auradb.expiring-entries"), 0);
+    assert_eq!(all(&db, None).len(), 7);
+}
+
+#[test]
 fn the_knob_is_the_ttl_of_families_without_one() {
     let env = SimEnv::new(10);
     let mut options = options(&env);

@@ -476,8 +476,8 @@ fn build_engine(
 
 /// The time that entries are judged by.
 fn clock_of(env: &Arc<dyn Env>) -> ExpiryClock {
-    let env = Arc::clone(env);
-    ExpiryClock::new(move || env.unix_seconds())
+    let (system, passed) = (Arc::clone(env), Arc::clone(env));
+    ExpiryClock::new(move || system.unix_seconds(), move || passed.now())
 }
 
 /// Puts a family, which the version set knows, into the engine.

@@ -1,6 +1,7 @@
 //! The start of the read path: which view, which moment, then `read/`.
 
 use super::{ColumnFamily, Db, DbIterator, Family, ReadOptions};
+use crate::base::expiry::Moment;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::read::{PinnedValue, ReadMode, ReadView, get};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ pub(super) fn mode(options: &ReadOptions) -> ReadMode {
 }
 
 /// Views by column family, and the sequence number to read them at.
-type Moment = (Vec<(u32, Arc<ReadView>)>, SequenceNumber);
+type Shown = (Vec<(u32, Arc<ReadView>)>, SequenceNumber);
 
 impl Db {
     /// The value of a key.
@@ -26,7 +27,8 @@ impl Db {
         // The view first: what it lacks was written later than the sequence number loaded next.
         let view = family.view();
         let snapshot = options.snapshot.unwrap_or_else(|| engine.durability.visible());
-        get::get(&view, &family.order, key, snapshot, &family.fold, mode(options))
+        let moment = Moment::of(&family.fold.clock);
+        get::get(&view, &family.order, key, snapshot, &moment, &family.fold, mode(options))
     }
 
     /// The values of several keys, all read at one moment; one answer a key, in order.
@@ -39,20 +41,21 @@ impl Db {
         let prepared = self.engine().check_open().and_then(|()| self.views(&families, options));
         match prepared {
             Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
-            Ok((views, snapshot)) => keys
-                .iter()
-                .map(|(handle, key)| {
+            Ok((views, snapshot)) => {
+                let moment = Moment::of(&self.engine().clock);
+                let read = |(handle, key): &(&ColumnFamily, &[u8])| {
                     let family = &handle.family;
                     let view =
                         &views.iter().find(|(id, _)| *id == family.id).expect("taken for every family").1;
-                    get::get(view, &family.order, key, snapshot, &family.fold, mode(options))
-                })
-                .collect(),
+                    get::get(view, &family.order, key, snapshot, &moment, &family.fold, mode(options))
+                };
+                keys.iter().map(read).collect()
+            }
         }
     }
 
     /// Views of several families that show one moment: taken again until none changed while the moment was read.
-    fn views(&self, families: &[&ColumnFamily], options: &ReadOptions) -> Result<Moment> {
+    fn views(&self, families: &[&ColumnFamily], options: &ReadOptions) -> Result<Shown> {
         let mut distinct: Vec<&Arc<Family>> = Vec::new();
         for family in families {
             let own = self.own(family)?;

@@ -82,7 +82,7 @@ impl Batch {
 enum Kept {
     All,
     /// Those that are dear to read again.
-    Dear,
+    Large,
     None,
 }
 
@@ -185,7 +185,7 @@ impl Scan {
         let (key, pointer) = (&self.batch.bytes[entry.key.clone()], &self.batch.bytes[entry.value.clone()]);
         let kept = match self.kept {
             Kept::All => true,
-            Kept::Dear => self.ahead.is_dear(self.batch.at),
+            Kept::Large => self.ahead.is_large(self.batch.at),
             Kept::None => false,
         };
         if self.ahead.read(&fold.value_log, self.batch.at, fold.column_family, key, kept) {
@@ -200,7 +200,7 @@ impl Scan {
         let cache_has_room = || self.entries.fold().value_log.cache_has_room(value_bytes);
         match self.entries.mode().fill_cache {
             true if self.batch_len <= SHORT_SCAN_BATCH => Kept::All,
-            true if cache_has_room() => Kept::Dear,
+            true if cache_has_room() => Kept::Large,
             _ => Kept::None,
         }
     }

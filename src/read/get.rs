@@ -4,7 +4,7 @@ use super::ReadMode;
 use super::fold::FoldContext;
 use super::pinned::PinnedValue;
 use super::view::ReadView;
-use crate::base::expiry::ExpiryClock;
+use crate::base::expiry::Moment;
 use crate::base::{EntryKind, InternalComparator, InternalKey, Result, SequenceNumber};
 use crate::sst::{Pin, TableRead};
 
@@ -42,14 +42,14 @@ impl Search {
         sequence: SequenceNumber,
         kind: EntryKind,
         stored: &[u8],
-        clock: &ExpiryClock,
+        moment: &Moment<'_>,
         pin: &dyn Fn(usize) -> PinnedValue,
     ) -> bool {
         if sequence < self.covering {
             self.base = Base::Absent;
             return false;
         }
-        let (kind, value) = clock.seen(kind, stored);
+        let (kind, value) = moment.seen(kind, stored);
         self.base = match kind {
             EntryKind::Put => Base::Value(pin(stored.len() - value.len())),
             EntryKind::Pointer => Base::Pointer(PointerBytes::copy(value)),
@@ -80,12 +80,13 @@ impl PointerBytes {
     }
 }
 
-/// The value of `key` in `view` at `snapshot`; `None` if it has none.
+/// The value of `key` in `view` at `snapshot`; `None` if it has none. What has expired is judged at `moment`.
 pub fn get(
     view: &ReadView,
     order: &InternalComparator,
     key: &[u8],
     snapshot: SequenceNumber,
+    moment: &Moment<'_>,
     fold: &FoldContext,
     mode: ReadMode,
 ) -> Result<Option<PinnedValue>> {
@@ -94,13 +95,13 @@ pub fn get(
         search.covering = search.covering.max(buffer.covering_sequence(key, snapshot));
         buffer.table().get(key, snapshot, &mut |sequence, kind, value| {
             let copy = |from: usize| PinnedValue::Owned(value[from..].to_vec());
-            search.consider(sequence, kind, value, &fold.clock, &copy)
+            search.consider(sequence, kind, value, moment, &copy)
         });
         if search.is_decided() {
             return finish(search, key, fold, mode);
         }
     }
-    search_tables(view, order, key, snapshot, &fold.clock, mode, &mut search)?;
+    search_tables(view, order, key, snapshot, moment, mode, &mut search)?;
     finish(search, key, fold, mode)
 }
 
@@ -109,7 +110,7 @@ fn search_tables(
     order: &InternalComparator,
     key: &[u8],
     snapshot: SequenceNumber,
-    clock: &ExpiryClock,
+    moment: &Moment<'_>,
     mode: ReadMode,
     search: &mut Search,
 ) -> Result<()> {
@@ -121,7 +122,7 @@ fn search_tables(
             search.covering = search.covering.max(covering);
         }
         file.table.get(lookup.as_bytes(), read, &mut |entry, value, pin| {
-            search.consider(entry.sequence, entry.kind, value, clock, &|from| {
+            search.consider(entry.sequence, entry.kind, value, moment, &|from| {
                 let Pin { buffer, range } = pin();
                 PinnedValue::Block(Pin { buffer, range: range.start + from..range.end })
             })

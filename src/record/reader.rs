@@ -89,8 +89,8 @@ impl RecordReader {
         }
     }
 
-    /// The valid record whose frame starts at `offset`, if there is one: its kind, its payload, and where the next frame
-    /// starts. The reader stays where it is.
+    /// The valid record whose frame starts at `offset`, if there is one: its kind, its payload, and where the next
+    /// frame starts. The reader stays where it is.
     pub fn peek(&self, offset: u64) -> Option<(u8, &[u8], u64)> {
         let at = self.index(offset);
         match self.check(at) {

@@ -307,7 +307,9 @@ impl TableBuilder {
         properties.segments = std::mem::take(&mut self.segments).into_uses();
         properties.expiring = self.expiries.count();
         properties.latest_expiry = self.expiries.latest();
-        properties.half_expired = self.expiries.when(properties.entries.div_ceil(2).max(1)).unwrap_or(0);
+        // Deletions have nothing to lose.
+        let values = properties.entries.saturating_sub(properties.deletions);
+        properties.half_expired = self.expiries.when(values.div_ceil(2).max(1)).unwrap_or(0);
     }
 }
 

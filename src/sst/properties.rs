@@ -53,7 +53,7 @@ pub struct TableProperties {
     pub expiring: u64,
     /// When the last of them expires, in seconds since 1970; 0 = none does.
     pub latest_expiry: u64,
-    /// A time at which half of all point entries or more have expired; 0 = that never comes.
+    /// A time at which half of the point entries that are no deletions, or more, have expired; 0 = that never comes.
     pub half_expired: u64,
     /// Value-log bytes (whole records) that this table's pointers refer to, by segment, ascending.
     pub segments: Vec<SegmentUse>,

@@ -11,7 +11,8 @@
 //! long from what has not (`lifetimes`): there is one segment for each class of copies, open from one job to the next.
 //! One that a quarter of a turnover was not enough to fill is closed as it is. Logs never point into such segments, so
 //! a log's sync does not cover them. Compactions that separate values have copiers of their own, which they take from
-//! the value log and give back.
+//! the value log and give back. What they write arrives when their tables are installed; a segment counts as part of
+//! the space when all has arrived that compactions wrote to it.
 
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
@@ -96,7 +97,7 @@ impl Copier {
             pointer
         });
         if outcome.is_err() {
-            self.give_up();
+            self.give_up(log);
         }
         outcome
     }
@@ -119,7 +120,7 @@ impl Copier {
         match stream.make_room(log, class, u64::from(pointer.record_len), staging) {
             Ok(full) => self.filled.extend(full),
             Err(error) => {
-                self.give_up();
+                self.give_up(log);
                 return Err(error);
             }
         }
@@ -133,7 +134,7 @@ impl Copier {
         if stream.buffer.len() >= WRITE_BYTES
             && let Err(error) = stream.write(log, staging)
         {
-            self.give_up();
+            self.give_up(log);
             return Err(error);
         }
         Ok(Copied::To(copy))
@@ -158,16 +159,33 @@ impl Copier {
         });
         match &outcome {
             Ok(_) => self.filled.clear(),
-            Err(_) => self.give_up(),
+            Err(_) => self.give_up(log),
         }
         outcome
     }
 
+    /// For one that was idle: what it goes on to write has to arrive like the rest.
+    pub(super) fn expect(&self) {
+        let open = self.streams.iter().filter_map(|stream| stream.active.as_ref());
+        open.for_each(|active| active.segment.expect());
+    }
+
+    /// Whether it has a segment that is open for so long that the garbage in it should not wait for it to be filled.
+    pub(super) fn is_stale(&self, log: &ValueLog) -> bool {
+        let longest = (log.lifetimes.turnover() / OPEN_PARTS).max(log.options.max_segment_size);
+        let mut open = self.streams.iter().filter_map(|stream| stream.active.as_ref());
+        open.any(|active| log.lifetimes.now().saturating_sub(active.segment.created_at) > longest)
+    }
+
     /// After a failure: nothing that was not finished will be pointed at.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, log: &ValueLog) {
+        let separates = self.streams.iter().any(|stream| stream.separates);
         for stream in &mut self.streams {
-            stream.seal();
+            self.filled.extend(stream.seal());
             stream.buffer.clear();
+        }
+        if separates {
+            log.have_arrived(&self.filled);
         }
         self.filled.clear();
     }
@@ -175,7 +193,7 @@ impl Copier {
     /// Closes the segments that are open for copies; nothing may be waiting to be finished.
     pub fn close_segments(&mut self) {
         debug_assert!(self.filled.is_empty() && self.streams.iter().all(|stream| stream.buffer.is_empty()));
-        self.give_up();
+        self.streams.iter_mut().for_each(|stream| _ = stream.seal());
     }
 
     /// Closes the segments of classes that fill slowly, and all but one where there are no classes. Nothing may be
@@ -194,8 +212,8 @@ impl Copier {
     }
 
     /// Lets go of what was copied since the last `finish`, whatever it was.
-    pub fn abandon(&mut self) {
-        self.give_up();
+    pub fn abandon(&mut self, log: &ValueLog) {
+        self.give_up(log);
     }
 }
 
@@ -209,17 +227,19 @@ impl Stream {
         len: u64,
         staging: &mut AlignedBuffer,
     ) -> Result<Option<SegmentRef>> {
-        let mut full = None;
         if let Some(active) = &self.active {
             let end = active.segment.file.appended_len() + self.buffer.len() as u64;
             if end == SEGMENT_HEADER_LEN || end + len <= log.options.max_segment_size {
                 return Ok(None);
             }
             self.write(log, staging)?;
-            full = self.seal();
         }
+        // First: what fails has to know of the one that was open.
         let (segment, handle) = log.create_segment(class)?;
-        segment.set_arriving(self.separates);
+        let full = self.seal();
+        if self.separates {
+            segment.expect();
+        }
         let direct = log.options.direct.open_for_writing(&*log.env, segment.file.file().path());
         self.active = Some(Active { segment, handle, direct });
         Ok(full)

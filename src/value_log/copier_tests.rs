@@ -35,23 +35,22 @@ fn copies_read_as_their_originals_also_after_these_are_gone() {
     }
     let holds = copier.finish(&log).unwrap();
     let victims = pointers.iter().map(|(_, (pointer, _))| pointer.segment).collect();
-    let relocation = Relocation::new(victims, pairs, holds);
+    let left = ValuePointer { offset: 1 << 20, ..pointers[0].1.0 };
+    let relocation = Relocation::new(victims, pairs, [(left, 9)], holds);
+    let fate = |pointer: &ValuePointer, sequence| relocation.fate(&pointer.to_bytes(), sequence);
+    assert_eq!((fate(&left, 9), fate(&left, 8)), (Fate::Hidden, Fate::Stays));
     assert_eq!(relocation.values(), 240);
     let values: Vec<Vec<u8>> =
         pointers.iter().map(|(n, (pointer, _))| get(&log, pointer, *n).unwrap()).collect();
     let mut numbers = Vec::new();
     for ((n, (pointer, hold)), value) in pointers.into_iter().zip(&values) {
-        let mut encoded = Vec::new();
-        pointer.encode(&mut encoded);
-        let new = relocation.moved(&encoded).unwrap();
+        let Fate::Moved(new) = fate(&pointer, 1) else { panic!("value {n} was not moved") };
         assert!(!relocation.victims().contains(&new.segment), "copies stand in segments of their own");
         assert_eq!((new.record_len, new.value_len), (pointer.record_len, pointer.value_len));
         assert_eq!(&get(&log, &new, n).unwrap(), value);
         // The same place with another checksum is another record.
         let other = ValuePointer { checksum: pointer.checksum ^ 1, ..pointer };
-        encoded.clear();
-        other.encode(&mut encoded);
-        assert_eq!(relocation.moved(&encoded), None);
+        assert_eq!(fate(&other, 1), Fate::Stays);
         drop(hold);
         numbers.push((n, new));
     }
@@ -111,6 +110,48 @@ fn what_was_finished_survives_a_power_loss_and_a_sync_of_the_log_leaves_copies_a
 }
 
 #[test]
+fn a_segment_arrives_with_the_last_compaction_that_writes_to_it() {
+    let env = TestEnv::new();
+    let log = open(&env, 5);
+    let arriving = || log.segments().iter().filter(|segment| segment.is_arriving).count();
+    let separate = |n: u64| {
+        let mut copier = log.take_copier();
+        copier.append(&log, 7, &key(n), b"inline until now").unwrap();
+        copier
+    };
+    let finish = |mut copier: Copier| {
+        let holds = copier.finish(&log).unwrap();
+        log.give_back_copier(copier);
+        holds
+    };
+    let first = finish(separate(1));
+    let second = finish(separate(2));
+    assert_eq!((log.segments().len(), first[0].number()), (1, second[0].number()));
+    log.have_arrived(&first);
+    assert_eq!(arriving(), 1, "the second compaction's tables are not there yet");
+    log.have_arrived(&second);
+    assert_eq!(arriving(), 0);
+    let mut third = separate(3);
+    assert_eq!(arriving(), 1);
+    third.abandon(&log);
+    log.give_back_copier(third);
+    assert_eq!(arriving(), 0, "what was given up never arrives");
+    // One that is filled no further is closed some time.
+    let last = finish(separate(4));
+    log.have_arrived(&last);
+    log.set_live(0, 0);
+    let open = || log.segments().iter().filter(|s| s.class == SegmentClass::Copies && !s.sealed).count();
+    assert_eq!(open(), 1);
+    let values: Vec<_> = (0..1000).map(|n| append(&log, n)).collect();
+    assert!(
+        values.iter().map(|(pointer, _)| u64::from(pointer.record_len)).sum::<u64>()
+            > options().max_segment_size
+    );
+    log.set_live(0, 0);
+    assert_eq!(open(), 0);
+}
+
+#[test]
 fn every_failing_operation_is_told_and_copying_can_begin_again() {
     let mut failures = 0;
     for nth in 0.. {
@@ -141,7 +182,7 @@ fn every_failing_operation_is_told_and_copying_can_begin_again() {
         failures += 1;
         assert!(error.to_string().contains("space") || error.subcode() == Subcode::SyncUnknown, "{error}");
         let copies = run().unwrap_or_else(|_| {
-            copier.abandon();
+            copier.abandon(&log);
             Vec::new()
         });
         for (n, copy) in copies.iter().enumerate() {

@@ -33,9 +33,10 @@ const TIME_BITS: u32 = 24;
 const TIME_MASK: u32 = (1 << TIME_BITS) - 1;
 /// Where the clock starts: far from the times of slots that were never written.
 const START: u64 = 1 << (UNIT_BITS + TIME_BITS - 1);
-/// Keys remembered: at least and at most, 4 bytes each.
+/// Keys remembered, 4 bytes each: at least, how many times as many as the values grow, and how often that can be.
 const LEAST_SLOTS: u64 = 1 << 12;
-const MOST_SLOTS: u64 = 1 << 20;
+const GROWTH_BITS: u32 = 2;
+const SIZES: usize = 5;
 
 /// The clock, and when keys were last written.
 pub(crate) struct Lifetimes {
@@ -43,15 +44,16 @@ pub(crate) struct Lifetimes {
     clock: AtomicU64,
     /// Bytes that are alive; 0: there are no classes.
     turnover: AtomicU64,
-    /// 8 bits of the key's hash, and 24 bits of the time it was written at.
-    slots: OnceLock<Box<[AtomicU32]>>,
+    /// 8 bits of the key's hash, and 24 bits of the time it was written at, by size. A smaller one is not used any more
+    /// when there is a larger one, but a writer may still look at it.
+    slots: [OnceLock<Box<[AtomicU32]>>; SIZES],
 }
 
 impl Lifetimes {
     /// `found` are bytes written before.
     pub fn new(found: u64) -> Lifetimes {
         let clock = AtomicU64::new(START.saturating_add(found));
-        Lifetimes { clock, turnover: AtomicU64::new(0), slots: OnceLock::new() }
+        Lifetimes { clock, turnover: AtomicU64::new(0), slots: Default::default() }
     }
 
     /// The clock's time of the `at`-th byte found at open.
@@ -68,12 +70,30 @@ impl Lifetimes {
     /// Tells how many bytes and values are alive; no bytes: not enough for classes.
     pub fn set_live(&self, bytes: u64, values: u64) {
         if bytes > 0 {
-            self.slots.get_or_init(|| {
-                let slots = values.next_power_of_two().clamp(LEAST_SLOTS, MOST_SLOTS);
-                (0..slots).map(|_| AtomicU32::new(0)).collect()
-            });
+            self.remember(values);
         }
         self.turnover.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Sees to it that about as many keys as there are values can be remembered.
+    fn remember(&self, values: u64) {
+        let count = |size: usize| LEAST_SLOTS << (GROWTH_BITS * size as u32);
+        let wanted = (0..SIZES).find(|size| count(*size) >= values).unwrap_or(SIZES - 1);
+        let current = self.current_slots();
+        if current.is_some_and(|slots| slots.len() as u64 >= count(wanted)) {
+            return;
+        }
+        // A key's place in the larger table is one of those that its place in the smaller one becomes.
+        let slot = |at: u64| {
+            let before = |slots: &[AtomicU32]| slots[at as usize & (slots.len() - 1)].load(Ordering::Relaxed);
+            AtomicU32::new(current.map_or(0, before))
+        };
+        self.slots[wanted].get_or_init(|| (0..count(wanted)).map(slot).collect());
+    }
+
+    #[inline]
+    fn current_slots(&self) -> Option<&[AtomicU32]> {
+        self.slots.iter().rev().find_map(OnceLock::get).map(AsRef::as_ref)
     }
 
     /// Bytes alive, 0 without classes.
@@ -86,7 +106,7 @@ impl Lifetimes {
     pub fn class_of_new(&self, len: u64, hash: impl FnOnce() -> u64) -> SegmentClass {
         let now = self.clock.fetch_add(len, Ordering::Relaxed);
         let turnover = self.turnover();
-        let (false, Some(slots)) = (turnover == 0, self.slots.get()) else { return SegmentClass::New };
+        let (false, Some(slots)) = (turnover == 0, self.current_slots()) else { return SegmentClass::New };
         let hash = hash();
         let slot = &slots[hash as usize & (slots.len() - 1)];
         let tag = (hash >> 56) as u32;
@@ -135,6 +155,25 @@ mod tests {
         assert_eq!(class(1), SegmentClass::Hottest);
         lifetimes.set_live(0, 0);
         assert_eq!(class(1), SegmentClass::New, "no classes, no hot ones");
+    }
+
+    #[test]
+    fn more_keys_are_remembered_when_there_are_more_and_none_is_forgotten_for_it() {
+        let lifetimes = Lifetimes::new(0);
+        let class =
+            |key: u64| lifetimes.class_of_new(VALUE, || crate::base::checksum::hash64(&key.to_le_bytes(), 0));
+        let live = 1 << 20;
+        lifetimes.set_live(live * VALUE, 10);
+        let remembered = |keys: u64| (0..keys).filter(|key| class(*key) != SegmentClass::New).count() as u64;
+        assert!(remembered(1000) < 20);
+        for values in [20_000, 15_000, 30_000, live] {
+            lifetimes.set_live(live * VALUE, values);
+            assert!(remembered(1000) > 700, "with {values}");
+        }
+        // With the first table a thirtieth would be.
+        remembered(100_000);
+        assert!(remembered(100_000) > 80_000);
+        assert_eq!(lifetimes.current_slots().unwrap().len(), 1 << 20);
     }
 
     #[test]

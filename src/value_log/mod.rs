@@ -52,7 +52,7 @@ pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 pub use group::ValueGroup;
 pub(crate) use lifetimes::Lifetimes;
 pub use read_ahead::ReadAhead;
-pub use relocation::Relocation;
+pub use relocation::{Fate, Relocation};
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 pub use verify_ahead::{LogPlace, VerifyAhead};
 
@@ -277,7 +277,8 @@ impl ValueLog {
     /// A copier for values that lie inline in tables. While it is in use, what it fills is not part of the space that
     /// garbage collection looks at.
     pub fn take_copier(&self) -> Copier {
-        self.idle_copier.lock().take().unwrap_or_else(Copier::for_separation)
+        let idle = self.idle_copier.lock().take();
+        idle.inspect(Copier::expect).unwrap_or_else(Copier::for_separation)
     }
 
     /// Keeps a copier of `take_copier` for the next one, with its open segment.
@@ -287,10 +288,11 @@ impl ValueLog {
         drop(other);
     }
 
-    /// Says that tables refer to what stands in these segments, or that nothing ever will.
+    /// Says that tables refer to what one copier for inline values wrote to these segments, which are those that its
+    /// `finish` gave, or that nothing ever will.
     pub fn have_arrived(&self, segments: &[SegmentRef]) {
         for segment in segments.iter().filter_map(|segment| self.registry.get(segment.number())) {
-            segment.set_arriving(false);
+            segment.has_arrived();
         }
     }
 
@@ -299,6 +301,15 @@ impl ValueLog {
     pub fn set_live(&self, bytes: u64, values: u64) {
         self.lifetimes.set_live(bytes, values);
         self.queues.seal_slow(&self.lifetimes);
+        let mut idle = self.idle_copier.lock();
+        if idle.as_ref().is_some_and(|copier| copier.is_stale(self)) {
+            *idle = None;
+        }
+    }
+
+    /// Whether there are classes.
+    pub fn has_classes(&self) -> bool {
+        self.lifetimes.turnover() > 0
     }
 
     /// (segment, durable up to) of every segment whose sync failed and whose tail has not been abandoned.

@@ -67,8 +67,6 @@ struct Run {
     left: u32,
     /// Whether others may join.
     open: bool,
-    /// Whether one has.
-    is_shared: bool,
     state: RunState,
     bytes: AlignedBuffer,
 }
@@ -200,7 +198,6 @@ impl ReadAhead {
         {
             run.end = run.end.max(pointer.end());
             run.left += 1;
-            run.is_shared = true;
         } else {
             self.runs.push(Run {
                 segment: Arc::clone(segment),
@@ -209,7 +206,6 @@ impl ReadAhead {
                 end: pointer.end(),
                 left: 1,
                 open: pointer.record_len <= limits.record,
-                is_shared: false,
                 state: RunState::NotRead,
                 bytes: AlignedBuffer::new(),
             });
@@ -295,11 +291,9 @@ impl ReadAhead {
         value
     }
 
-    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache: it is
-    /// large, or takes a call of its own.
-    pub fn is_dear(&self, index: usize) -> bool {
-        let Planned { pointer: Some(pointer), run } = self.planned[index] else { return false };
-        pointer.value_len >= LARGE || self.runs.get(run as usize).is_none_or(|run| !run.is_shared)
+    /// Whether the value of the entry pushed as number `index` is dearer to read than to find in the cache.
+    pub fn is_large(&self, index: usize) -> bool {
+        self.planned[index].pointer.is_some_and(|pointer| pointer.value_len >= LARGE)
     }
 
     /// The value read last.

@@ -136,10 +136,9 @@ pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32,
     }
 }
 
-/// Makes what an earlier open left in a segment durable, and has it read from the device: what recovery accepts must be
-/// what a power loss would leave (R5). Once for each segment; whoever comes meanwhile waits. Another sync of the segment
-/// before, as of a flush in the midst of a replay, does not take its place: the page cache may still hold what a sync
-/// that failed has lost.
+/// Makes what an earlier open left in a segment durable, and has it read from the device: what recovery accepts must
+/// be what a power loss would leave (R5). Once for each segment; whoever comes meanwhile waits. A sync before, as by a
+/// flush in the midst of a replay, does not take its place: the page cache may still hold what one that failed lost.
 pub(super) fn settle(log: &ValueLog, segment: &Segment, first: u64) -> Result<()> {
     let mut settled = segment.settled.lock();
     if *settled {

@@ -21,7 +21,7 @@ use crate::record::DurableFile;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -79,8 +79,8 @@ pub(super) struct Segment {
     /// When it was created, by the clock of bytes, and when its values were written, on average.
     pub created_at: u64,
     birth: AtomicU64,
-    /// A compaction writes values to it that no installed table refers to yet.
-    arriving: AtomicBool,
+    /// Compactions that have written values to it which no installed table refers to yet.
+    arriving: AtomicU32,
     since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
@@ -93,8 +93,14 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
-    pub fn set_arriving(&self, arriving: bool) {
-        self.arriving.store(arriving, Ordering::Release);
+    /// A compaction begins to write to it. Until `has_arrived` it counts as one whose tables are not installed.
+    pub fn expect(&self) {
+        self.arriving.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn has_arrived(&self) {
+        let before = self.arriving.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "segment {}: nothing was expected", self.number);
     }
 
     /// What the bytes before `end` are read through (P1).
@@ -219,7 +225,7 @@ impl Registry {
             class,
             created_at: now,
             birth: AtomicU64::new(now),
-            arriving: AtomicBool::new(false),
+            arriving: AtomicU32::new(0),
             since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
@@ -327,7 +333,7 @@ impl Registry {
             class: segment.class,
             age: now.saturating_sub(segment.created_at),
             holders: segment.holders(),
-            is_arriving: segment.arriving.load(Ordering::Acquire),
+            is_arriving: segment.arriving.load(Ordering::Acquire) > 0,
             since: segment.since,
         };
         segments.values().map(info).collect()
@@ -413,7 +419,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
         class,
         created_at: 0,
         birth: AtomicU64::new(0),
-        arriving: AtomicBool::new(false),
+        arriving: AtomicU32::new(0),
         since,
         header_damaged,
         hold: Mutex::new(Hold::Never),

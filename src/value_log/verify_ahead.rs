@@ -10,8 +10,8 @@
 //!    threads (`Env::runs_inline`) it is the only one that does, and only when a record is asked for.
 //!
 //! Invariant A2: the outcome is that of `ValueLog::verify`. What was checked here and is whole counts as whole.
-//! Everything else is asked of `ValueLog::verify`, when the replay comes to it: a record that is torn, cannot be read, or
-//! was never pushed. So a replay that ends early has seen no error of what comes after its end.
+//! Everything else is asked of `ValueLog::verify`, when the replay comes to it: a record that is torn, cannot be read,
+//! or was never pushed. So a replay that ends early has seen no error of what comes after its end.
 
 use super::ValueLog;
 use super::format;

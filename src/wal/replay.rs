@@ -19,8 +19,8 @@ type Visit<'v> = dyn FnMut(&ReplayFrame<'_>) -> Result<ControlFlow<String>> + 'v
 
 /// Who a log is replayed to.
 pub trait ReplayVisitor {
-    /// The next frame. It may break with a reason: the log ends before that frame (a torn value); if the frame is known
-    /// durable, that is a `Corruption` instead. In mode `SkipCorrupted` the frame is left out and the next one is shown.
+    /// The next frame. It may break with a reason: the log ends before that frame (a torn value); if the frame is
+    /// known durable, that is a `Corruption` instead. In mode `SkipCorrupted` it is left out and the next one is shown.
     fn frame(&mut self, frame: &ReplayFrame<'_>) -> Result<ControlFlow<String>>;
 
     /// Called before each frame with those that follow in its file, itself included, and that were not taken from here

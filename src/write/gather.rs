@@ -4,7 +4,8 @@
 //! alone, and the others would wait for the next one: twice the syncs, each for half the writers. So
 //!
 //! 1. the end of a sync counts whom it served and who was waiting already: as many are expected at the next one;
-//! 2. who comes before all are there sleeps, for half the time a sync takes, 5 ms at most; the last one leads;
+//! 2. who comes before all are there sleeps; the last one leads. At most half the time a sync takes, or all of it while
+//!    half of them or more are missing, for then waiting saves a sync for each that is done; and 5 ms;
 //! 3. when they do not come, the next syncs begin at once: one after the first time, then 2, 4 and so on up to 64.
 //!
 //! One writer alone is never made to wait.
@@ -53,7 +54,8 @@ impl Gathering {
                 None
             }
             None => {
-                let limit = (self.sync_time / 2).min(LONGEST_WAIT);
+                let worth = if 2 * pending <= self.expected { self.sync_time } else { self.sync_time / 2 };
+                let limit = worth.min(LONGEST_WAIT);
                 self.until = Some(now + limit);
                 Some(limit)
             }
@@ -84,8 +86,19 @@ mod tests {
         assert_eq!(gathering.wait(7, START + SYNC / 4, false), Some(SYNC / 4), "one wait for all");
         assert_eq!(gathering.wait(8, START + SYNC / 4, false), None, "all are there");
         gathering.synced(SYNC, 8, 0);
-        assert_eq!(gathering.wait(1, START, false), Some(SYNC / 2), "it paid: the next may wait too");
-        assert_eq!(gathering.wait(1, START + SYNC / 2, false), None, "half a sync is over");
+        assert_eq!(gathering.wait(5, START, false), Some(SYNC / 2), "it paid: the next may wait too");
+        assert_eq!(gathering.wait(5, START + SYNC / 2, false), None, "half a sync is over");
+    }
+
+    #[test]
+    fn a_sync_that_would_be_for_half_waits_as_long_as_it_takes() {
+        let mut gathering = Gathering::default();
+        gathering.synced(SYNC, 1, 1);
+        assert_eq!(gathering.wait(1, START, false), Some(SYNC));
+        assert_eq!(gathering.wait(2, START + SYNC / 2, false), None, "all are there");
+        gathering.synced(SYNC, 2, 0);
+        assert_eq!(gathering.wait(1, START, false), Some(SYNC), "it paid");
+        assert_eq!(gathering.wait(1, START + SYNC, false), None, "a sync's time is over");
     }
 
     #[test]

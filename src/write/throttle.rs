@@ -93,11 +93,6 @@ impl Throttle {
         *self.reason.lock()
     }
 
-    /// Whether writers of values are held back.
-    pub fn values_are_held_back(&self) -> bool {
-        self.value_rate.load(Ordering::Relaxed) != 0
-    }
-
     /// Bytes of values a second that writers are slowed to; 0 = not slowed.
     pub fn value_rate(&self) -> u64 {
         self.value_rate.load(Ordering::Relaxed)

@@ -5,7 +5,8 @@
 //! 2. Inside: a relocation reads, copies, rewrites tables and removes files. Before each of these operations another
 //!    thread could do anything; the thread that collects does it there itself, so that every order can be tried: all
 //!    pairs of acts at all pairs of points, a look at what a crash leaves at each.
-//! 3. Longer histories at random, with acts inside each collection.
+//! 3. Longer histories at random, with acts inside each collection, also those that begin by themselves, when the
+//!    newest tables hide garbage that no compaction has met: it is left behind.
 //!
 //! After each act everything is compared: keys, scans, snapshots, the iterator, pinned values; after each collection
 //! every value is verified. `AURADB_INTERLEAVE_DEPTH` and `AURADB_INTERLEAVE_RANDOM` change how much is tried.
@@ -27,8 +28,10 @@ impl Work {
     fn say(&self, runs: usize, what: &str) {
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         println!(
-            "{runs} {what}: {} relocations, {} segments removed, {} acts inside relocations, {} crashes",
+            "{runs} {what}: {} relocations, which left {} bytes behind, {} segments removed, {} acts inside \
+             relocations, {} crashes",
             count(&self.relocations),
+            count(&self.left_behind),
             count(&self.removals),
             count(&self.interrupted),
             count(&self.images)
@@ -175,11 +178,12 @@ fn long_histories_with_acts_inside_collections() {
     });
     work.say(seeds.len(), "long histories");
     assert!(work.relocations.into_inner() >= seeds.len(), "too few of them relocate anything");
+    assert!(work.left_behind.into_inner() > 300 * seeds.len(), "too little is left behind");
 }
 
 fn any(random: &mut Random, stage: &mut Stage<'_>) -> stage::Outcome {
     let key = random.below(stage::KEYS.len());
-    match random.below(24) {
+    match random.below(28) {
         0..=8 => stage.act(Act::Put(key)),
         9 => stage.act(Act::PutInline(key)),
         10..=11 => stage.act(Act::Delete(key)),
@@ -193,14 +197,19 @@ fn any(random: &mut Random, stage: &mut Stage<'_>) -> stage::Outcome {
             let kind = random.pick(&ImageKind::ALL);
             stage.act(random.pick(&[Act::Reopen, Act::Crash(kind)]))
         }
-        _ => {
+        collects => {
             let (seed, one_in) = (random.next(), random.pick(&[2, 5, 20]));
-            stage.collect(move |at| {
+            let what = move |at: usize| {
                 let mut random = Random::new(seed ^ at as u64);
                 let count = if random.one_in(one_in) { 1 + random.below(3) } else { 0 };
                 let crash = Act::Crash(random.pick(&ImageKind::ALL));
                 (0..count).map(|_| if random.one_in(8) { crash } else { random.pick(&INSIDE) }).collect()
-            })?;
+            };
+            if collects < 24 {
+                stage.collect(what)?
+            } else {
+                stage.flush(what)?
+            };
             stage.act(Act::Step)
         }
     }

@@ -10,17 +10,22 @@
 //!    writes under way hold what they point into.
 //! 3. `relocate`: what is alive in the victims is copied to other segments, in key order; then every table that points
 //!    into a victim is replaced by its copy with new pointers, by one edit each. Compactions do the same for what
-//!    passes through them. Sequence numbers, snapshots and what is written meanwhile play no part: an entry stays what
-//!    it is, and whoever still reads the old table keeps it and its segments.
-//! 4. `by_hand`: to collect everything now, and to verify every value.
+//!    passes through them. What is written meanwhile plays no part: an entry stays what it is, and whoever still reads
+//!    the old table keeps it and its segments.
+//! 4. `histories`: what newer entries hide for good, without a compaction having met both, is not copied.
+//! 5. `by_hand`: to collect everything now, and to verify every value.
 //!
 //! Invariants:
 //! - G1: a copy is durable before a table points to it, and held until one does.
 //! - G2: a victim goes only when no table and no memtable refers to it and the last reader has left; that holds at
 //!   every crash, since what is referred to is told by tables and logs alone.
-//! - G3: no entry is changed but for the place of its value.
+//! - G3: no entry is changed but for the place of its value; one that no read can reach any more (H1 to H3 of
+//!   `histories`), or that has expired, becomes a deletion of the same sequence number.
 
 mod by_hand;
+mod histories;
+#[cfg(test)]
+mod histories_tests;
 mod relocate;
 pub(super) mod report;
 #[cfg(test)]
@@ -82,6 +87,8 @@ pub(super) struct GarbageStats {
     pub(super) values: AtomicU64,
     /// Bytes of records copied.
     pub(super) copied: AtomicU64,
+    /// Bytes of records that were not copied, as no read could reach them.
+    pub(super) left_behind: AtomicU64,
     /// Bytes of tables written for new pointers.
     pub(super) tables: AtomicU64,
     /// Segments removed, and their bytes.
@@ -151,6 +158,13 @@ impl GarbageWork {
         self.pinned
             .get(&segment)
             .is_none_or(|(next_job, since)| oldest < next_job && now.saturating_sub(*since) < JOBS_HOLD)
+    }
+
+    /// How long until no job counts any more as who holds a segment, where a relocation may wait for that.
+    pub(super) fn wait_for_jobs(&self, now: Duration) -> Option<Duration> {
+        let oldest = self.jobs.first().filter(|_| self.look)?;
+        let held = self.pinned.values().filter(|(next_job, _)| oldest < next_job);
+        held.filter_map(|(_, since)| (*since + JOBS_HOLD).checked_sub(now)).min()
     }
 
     /// Whether no table refers to `segment` only because it has been filled with copies a moment ago.
@@ -305,19 +319,24 @@ impl Engine {
         pinned.map(|segment| (segment, pin(segment))).collect()
     }
 
-    /// The victims of the next relocation, by what was surveyed; none if nothing is worth it.
-    fn choose_victims(&self, survey: &Survey, asked_for: Option<AskedFor>) -> Vec<Candidate> {
+    /// The victims of the next relocation; none if nothing is worth it.
+    fn choose_victims(
+        &self,
+        space: &Space,
+        candidates: &[Candidate],
+        asked_for: Option<AskedFor>,
+    ) -> Vec<Candidate> {
         let bound = &self.garbage.bound;
-        let excess = bound.excess(&survey.space);
+        let excess = bound.excess(space);
         if asked_for.is_none() && (excess == 0 || !self.garbage.automatic) {
             return Vec::new();
         }
         let batch = Batch {
             least_garbage: asked_for.map_or(bound.least_garbage(), |asked| asked.least_garbage),
-            dead: (survey.space.tables * FREED_TO_REWRITTEN).max(bound.segment / 2).max(excess / 2),
-            live: bound.room(&survey.space),
+            dead: (space.tables * FREED_TO_REWRITTEN).max(bound.segment / 2).max(excess / 2),
+            live: bound.room(space),
         };
-        let mut candidates = survey.candidates.clone();
+        let mut candidates = candidates.to_vec();
         if let Some(asked) = asked_for {
             candidates.retain(|candidate| candidate.segment < asked.below);
         }
@@ -326,7 +345,7 @@ impl Engine {
             // What fits is one at a time, which makes room for the next.
             return chosen.into_iter().min_by_key(|victim| victim.live).into_iter().collect();
         }
-        let mean = (survey.space.referenced / self.value_count().max(1)).max(1);
+        let mean = (space.referenced / self.value_count().max(1)).max(1);
         let mut values = 0;
         chosen
             .into_iter()
@@ -394,7 +413,8 @@ impl Engine {
         if !self.garbage.automatic {
             return;
         }
-        let turnover = self.garbage.bound.turnover(space, self.options.config.value_log.write_queues as u64);
+        let queues = self.options.config.value_log.write_queues as u64;
+        let turnover = self.garbage.bound.turnover(space, queues, self.value_log.has_classes());
         self.value_log.set_live(turnover, if turnover > 0 { self.value_count() } else { 0 });
         if let Some(mut copier) = self.garbage.copier.try_lock() {
             copier.close_slow(&self.value_log);
@@ -416,7 +436,7 @@ impl Engine {
         !state.garbage.jobs.is_empty()
             || state.garbage.relocation.is_some()
             || survey.space.leaving > 0
-            || !self.choose_victims(survey, None).is_empty()
+            || !self.choose_victims(&survey.space, &survey.candidates, None).is_empty()
     }
 }
 
@@ -452,4 +472,27 @@ fn see_family(family: &Family, view: &ReadView, space: &mut Space, in_memory: &m
 /// The segments that the tables of a version refer to.
 fn segments_of(version: &Version) -> impl Iterator<Item = u64> + '_ {
     version.files().flat_map(|(_, file)| &file.properties.segments).map(|used| used.segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_looks_again_when_jobs_count_no_longer_as_holders() {
+        let (mut work, second) =
+            (GarbageWork { look: true, ..GarbageWork::default() }, Duration::from_secs(1));
+        assert_eq!(work.wait_for_jobs(second), None);
+        let job = work.begin_job();
+        assert_eq!(work.wait_for_jobs(second), None, "it holds nothing");
+        work.pinned.insert(7, (work.next_job, 3 * second));
+        assert_eq!(work.wait_for_jobs(5 * second), Some(8 * second));
+        assert!(work.job_may_hold(7, 12 * second) && !work.job_may_hold(7, 13 * second));
+        assert_eq!(work.wait_for_jobs(14 * second), None, "that has been seen");
+        work.look = false;
+        assert_eq!(work.wait_for_jobs(5 * second), None, "nothing waits for it");
+        work.look = true;
+        work.end_job(job);
+        assert_eq!(work.wait_for_jobs(5 * second), None);
+    }
 }

@@ -1,40 +1,75 @@
 //! Emptying segments: copy what is alive, then rewrite the tables that point to it.
+//!
+//! Garbage that is hidden behind newer entries (`histories`) is found here first, by reading all pointers in order:
+//! once to count it, so that the segments are chosen by what is really alive in them, and once while copying. It is
+//! left behind, and its entries become deletions.
+//!
+//! Tables are rewritten in their place, but for those that a compaction is to rewrite soon anyway: it is done at once,
+//! and replaces the pointers as they pass.
 
-use super::Survey;
-use super::space::Candidate;
+use super::histories::{Histories, Judged, Readers};
+use super::space::{Candidate, Space};
+use super::{AskedFor, Survey};
 use crate::base::error::Subcode;
-use crate::base::expiry::seen_at;
+use crate::base::expiry::{decoded_pointer, seen_at};
 use crate::base::extension::LogLevel;
 use crate::base::key::ParsedKey;
-use crate::base::{EntryKind, Error, Result, ValuePointer};
+use crate::base::{EntryKind, Error, Result, SequenceNumber, ValuePointer};
 use crate::compaction::rate_limit::Priority;
 use crate::compaction::{self, CompactionPlan, plan_in_place};
 use crate::db::background::Job;
 use crate::db::family::Family;
 use crate::db::state::{BackgroundState, Engine};
-use crate::iterator::merging::merge;
 use crate::sst::TableRead;
 use crate::value_log::{Copied, Copier, Relocation};
-use crate::version::{FileMeta, Version, iterate_run};
-use std::collections::BTreeSet;
+use crate::version::{FileMeta, Version};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Bytes copied between two visits to the rate limiter and looks at the cancel flag.
 const PACE_BYTES: u64 = 1 << 20;
 
-/// What a relocation copies.
+/// A compaction is due soon where a level hides this part of what it may.
+const SOON_DUE: u64 = 8;
+/// Entries between two looks at the cancel flag.
+const CANCEL_ENTRIES: u32 = 4096;
+
+/// What a relocation chooses from and copies.
 pub(in crate::db) struct CopyWork {
-    victims: BTreeSet<u64>,
-    /// Tables at the moment the victims were chosen. What memtables point into is no victim; a write that was under
+    /// By what is known to be dead in them.
+    victims: Vec<Candidate>,
+    space: Space,
+    candidates: Vec<Candidate>,
+    asked_for: Option<AskedFor>,
+    /// Tables at the moment of the survey. What memtables point into is no victim; a write that was under
     /// way then and holds one may bring a pointer into it later, and its table keeps the segment for the next time.
     versions: Vec<(Arc<Family>, Arc<Version>)>,
+}
+
+/// A pointer that some table has.
+struct Found<'a> {
+    user_key: &'a [u8],
+    sequence: SequenceNumber,
+    pointer: ValuePointer,
+    is: Is,
+}
+
+/// What the entry of a pointer is.
+#[derive(Clone, Copy, PartialEq)]
+enum Is {
+    Alive,
+    /// Garbage that no compaction has met: left behind, rewriting its table makes a deletion of it.
+    Hidden,
+    /// The same, by itself.
+    Expired,
 }
 
 /// Pointers copied so far.
 struct Copying<'a> {
     copier: &'a mut Copier,
     moved: Vec<(ValuePointer, ValuePointer)>,
+    hidden: Vec<(ValuePointer, SequenceNumber)>,
     damaged: BTreeSet<u64>,
     bytes: u64,
     unpaced: u64,
@@ -66,27 +101,30 @@ impl Engine {
             // removed: whoever does that looks again. Nobody may be about to.
             return self.value_log.has_obsolete().then_some(Job::Remove);
         }
-        let victims = self.choose_victims(&survey, state.garbage.asked_for);
+        let asked_for = state.garbage.asked_for;
+        let victims = self.choose_victims(&survey.space, &survey.candidates, asked_for);
         if victims.is_empty() {
             state.garbage.look = false;
             state.garbage.asked_for = None;
             return None;
         }
-        self.tell_choice(&survey, &victims);
         state.garbage.copying = true;
-        let live: u64 = victims.iter().map(|victim| victim.live).sum();
         state.garbage.copies_from = self.next_file_number.load(Ordering::Acquire);
-        state.garbage.copied_then = self.value_log.stats().copied_bytes + live;
-        let versions =
-            survey.views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
-        let victims = victims.iter().map(|victim| victim.segment).collect();
-        // Writers leave room for the copies.
-        self.update_pressure(state);
-        Some(Job::Copy(CopyWork { victims, versions: versions.collect() }))
+        self.expect_copies(state, &victims);
+        let Survey { space, candidates, views, .. } = survey;
+        let versions = views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
+        let versions = versions.collect();
+        Some(Job::Copy(CopyWork { victims, space, candidates, asked_for, versions }))
     }
 
-    fn tell_choice(&self, survey: &Survey, victims: &[Candidate]) {
-        let space = &survey.space;
+    /// Writers leave room for the copies.
+    fn expect_copies(&self, state: &mut BackgroundState, victims: &[Candidate]) {
+        let live: u64 = victims.iter().map(|victim| victim.live).sum();
+        state.garbage.copied_then = self.value_log.stats().copied_bytes + live;
+        self.update_pressure(state);
+    }
+
+    fn tell_choice(&self, space: &Space, victims: &[Candidate]) {
         let list: Vec<String> = victims
             .iter()
             .map(|victim| format!("{:06} ({} of {} bytes dead)", victim.segment, victim.dead(), victim.bytes))
@@ -104,12 +142,42 @@ impl Engine {
         );
     }
 
+    /// A compaction that is due soon and rewrites tables which are to be rewritten anyway.
+    fn next_repointing_compaction(
+        &self,
+        state: &mut BackgroundState,
+        relocation: &Relocation,
+    ) -> Option<Job> {
+        if state.compactions >= self.compaction_slots() || state.garbage.asked_for.is_some() {
+            return None;
+        }
+        for family in self.all_families() {
+            if family.is_dropped() || family.options.read().disable_auto_compactions {
+                continue;
+            }
+            let version = Arc::clone(&family.view().version);
+            let mut options = self.level_options(&family);
+            options.hidden_value_budget = (options.hidden_value_budget / SOON_DUE).max(1);
+            let Some(plan) = compaction::pick(family.id, &version, &options, &family.order) else { continue };
+            let bytes = |file: &Arc<FileMeta>| file.properties.file_size;
+            let referring = plan.files().filter(|file| refers_to(file, relocation.victims()));
+            if referring.map(bytes).sum::<u64>() >= plan.input_bytes() / 2 {
+                state.compactions += 1;
+                return Some(Job::Compact(family, version, plan));
+            }
+        }
+        None
+    }
+
     /// A table to rewrite, and whether there are others that a compaction has now.
     fn next_repointing(
         &self,
         state: &mut BackgroundState,
         relocation: &Arc<Relocation>,
     ) -> (Option<Job>, bool) {
+        if let Some(job) = self.next_repointing_compaction(state, relocation) {
+            return (Some(job), true);
+        }
         let mut waiting = false;
         for family in self.all_families() {
             let version = Arc::clone(&family.view().version);
@@ -134,7 +202,7 @@ impl Engine {
             // that had their values in the segment before it was chosen, and reached a table only now.
             let uses = self.versions.segment_use();
             let still = uses.iter().map(|used| used.segment).filter(|s| relocation.victims().contains(s));
-            state.garbage.left_alone.extend(still.filter(|segment| !relocation.has_moved_from(*segment)));
+            state.garbage.left_alone.extend(still.filter(|segment| !relocation.has_emptied(*segment)));
             self.log(
                 LogLevel::Info,
                 format_args!(
@@ -148,22 +216,27 @@ impl Engine {
         state.garbage.look = true;
     }
 
-    /// Copies what tables refer to in the victims, and offers it for rewriting tables (G1).
+    /// Chooses the victims, copies what tables refer to in them, and offers it for rewriting tables (G1).
     pub(in crate::db) fn copy_values(&self, work: &CopyWork) -> Result<()> {
+        let readers = Readers::of(self);
+        let victims = self.choose_by_what_is_alive(work, &readers)?;
+        self.tell_choice(&work.space, &victims);
+        let victims: BTreeSet<u64> = victims.iter().map(|victim| victim.segment).collect();
         let mut copier = self.garbage.copier.lock();
         let mut copying = Copying {
             copier: &mut copier,
             moved: Vec::new(),
+            hidden: Vec::new(),
             damaged: BTreeSet::new(),
             bytes: 0,
             unpaced: 0,
         };
-        let outcome = self.copy_all(work, &mut copying);
-        let (moved, damaged, bytes) = (copying.moved, copying.damaged, copying.bytes);
+        let outcome = self.copy_all(work, &readers, &victims, &mut copying);
+        let Copying { moved, hidden, damaged, bytes, .. } = copying;
         let holds = match outcome.and_then(|()| copier.finish(&self.value_log)) {
             Ok(holds) => holds,
             Err(error) => {
-                copier.abandon();
+                copier.abandon(&self.value_log);
                 self.garbage.no_room.store(error.subcode() == Subcode::NoSpace, Ordering::Relaxed);
                 return Err(error);
             }
@@ -174,53 +247,105 @@ impl Engine {
         stats.relocations.fetch_add(1, Ordering::Relaxed);
         stats.values.fetch_add(moved.len() as u64, Ordering::Relaxed);
         stats.copied.fetch_add(bytes, Ordering::Relaxed);
-        let relocation = Arc::new(Relocation::new(work.victims.clone(), moved, holds));
+        let left: u64 = hidden.iter().map(|(pointer, _)| u64::from(pointer.record_len)).sum();
+        stats.left_behind.fetch_add(left, Ordering::Relaxed);
+        let relocation = Arc::new(Relocation::new(victims, moved, hidden, holds));
         let mut state = self.state.lock();
         state.garbage.left_alone.extend(damaged);
         state.garbage.relocation = Some(relocation);
         Ok(())
     }
 
-    fn copy_all(&self, work: &CopyWork, copying: &mut Copying<'_>) -> Result<()> {
+    /// The victims, by what is alive in the segments apart from what is hidden.
+    fn choose_by_what_is_alive(&self, work: &CopyWork, readers: &Readers) -> Result<Vec<Candidate>> {
+        if work.asked_for.is_some() || work.space.hidden == 0 {
+            return Ok(work.victims.clone());
+        }
+        let segments: BTreeSet<u64> = work.candidates.iter().map(|candidate| candidate.segment).collect();
+        let mut hidden: HashMap<u64, u64> = HashMap::new();
         for (family, version) in &work.versions {
-            self.copy_of_family(family, version, &work.victims, copying)?;
+            self.find_values(family, version, readers, &segments, &mut |found| {
+                if found.is != Is::Alive {
+                    *hidden.entry(found.pointer.segment).or_default() += u64::from(found.pointer.record_len);
+                }
+                Ok(())
+            })?;
+        }
+        let mut candidates = work.candidates.clone();
+        for candidate in &mut candidates {
+            let hidden = hidden.get(&candidate.segment).copied().unwrap_or(0);
+            candidate.live = candidate.live.saturating_sub(hidden);
+        }
+        let victims = self.choose_victims(&work.space, &candidates, None);
+        self.expect_copies(&mut self.state.lock(), &victims);
+        Ok(victims)
+    }
+
+    fn copy_all(
+        &self,
+        work: &CopyWork,
+        readers: &Readers,
+        victims: &BTreeSet<u64>,
+        copying: &mut Copying<'_>,
+    ) -> Result<()> {
+        for (family, version) in &work.versions {
+            self.find_values(family, version, readers, victims, &mut |found| {
+                match found.is {
+                    Is::Alive => self.copy_one(family, &found.pointer, found.user_key, copying)?,
+                    Is::Hidden => copying.hidden.push((found.pointer, found.sequence)),
+                    Is::Expired => {}
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
 
-    /// In key order over all tables of the family, not table by table: neighbours by key lie side by side afterwards,
-    /// so that a scan reads many with one call.
-    fn copy_of_family(
+    /// Shows every pointer into `segments`, in key order over all tables of the family, not table by table: neighbours
+    /// by key lie side by side when they are copied, so that a scan reads many with one call.
+    fn find_values(
         &self,
         family: &Family,
         version: &Version,
-        victims: &BTreeSet<u64>,
-        copying: &mut Copying<'_>,
+        readers: &Readers,
+        segments: &BTreeSet<u64>,
+        show: &mut dyn FnMut(Found<'_>) -> Result<()>,
     ) -> Result<()> {
         let read_ahead = self.options.config.performance.io_buffer_size;
         let read = TableRead { fill_cache: false, allow_io: true, read_ahead };
-        let mut runs = Vec::new();
-        for run in version.levels.iter().flat_map(|level| &level.runs) {
-            let files: Vec<_> = run.files.iter().filter(|file| refers_to(file, victims)).cloned().collect();
-            if !files.is_empty() {
-                runs.push(iterate_run(files, read, &family.order));
-            }
-        }
-        let mut entries = merge(runs, &family.order);
+        let refers = |file: &FileMeta| refers_to(file, segments);
+        let Some(judged) = Judged::new(family, version, refers, read) else { return Ok(()) };
+        let mut histories = Histories::new(&judged.tombstones, readers, &family.order);
+        let mut entries = judged.entries;
         entries.seek_to_first();
-        // What has expired stays behind: rewriting its table makes a deletion of it.
         let now = self.clock.now();
+        let mut count: u32 = 0;
         while entries.valid() {
-            if let Some(entry) = ParsedKey::parse(entries.key())
-                && let (EntryKind::Pointer, pointer) = seen_at(entry.kind, entries.value(), now)
-                && let Some(pointer) = ValuePointer::decode(pointer)
-                && victims.contains(&pointer.segment)
-            {
-                self.copy_one(family, &pointer, entry.user_key, copying)?;
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(CANCEL_ENTRIES) {
+                self.check_copying()?;
+            }
+            if let Some(entry) = ParsedKey::parse(entries.key()) {
+                let hidden = histories.is_hidden(&entry);
+                if let Some(pointer) = decoded_pointer(entry.kind, entries.value())
+                    && segments.contains(&pointer.segment)
+                {
+                    let expired = seen_at(entry.kind, entries.value(), now).0 == EntryKind::Delete;
+                    let is = if expired { Is::Expired } else { [Is::Alive, Is::Hidden][usize::from(hidden)] };
+                    let (user_key, sequence) = (entry.user_key, entry.sequence);
+                    show(Found { user_key, sequence, pointer, is })?;
+                }
             }
             entries.next();
         }
         entries.error().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn check_copying(&self) -> Result<()> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Error::new(crate::base::ErrorKind::ShutdownInProgress, "the copying was cancelled"));
+        }
+        Ok(())
     }
 
     fn copy_one(
@@ -253,14 +378,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Copies are background writing; but while writers wait for them, they do not wait themselves.
     fn pace_copies(&self, bytes: u64) -> Result<()> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(Error::new(crate::base::ErrorKind::ShutdownInProgress, "the copying was cancelled"));
-        }
-        let is_urgent = self.throttle.values_are_held_back();
-        let priority = if is_urgent { Priority::Flush } else { Priority::Compaction };
-        self.rate_limiter.request(bytes, priority, &self.cancel);
+        self.check_copying()?;
+        self.rate_limiter.request(bytes, Priority::Compaction, &self.cancel);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub(in crate::db) fn number(engine: &Engine, name: &str) -> Option<u64> {
         "gc-relocations" => Some(stats.relocations.load(Ordering::Relaxed)),
         "gc-values-moved" => Some(stats.values.load(Ordering::Relaxed)),
         "gc-bytes-read" => Some(stats.copied.load(Ordering::Relaxed)),
+        "gc-bytes-left-behind" => Some(stats.left_behind.load(Ordering::Relaxed)),
         "gc-bytes-written" => Some(values.copied_bytes),
         "gc-table-bytes-written" => Some(stats.tables.load(Ordering::Relaxed)),
         "gc-bytes-reclaimed" => Some(stats.reclaimed.load(Ordering::Relaxed)),
@@ -97,11 +98,12 @@ pub(in crate::db) fn text(engine: &Engine) -> String {
     let gc = &engine.garbage.stats;
     let _ = writeln!(
         text,
-        "garbage collection since open: {} relocations copied {} values in {} bytes and wrote {} bytes of tables; {} \
-         segments of {} bytes removed",
+        "garbage collection since open: {} relocations copied {} values in {} bytes, left {} hidden bytes behind and \
+         wrote {} bytes of tables; {} segments of {} bytes removed",
         gc.relocations.load(Ordering::Relaxed),
         gc.values.load(Ordering::Relaxed),
         stats.copied_bytes,
+        gc.left_behind.load(Ordering::Relaxed),
         gc.tables.load(Ordering::Relaxed),
         gc.segments_removed.load(Ordering::Relaxed),
         gc.reclaimed.load(Ordering::Relaxed),

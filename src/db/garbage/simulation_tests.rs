@@ -118,7 +118,8 @@ impl Simulation {
     }
 
     fn collect(&mut self) {
-        let turnover = if self.with_classes { self.bound.turnover(&self.space(), 1) } else { 0 };
+        let has_classes = self.lifetimes.turnover() > 0;
+        let turnover = if self.with_classes { self.bound.turnover(&self.space(), 1, has_classes) } else { 0 };
         self.lifetimes.set_live(turnover, self.keys);
         while self.bound.excess(&self.space()) > 0 {
             let excess = self.bound.excess(&self.space());

@@ -7,9 +7,10 @@
 //! The bound: total <= live x `max_space_amp` + `ALLOWED_SEGMENTS`. Relocation starts when the dead bytes alone exceed
 //! the factor's share, writers of values are slowed from half the allowance on and stopped before all of it is used.
 //!
-//! How much may be hidden: compacting the pointers earlier hides less, so relocation copies less, but rewrites the
-//! pointers more often. With r = table bytes to value bytes and h = hidden to live bytes, a byte written costs about
-//! 4 h of copying more (near the default bound) and r / h of table writing, least at h = sqrt(r) / 2.
+//! How much may be hidden: compacting the pointers earlier hides less, so relocation copies less (what tables hide it
+//! finds and leaves behind, but it begins earlier for it; what memtables hide it copies), but rewrites the pointers
+//! more often. With r = table bytes to value bytes and h = hidden to live bytes, a byte written costs about 4 h of
+//! copying more (near the default bound) and r / h of table writing, least at h = sqrt(r) / 2.
 
 /// Segments beyond the factor: those being written by queues and by relocation, and what is in between.
 pub(in crate::db) const ALLOWED_SEGMENTS: u64 = 4;
@@ -121,9 +122,11 @@ impl Bound {
     }
 
     /// Bytes alive, if they fill so many segments that values are worth putting into classes by how long they live,
-    /// each class with open segments of its own; else 0.
-    pub(in crate::db) fn turnover(&self, space: &Space, write_queues: u64) -> u64 {
+    /// each class with open segments of its own; else 0. Where there are classes already they stay until a quarter
+    /// fewer are alive: each change closes segments that are not full.
+    pub(in crate::db) fn turnover(&self, space: &Space, write_queues: u64, has_classes: bool) -> u64 {
         let least = self.segment.saturating_mul(CLASSES_FROM.max(CLASSES_FROM / 2 * write_queues));
+        let least = if has_classes { least / 4 * 3 } else { least };
         if space.live() >= least { space.live() } else { 0 }
     }
 
@@ -288,10 +291,12 @@ mod tests {
 
     #[test]
     fn classes_are_for_many_segments() {
-        let with = |live| BOUND.turnover(&space(live, live, 0), 1);
+        let with = |live| BOUND.turnover(&space(live, live, 0), 1, false);
         assert_eq!((with(1599), with(1600), with(5000)), (0, 1600, 5000));
-        assert_eq!(BOUND.turnover(&space(3100, 3100, 0), 4), 0);
-        assert_eq!(BOUND.turnover(&space(3200, 3200, 0), 4), 3200);
+        assert_eq!(BOUND.turnover(&space(3100, 3100, 0), 4, false), 0);
+        assert_eq!(BOUND.turnover(&space(3200, 3200, 0), 4, false), 3200);
+        let still = |live| BOUND.turnover(&space(live, live, 0), 1, true);
+        assert_eq!((still(1599), still(1200), still(1199)), (1599, 1200, 0));
     }
 
     #[test]

@@ -162,6 +162,9 @@ impl Driver {
         for family in self.families.values_mut() {
             family.handle = None;
         }
+        // A sync that failed in the background is no call's outcome.
+        let failure = self.db.as_ref().and_then(|db| db.health().failure);
+        self.sync_failed |= failure.is_some_and(|failure| failure.to_string().contains("sync"));
         self.db.take().map_or(Ok(()), |db| db.close())
     }
 

@@ -81,6 +81,8 @@ pub struct Work {
     pub removals: AtomicUsize,
     pub images: AtomicUsize,
     pub interrupted: AtomicUsize,
+    /// Bytes of values that were left behind because newer entries hid them.
+    pub left_behind: AtomicUsize,
 }
 
 pub struct Stage<'a> {
@@ -288,7 +290,31 @@ impl<'a> Stage<'a> {
         &mut self,
         what: impl Fn(usize) -> Vec<Act> + Send + Sync + 'static,
     ) -> Result<usize, String> {
-        let db = self.parts().db.clone();
+        self.interrupted(what, |db, _| db.collect_garbage(0.0).map(|_| ()).map_err(failed("collection")))
+    }
+
+    /// Flushes. If garbage is collected then, which where it is due happens without being asked for, the newest tables
+    /// may hide some of it; `what` happens in between as with `collect`.
+    pub fn flush(
+        &mut self,
+        what: impl Fn(usize) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Result<usize, String> {
+        self.interrupted(what, |db, family| match db.flush(&[family], true) {
+            // An act inside has begun a flush, which this one waits for.
+            Err(error) if error.to_string().contains("is not due") => Ok(()),
+            outcome => outcome.map_err(failed("flush")),
+        })
+    }
+
+    fn interrupted(
+        &mut self,
+        what: impl Fn(usize) -> Vec<Act> + Send + Sync + 'static,
+        body: impl FnOnce(&Db, &ColumnFamily) -> Outcome,
+    ) -> Result<usize, String> {
+        let (db, family) = {
+            let parts = self.parts();
+            (parts.db.clone(), parts.family.clone())
+        };
         let before = counters(&db);
         let (parts, machine, options) = (self.parts.clone(), self.machine.clone(), self.options.clone());
         let met = Arc::new(AtomicUsize::new(0));
@@ -314,16 +340,17 @@ impl<'a> Stage<'a> {
             }
         };
         self.faulty.plan().interrupt(points(), Arc::new(interruption));
-        let outcome = db.collect_garbage(0.0);
+        let outcome = body(&db, &family);
         self.faulty.plan().interrupt_no_more();
         if let Some(text) = problem.lock().unwrap().take() {
             return Err(text);
         }
-        outcome.map_err(failed("collection"))?;
+        outcome?;
         let values = db.verify_value_log().map_err(failed("verification"))?;
         let after = counters(&db);
         self.work.relocations.fetch_add((after.0 - before.0) as usize, Ordering::Relaxed);
         self.work.removals.fetch_add((after.1 - before.1) as usize, Ordering::Relaxed);
+        self.work.left_behind.fetch_add((after.2 - before.2) as usize, Ordering::Relaxed);
         self.work.interrupted.fetch_add(happened.load(Ordering::Relaxed), Ordering::Relaxed);
         let points = met.load(Ordering::Relaxed);
         self.parts().log.push(format!("(collected: {points} points, {values} values left)"));
@@ -360,11 +387,14 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Relocations and removed segments since open.
-fn counters(db: &Db) -> (u64, u64) {
+/// Relocations, removed segments and bytes left behind since open.
+fn counters(db: &Db) -> (u64, u64, u64) {
     let family = db.default_column_family();
-    let number = |name| db.property_int(&family, name).unwrap_or_else(|| panic!("no property {name}"));
-    (number("auradb.value-log-gc-relocations"), number("auradb.value-log-gc-segments-removed"))
+    let number = |name: &str| {
+        let name = format!("auradb.value-log-gc-{name}");
+        db.property_int(&family, &name).unwrap_or_else(|| panic!("no property {name}"))
+    };
+    (number("relocations"), number("segments-removed"), number("bytes-left-behind"))
 }
 
 /// `act` inside a collection. A crash does not end it: what it leaves is looked at aside.
