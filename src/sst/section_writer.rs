@@ -50,7 +50,7 @@ impl SectionWriter {
         }
     }
 
-    /// The device gets what is written whenever it is so many bytes, so that the sync at the end has little to wait for.
+    /// The device gets what is written whenever it is so many bytes: the sync at the end has little to wait for.
     /// 0, as at first: when the system likes.
     pub(super) fn set_bytes_per_sync(&mut self, bytes: u64) {
         self.bytes_per_sync = bytes;
