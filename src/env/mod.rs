@@ -113,7 +113,8 @@ pub trait File: Send + Sync {
     fn read_if_in_memory(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
         self.read_at(offset, buf).map(Some)
     }
-    /// Has the system begin to write what is not synced from `offset` on, `len` bytes or (0) all, without waiting: a `sync_data` that follows has less to do. A hint; what fails is told by that sync.
+    /// Has the system begin to write what is not synced from `offset` on, `len` bytes or (0) all, without waiting: a
+    /// `sync_data` that follows has less to do. A hint; what fails is told by that sync.
     fn begin_sync(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

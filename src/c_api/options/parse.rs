@@ -277,10 +277,11 @@ mod tests {
         assert!(changed("").is_ok() && changed(" ; ").is_err());
         // The prefix of own names may be left out, as in `set_options`.
         assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
-        let options =
-            changed("auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;\
-                     bytes_per_sync=512K")
-                .unwrap();
+        let options = changed(
+            "auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;\
+                     bytes_per_sync=512K",
+        )
+        .unwrap();
         assert_eq!((options.max_space_amp, options.value_log_garbage_collection), (1.25, false));
         assert_eq!((options.background_nice, options.bytes_per_sync), (3, 512 << 10));
     }
