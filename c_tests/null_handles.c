@@ -123,6 +123,10 @@ static void options(void) {
   ZERO(auradb_options_get_max_background_jobs(NULL));
   auradb_options_set_use_fsync(NULL, 0);
   ZERO(auradb_options_get_use_fsync(NULL));
+  auradb_options_set_use_direct_reads(NULL, 0);
+  ZERO(auradb_options_get_use_direct_reads(NULL));
+  auradb_options_set_use_direct_io_for_flush_and_compaction(NULL, 0);
+  ZERO(auradb_options_get_use_direct_io_for_flush_and_compaction(NULL));
   auradb_options_set_atomic_flush(NULL, 0);
   ZERO(auradb_options_get_atomic_flush(NULL));
   auradb_options_set_info_log_level(NULL, 0);

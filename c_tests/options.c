@@ -58,6 +58,8 @@ static void round_trips(void) {
   BOOLEAN(o, options, error_if_exists, 0);
   BOOLEAN(o, options, paranoid_checks, 1);
   BOOLEAN(o, options, use_fsync, 0);
+  BOOLEAN(o, options, use_direct_reads, 0);
+  BOOLEAN(o, options, use_direct_io_for_flush_and_compaction, 0);
   BOOLEAN(o, options, disable_auto_compactions, 0);
   BOOLEAN(o, options, atomic_flush, 0);
   BOOLEAN(o, options, manual_wal_flush, 0);

@@ -1443,6 +1443,24 @@ void auradb_options_set_use_fsync(auradb_options_t *options, int v);
 // What `auradb_options_set_use_fsync` set.
 int auradb_options_get_use_fsync(const auradb_options_t *options);
 
+// Read tables and value-log segments past the page cache (O_DIRECT), for reads, iterators and compactions alike: no
+// memory but this database's caches holds what is read, and each miss of them is a read of the device. Values that no
+// sync has covered yet are read through the page cache all the same: they are in it. A file system that does not have
+// it is noted in the information log, and all works as without; the property "auradb.direct-io" tells. Default 0.
+void auradb_options_set_use_direct_reads(auradb_options_t *options, unsigned char v);
+
+// What `auradb_options_set_use_direct_reads` set.
+unsigned char auradb_options_get_use_direct_reads(const auradb_options_t *options);
+
+// Write past the page cache (O_DIRECT) what flushes, compactions and the garbage collection of values write, so that
+// they push out of it nothing that others read. Writers still append to the log and to the value log through it. What
+// compactions read is the business of `auradb_options_set_use_direct_reads`. A file system that does not have it is
+// noted in the information log, and all works as without; the property "auradb.direct-io" tells. Default 0.
+void auradb_options_set_use_direct_io_for_flush_and_compaction(auradb_options_t *options, unsigned char v);
+
+// What `auradb_options_set_use_direct_io_for_flush_and_compaction` set.
+unsigned char auradb_options_get_use_direct_io_for_flush_and_compaction(const auradb_options_t *options);
+
 // Flush all column families together, in one step. Default 0.
 void auradb_options_set_atomic_flush(auradb_options_t *options, unsigned char v);
 

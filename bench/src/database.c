@@ -74,12 +74,19 @@ static void set_index_search(struct database *database, const char *name) {
 #endif
 }
 
+static void set_direct_io(struct database *database, const struct options *options) {
+    rocksdb_options_set_use_direct_reads(database->options, options->use_direct_reads);
+    rocksdb_options_set_use_direct_io_for_flush_and_compaction(database->options,
+                                                               options->use_direct_io_for_flush_and_compaction);
+}
+
 static void set_engine_specific(struct database *database, const struct options *options) {
     if (strcmp(options->memtable, "default") != 0) die("--memtable is an option of AuraDB, this is %s", ENGINE_NAME);
     if (options->separation_threshold != 1024 || options->segment_size != 256u << 20)
         die("--separation_threshold and --segment_size are options of AuraDB, this is %s", ENGINE_NAME);
     rocksdb_options_set_unordered_write(database->options, options->unordered_write);
     rocksdb_options_set_enable_pipelined_write(database->options, options->pipelined_write);
+    set_direct_io(database, options);
     set_blob_options(database, options);
     set_index_search(database, options->index_search);
 }
@@ -105,12 +112,23 @@ static void set_memtable(struct database *database, const char *name) {
     if (get && get(database->options) != kind) die("--memtable %s: this libauradb.so does not take it", name);
 }
 
+static void set_flag(struct database *database, const char *setter_name, bool wanted) {
+    if (!wanted) return;
+    typedef void setter(ENGINE(options_t) *, unsigned char);
+    setter *set = (setter *)(uintptr_t)dlsym(RTLD_DEFAULT, setter_name);
+    if (!set) die("this libauradb.so has no %s", setter_name);
+    set(database->options, 1);
+}
+
 static void set_engine_specific(struct database *database, const struct options *options) {
     if (options->blob || strcmp(options->index_search, "binary") != 0)
         die("--blob and --index_search are options of RocksDB, this is %s", ENGINE_NAME);
     if (options->unordered_write || options->pipelined_write)
         die("--unordered_write and --pipelined_write are options of RocksDB, this is %s", ENGINE_NAME);
     set_memtable(database, options->memtable);
+    set_flag(database, "auradb_options_set_use_direct_reads", options->use_direct_reads);
+    set_flag(database, "auradb_options_set_use_direct_io_for_flush_and_compaction",
+             options->use_direct_io_for_flush_and_compaction);
     uint64_t threshold = options->separation_threshold;
     auradb_options_set_separation_threshold(database->options, threshold > 64u << 20 ? UINT64_MAX : threshold);
     auradb_options_set_value_log_segment_size(database->options, options->segment_size);

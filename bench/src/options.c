@@ -61,6 +61,8 @@ static const struct description TABLE[] = {
     OPTION(REAL, bloom_bits, "10", "Bloom filter bits a key (0: no filter)"),
     OPTION(SIZE, block_size, "4K", "uncompressed bytes of a data block"),
     OPTION(SIZE, max_background_jobs, "2", "flush and compaction threads"),
+    OPTION(FLAG, use_direct_reads, "0", "1: tables and values are read past the page cache"),
+    OPTION(FLAG, use_direct_io_for_flush_and_compaction, "0", "1: background work writes past the page cache"),
     OPTION(SIZE, bytes_per_sync, "1M", "bytes of a table after which the device begins with them; 0: at its end"),
     OPTION(SIZE, level_base_bytes, "256M", "bytes of level 1"),
     OPTION(SIZE, target_file_size, "64M", "bytes of a table file at level 1"),

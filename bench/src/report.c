@@ -65,6 +65,9 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
                    o->blob_gc ? " with gc" : "",
            o->blob_direct_write ? " direct write" : "", o->index_search[0] != 'b' ? ", index search" : "");
     if (strcmp(o->memtable, "default") != 0) printf("            memtable structure %s\n", o->memtable);
+    if (o->use_direct_reads || o->use_direct_io_for_flush_and_compaction)
+        printf("            past the page cache:%s%s\n", o->use_direct_reads ? " reads" : "",
+               o->use_direct_io_for_flush_and_compaction ? " background writes" : "");
     if (o->separation_threshold != 1024 || o->segment_size != 256u << 20)
         printf("            values separated from %s, segments of %s\n",
                bytes_text((double)o->separation_threshold, a, sizeof a),
@@ -201,6 +204,8 @@ static void json_options(FILE *out, const struct options *o) {
     json_number(out, "bloom_bits", o->bloom_bits);
     json_number(out, "block_size", (double)o->block_size);
     json_number(out, "max_background_jobs", (double)o->max_background_jobs);
+    json_number(out, "use_direct_reads", o->use_direct_reads);
+    json_number(out, "use_direct_io_for_flush_and_compaction", o->use_direct_io_for_flush_and_compaction);
     json_number(out, "level_base_bytes", (double)o->level_base_bytes);
     json_number(out, "target_file_size", (double)o->target_file_size);
     json_number(out, "verify_checksums", o->verify_checksums);

@@ -151,6 +151,12 @@ impl Cache {
         self.pool.take(len)
     }
 
+    /// As `buffer`, from an address that is a multiple of `alignment`, a power of two.
+    #[inline]
+    pub fn aligned_buffer(&self, len: usize, alignment: usize) -> Bytes {
+        if alignment == 1 { self.pool.take(len) } else { self.pool.take_aligned(len, alignment) }
+    }
+
     /// Keeps `buffer` under `key`, evicting others within the budget. A buffer larger than a shard is not kept, nor
     /// is a value for which others would have to leave, unless it was refused before, not long ago.
     pub fn insert(&self, key: CacheKey, class: EntryClass, buffer: &Buffer) {

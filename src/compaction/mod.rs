@@ -16,6 +16,7 @@ use crate::base::error::Subcode;
 use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOperator};
 use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
+use crate::env::direct::DirectIo;
 use crate::sst::TableOptions;
 use crate::value_log::{Relocation, SegmentRef, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
@@ -137,6 +138,8 @@ pub struct MergeContext {
     pub table_options: TableOptions,
     /// Buffer for writing and read-ahead.
     pub io_buffer_size: usize,
+    /// What is written past the page cache.
+    pub direct: Arc<DirectIo>,
     /// How many written bytes may wait for the sync at the end of a table; 0 = all.
     pub bytes_per_sync: u64,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.

@@ -12,7 +12,6 @@ use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{InternalComparator, Result};
-use crate::env::OpenMode;
 use crate::sst::TableBuilder;
 use crate::version::{FileMeta, NewFile};
 use std::sync::Arc;
@@ -144,7 +143,7 @@ impl<'a> Outputs<'a> {
         let number = context.next_file_number.fetch_add(1, Ordering::AcqRel);
         let path = path_of(&context.sst_dir, FileKind::Table(number));
         self.created.push(number);
-        let file = context.env.open(&path, OpenMode::Create)?;
+        let file = context.direct.create(&*context.env, &path)?;
         let mut builder =
             TableBuilder::new(file, number, context.table_options.clone(), context.io_buffer_size);
         builder.set_bytes_per_sync(context.bytes_per_sync);

@@ -8,6 +8,7 @@ use crate::base::key::{EntryKind, InternalKey, MAX_SEQUENCE};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{InternalComparator, ValuePointer};
 use crate::env::Env;
+use crate::env::direct::DirectIo;
 use crate::env::simulated::SimEnv;
 use crate::flush::write_level0;
 use crate::sst::{SegmentUse, TableRead};
@@ -74,6 +75,7 @@ pub(super) fn set_context(env: &Arc<SimEnv>, numbers: &Arc<AtomicU64>) -> Versio
         env: env.clone(),
         db_dir: "/db".into(),
         sst_dir: "/db/sst".into(),
+        direct: DirectIo::new(true, true),
         next_file_number: numbers.clone(),
         table_options: Arc::new(|_| table_options()),
     }
@@ -88,6 +90,7 @@ pub(super) fn open_log(env: &Arc<SimEnv>, numbers: &Arc<AtomicU64>) -> Arc<Value
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: DirectIo::new(true, true),
     };
     ValueLog::open(env.clone(), options, numbers.clone()).unwrap()
 }
@@ -110,6 +113,7 @@ impl World {
             order: InternalComparator::default(),
             table_options: table_options(),
             io_buffer_size: 4096,
+            direct: DirectIo::new(true, seed.is_multiple_of(2)),
             bytes_per_sync: 8192,
             snapshots: Vec::new(),
             merge_operator: if random.one_in(8) { None } else { Some(Arc::new(Joining)) },

@@ -132,6 +132,8 @@ setters!(PerformanceConfig {
     with_worker_threads: worker_threads = usize,
     with_io_buffer_size: io_buffer_size = usize,
     with_direct_io: direct_io = bool,
+    with_direct_reads: direct_reads = bool,
+    with_direct_background_writes: direct_background_writes = bool,
     with_memory_mapped: memory_mapped = bool,
     with_numa_aware: numa_aware = bool,
 });

@@ -137,6 +137,8 @@ impl Default for PerformanceConfig {
             worker_threads: num_cpus::get(),
             io_buffer_size: 1 << 20,
             direct_io: false,
+            direct_reads: false,
+            direct_background_writes: false,
             memory_mapped: true,
             numa_aware: false,
         }

@@ -96,6 +96,16 @@ impl Config {
         }
     }
 
+    /// Whether tables and segments are read past the page cache.
+    pub fn reads_are_direct(&self) -> bool {
+        self.performance.direct_io || self.performance.direct_reads
+    }
+
+    /// Whether background work writes past the page cache.
+    pub fn background_writes_are_direct(&self) -> bool {
+        self.performance.direct_io || self.performance.direct_background_writes
+    }
+
     /// Checks every knob; the first bad one is an error of the form `<path.to.knob>: <value> <why>`, of kind
     /// `InvalidArgument`, or `NotImplemented` for what comes with a later version. Whether a path is a file, and
     /// whether it can be written, only the system knows: opening the database finds out.

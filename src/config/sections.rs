@@ -244,8 +244,13 @@ pub struct PerformanceConfig {
     pub worker_threads: usize,
     /// Bytes of compaction read-ahead and write buffer. Default 1 MiB. Range 4 KiB to 1 GiB.
     pub io_buffer_size: usize,
-    /// O_DIRECT. Default false.
+    /// Both of the following. Default false.
     pub direct_io: bool,
+    /// Tables and segments are read past the page cache (O_DIRECT), where the file system can. Default false.
+    pub direct_reads: bool,
+    /// Flushes, compactions and garbage collection write past the page cache, where the file system can. Values are
+    /// still appended through it. Default false.
+    pub direct_background_writes: bool,
     /// Mapped WAL tail: an append is a memory copy. Default true.
     pub memory_mapped: bool,
     /// Placement by NUMA node. Default false.

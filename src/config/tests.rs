@@ -59,6 +59,8 @@ fn specification() -> BTreeMap<&'static str, Value> {
         ("performance.worker_threads", json!("cores")),
         ("performance.io_buffer_size", json!(1 << 20)),
         ("performance.direct_io", json!(false)),
+        ("performance.direct_reads", json!(false)),
+        ("performance.direct_background_writes", json!(false)),
         ("performance.memory_mapped", json!(true)),
         ("performance.numa_aware", json!(false)),
     ])
@@ -309,10 +311,6 @@ fn what_comes_later_is_not_implemented_by_name() {
                 "rl_agent.training_data_path: \"t\" comes with a later version; leave it out",
             ),
             (
-                |c| c.performance.direct_io = true,
-                "performance.direct_io: true comes with a later version; use false",
-            ),
-            (
                 |c| c.performance.numa_aware = true,
                 "performance.numa_aware: true comes with a later version; use false",
             ),
@@ -423,7 +421,9 @@ fn customised() -> Config {
             PerformanceConfig::default()
                 .with_worker_threads(num_cpus::get())
                 .with_io_buffer_size(4096)
-                .with_direct_io(false)
+                .with_direct_io(true)
+                .with_direct_reads(true)
+                .with_direct_background_writes(true)
                 .with_memory_mapped(false)
                 .with_numa_aware(false),
         )
@@ -472,6 +472,9 @@ fn builders_set_what_they_name() {
         ("cache.unified_cache", json!(false)),
         ("learned_index.enabled", json!(false)),
         ("performance.io_buffer_size", json!(4096)),
+        ("performance.direct_io", json!(true)),
+        ("performance.direct_reads", json!(true)),
+        ("performance.direct_background_writes", json!(true)),
         ("performance.memory_mapped", json!(false)),
     ];
     for (path, value) in &expected {
@@ -524,6 +527,21 @@ fn what_is_left_out_is_default_and_words_stand_for_numbers() {
     let config: Config = serde_json::from_str(json).unwrap();
     assert_eq!(config.value_log.separation_threshold, u64::MAX);
     assert_eq!(config.wal.sync_policy, SyncPolicy::Manual);
+}
+
+#[test]
+fn one_knob_turns_all_direct_io_on() {
+    for (both, reads, writes) in
+        [(false, false, false), (false, true, false), (false, false, true), (true, false, false)]
+    {
+        let mut config = Config::default();
+        config.performance.direct_io = both;
+        config.performance.direct_reads = reads;
+        config.performance.direct_background_writes = writes;
+        config.validate().unwrap();
+        assert_eq!(config.reads_are_direct(), both || reads);
+        assert_eq!(config.background_writes_are_direct(), both || writes);
+    }
 }
 
 #[test]

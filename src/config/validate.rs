@@ -130,7 +130,6 @@ pub(super) fn supported(config: &Config) -> Result<()> {
     )?;
     supported_learning(config, &default)?;
     let (seen, known) = (&config.performance, &default.performance);
-    same("performance.direct_io", &seen.direct_io, &known.direct_io)?;
     same("performance.numa_aware", &seen.numa_aware, &known.numa_aware)?;
     if seen.worker_threads != known.worker_threads {
         let cores = format!("use {}, the number of cores", known.worker_threads);

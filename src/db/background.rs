@@ -239,6 +239,7 @@ impl Engine {
                 Vec::new()
             }
         };
+        self.tell_of_direct();
         let mut state = self.state.lock();
         state.garbage.end_job(number);
         for family in &flushed {

@@ -43,6 +43,7 @@ impl Engine {
             order: family.order.clone(),
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
+            direct: Arc::clone(&self.direct),
             bytes_per_sync: self.options.bytes_per_sync,
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),

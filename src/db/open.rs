@@ -23,6 +23,7 @@ use crate::cache::{Cache, EvictionPolicy};
 use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
 use crate::config::SyncPolicy;
+use crate::env::direct::DirectIo;
 use crate::env::read_only::ReadOnlyEnv;
 use crate::env::{self, Env};
 use crate::read::ReadView;
@@ -98,6 +99,7 @@ struct Plan {
     state: Option<ManifestState>,
     database: [u8; 16],
     next_file_number: Arc<AtomicU64>,
+    direct: Arc<DirectIo>,
 }
 
 /// Opens an engine. The families come back in the order they were named.
@@ -147,8 +149,11 @@ pub(super) fn open(
     let state = if exists { Some(VersionSet::read_manifest(&*env, path)?) } else { None };
     let database = state.as_ref().map_or_else(|| new_identity(&*env), |state| state.database);
     let next_file_number = Arc::new(AtomicU64::new(found.largest_number() + 1));
+    let direct =
+        DirectIo::new(options.config.reads_are_direct(), options.config.background_writes_are_direct());
+    let state_found = state.clone();
     let plan =
-        Plan { env, options, directories, read_only, state: state.clone(), database, next_file_number };
+        Plan { env, options, directories, read_only, state: state_found, database, next_file_number, direct };
     let (engine, families) = assemble(plan, named)?;
     *engine.lock.lock() = lock;
     start(&engine, state.as_ref(), &found)?;
@@ -358,6 +363,7 @@ fn open_value_log(plan: &Plan, cache: &Option<Arc<Cache>>) -> Result<Arc<ValueLo
         cache: cache.clone(),
         // A cache of values has databases that the cache of blocks does not know, so it numbers them itself.
         cache_owner: cache.as_ref().map_or(0, |cache| cache.new_owner()),
+        direct: Arc::clone(&plan.direct),
     };
     ValueLog::open(Arc::clone(&plan.env), options, Arc::clone(&plan.next_file_number))
 }
@@ -373,6 +379,7 @@ fn open_versions(
         env: Arc::clone(&plan.env),
         db_dir: plan.directories.db.clone(),
         sst_dir: plan.directories.sst.clone(),
+        direct: Arc::clone(&plan.direct),
         next_file_number: Arc::clone(&plan.next_file_number),
         table_options: Arc::new(move |id| map.read()[&id].clone()),
     };
@@ -415,7 +422,7 @@ fn build_engine(
     table_options: TableOptionsMap,
     last_sequence: u64,
 ) -> Result<Arc<Engine>> {
-    let Plan { env, options, directories, read_only, database, next_file_number, .. } = plan;
+    let Plan { env, options, directories, read_only, database, next_file_number, direct, .. } = plan;
     let logger = match &options.logger {
         Some(logger) => Arc::clone(logger),
         None if read_only => Arc::new(NoLogger),
@@ -455,6 +462,8 @@ fn build_engine(
         stats: Arc::new(CompactionStats::default()),
         user_bytes: AtomicU64::new(0),
         garbage: Garbage::new(&options.config.value_log),
+        direct,
+        told_of_direct: AtomicBool::new(false),
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),
         lock: Mutex::new(None),
         myself: OnceLock::new(),
@@ -536,6 +545,7 @@ fn start(engine: &Arc<Engine>, state: Option<&ManifestState>, found: &Found) -> 
         engine.log(LogLevel::Warn, format_args!("recovery: {report}"));
     }
     engine.health.set_report(report);
+    engine.tell_of_direct();
     // The first thread, and nothing fails after it: an open that fails leaves none behind that holds the lock.
     if engine.committer.settings().log_thread {
         engine.start_log_thread()?;

@@ -119,6 +119,8 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "wal-files" => Some(engine.committer.lock().wals.len() as u64),
         "wal-files-recycled" => relaxed(&engine.committer.stats.recycled_logs),
         "durable-sequence" => Some(engine.durable_sequence()),
+        "direct-files-opened" => Some(engine.direct.opened()),
+        "direct-files-refused" => Some(engine.direct.refused()),
         "spare-memtable-bytes" => Some(crate::memtable::spare_bytes() as u64),
         "flushes" => relaxed(&engine.stats.flushes),
         "compactions" => relaxed(&engine.stats.compactions),
@@ -161,6 +163,7 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
         "auradb.cache" => return Some(cache_text(engine)),
         "auradb.write-amplification" => return Some(amplification_text(engine)),
         "auradb.memory" => return Some(engine.memory_text()),
+        "auradb.direct-io" => return Some(direct_text(engine)),
         "auradb.config" => return Some(format!("{:#?}", engine.options.config)),
         "auradb.summary" => {
             let mut text = String::new();
@@ -178,6 +181,23 @@ pub(super) fn property(engine: &Engine, family: &Family, name: &str) -> Option<S
         _ => {}
     }
     property_int(engine, family, name).map(|number| number.to_string())
+}
+
+/// What is asked to go past the page cache, and what the file system made of it.
+fn direct_text(engine: &Engine) -> String {
+    let direct = &engine.direct;
+    let on = |wanted: bool| if wanted { "on" } else { "off" };
+    let mut text = format!(
+        "reads {}, background writes {}; files opened past the page cache: {}, refused: {}",
+        on(direct.reads()),
+        on(direct.writes()),
+        direct.opened(),
+        direct.refused()
+    );
+    if let Some(path) = direct.first_refused() {
+        let _ = write!(text, ", the first being {}", path.display());
+    }
+    text
 }
 
 fn stats(engine: &Engine, family: &Family) -> String {

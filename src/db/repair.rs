@@ -77,6 +77,7 @@ pub(super) fn repair(options: &Options, path: &Path, named: &[(String, ColumnFam
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     let value_log = ValueLog::open(Arc::clone(&env), segments, Arc::clone(&next_file_number))?;
     let cache = Cache::new(1 << 20, EvictionPolicy::Lru, 0);
@@ -260,6 +261,7 @@ impl Repair<'_> {
             env: Arc::clone(&self.env),
             db_dir: self.directories.db.clone(),
             sst_dir: self.directories.sst.clone(),
+            direct: Arc::default(),
             next_file_number: Arc::clone(&self.next_file_number),
             table_options: Arc::new(move |id| by_id.get(&id).unwrap_or(&default).clone()),
         };

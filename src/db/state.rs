@@ -19,6 +19,7 @@ use crate::base::{Error, ErrorKind, Result};
 use crate::cache::Cache;
 use crate::compaction::CompactionStats;
 use crate::compaction::rate_limit::RateLimiter;
+use crate::env::direct::DirectIo;
 use crate::env::{Env, FileLock, Joinable};
 use crate::memtable::budget::Memtables;
 use crate::value_log::ValueLog;
@@ -139,6 +140,8 @@ pub(super) struct Engine {
     pub(super) stats: Arc<CompactionStats>,
     pub(super) user_bytes: AtomicU64,
     pub(super) garbage: Garbage,
+    pub(super) direct: Arc<DirectIo>,
+    pub(super) told_of_direct: AtomicBool,
     pub(super) rate_limiter: Arc<RateLimiter>,
     pub(super) lock: Mutex<Option<Box<dyn FileLock>>>,
     /// For the threads that the engine starts.
@@ -207,6 +210,21 @@ impl Engine {
         }
         self.tell_of_failure(error);
         error.clone()
+    }
+
+    /// Says once that the file system does not do what was asked of it.
+    pub(super) fn tell_of_direct(&self) {
+        if let Some(path) = self.direct.first_refused()
+            && !self.told_of_direct.swap(true, Ordering::Relaxed)
+        {
+            let path = path.display();
+            self.log(
+                LogLevel::Warn,
+                format_args!(
+                    "direct I/O: the file system of {path} does not have it; going through the page cache"
+                ),
+            );
+        }
     }
 
     /// Says that writes are refused from now on, to the log and to who waits.

@@ -27,7 +27,7 @@ use memmap2::MmapMut;
 use parking_lot::Mutex;
 use slabs::{SHORTEST_SLOT, SLAB, SlabRun, Slabs};
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,6 +57,8 @@ pub struct Bytes {
     start: NonNull<u8>,
     len: usize,
     capacity: usize,
+    /// Bytes of the memory before `start`.
+    skipped: usize,
     /// `None`: they are a vector's.
     home: Option<Home>,
 }
@@ -93,9 +95,20 @@ impl Bytes {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
-    /// As a vector, without a copy; a pool's bytes go back to it and `None` is given.
+    /// Leaves out what is before and after `range`. The memory is kept, so `capacity` stays.
+    #[inline]
+    pub fn narrow(mut self, range: Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} bytes", self.len);
+        // SAFETY: not behind the end of the bytes.
+        self.start = unsafe { self.start.add(range.start) };
+        self.skipped += range.start;
+        self.len = range.len();
+        self
+    }
+
+    /// As a vector, without a copy; narrowed bytes and a pool's go back where they came from, and `None` is given.
     pub fn into_vec(self) -> Option<Vec<u8>> {
-        if self.home.is_some() {
+        if self.home.is_some() || self.skipped > 0 {
             return None;
         }
         let bytes = ManuallyDrop::new(self);
@@ -109,7 +122,7 @@ impl From<Vec<u8>> for Bytes {
         let mut vector = ManuallyDrop::new(vector);
         let (len, capacity) = (vector.len(), vector.capacity());
         let start = NonNull::new(vector.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        Bytes { start, len, capacity, home: None }
+        Bytes { start, len, capacity, skipped: 0, home: None }
     }
 }
 
@@ -139,9 +152,9 @@ impl Drop for Bytes {
                 let unused = pool.stripes[usize::from(*stripe)].lock().give(*slab, *slot);
                 pool.give_slab(unused);
             }
-            // SAFETY: without a home these are the parts of the vector that `from` took.
+            // SAFETY: without a home this is the memory of the vector that `from` took: it began `skipped` before.
             None => unsafe {
-                drop(Vec::from_raw_parts(self.start.as_ptr(), self.len, self.capacity));
+                drop(Vec::from_raw_parts(self.start.as_ptr().sub(self.skipped), 0, self.capacity));
             },
         }
     }
@@ -159,6 +172,13 @@ impl std::fmt::Debug for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Bytes({} of {})", self.len, self.capacity)
     }
+}
+
+/// `len` bytes of the heap, zeros, from an address that is a multiple of `alignment`, a power of two.
+pub fn unpooled(len: usize, alignment: usize) -> Bytes {
+    let bytes = Bytes::from(vec![0; len + alignment - 1]);
+    let skipped = bytes.as_ptr().align_offset(alignment);
+    bytes.narrow(skipped..skipped + len)
 }
 
 /// Memory for large buffers. May be used from any thread.
@@ -195,7 +215,7 @@ impl BufferPool {
         let run = self.take_run(len.div_ceil(UNIT))?;
         let place = Place::Units { chunk: run.chunk as u32, unit: run.unit as u32 };
         let home = Some(Home { pool: self.clone(), place });
-        Some(Bytes { start: run.start, len, capacity: len.next_multiple_of(UNIT), home })
+        Some(Bytes { start: run.start, len, capacity: len.next_multiple_of(UNIT), skipped: 0, home })
     }
 
     fn take_slot(self: &Arc<BufferPool>, len: usize) -> Option<Bytes> {
@@ -214,7 +234,7 @@ impl BufferPool {
         };
         let place = Place::Slot { stripe: stripe as u8, slot: slot.slot, slab: slot.slab };
         let home = Some(Home { pool: self.clone(), place });
-        Some(Bytes { start: slot.start, len, capacity: slot.capacity, home })
+        Some(Bytes { start: slot.start, len, capacity: slot.capacity, skipped: 0, home })
     }
 
     /// A run of `units` that are real memory.
@@ -226,6 +246,19 @@ impl BufferPool {
             self.state.lock().ordinary_left = ORDINARY_EXTENTS;
         }
         Some(run)
+    }
+
+    /// As `take`, from an address that is a multiple of `alignment`, a power of two.
+    pub fn take_aligned(self: &Arc<BufferPool>, len: usize, alignment: usize) -> Bytes {
+        let rest = alignment.saturating_sub(UNIT);
+        if (SHORTEST..=LONGEST).contains(&(len + rest)) {
+            let bytes = self.take(len + rest);
+            let skipped = bytes.as_ptr().align_offset(alignment);
+            if skipped <= rest {
+                return bytes.narrow(skipped..skipped + len);
+            }
+        }
+        unpooled(len, alignment)
     }
 
     fn give_units(&self, chunk: u32, unit: u32, units: usize) {
@@ -484,6 +517,51 @@ mod tests {
             assert_eq!(bytes.capacity(), capacity);
             let vector = bytes.into_vec().unwrap();
             assert_eq!((vector.as_ptr(), vector.capacity()), (at, capacity));
+        }
+    }
+
+    #[test]
+    fn narrowed_bytes_keep_their_memory() {
+        let pool = BufferPool::new(1);
+        for mut bytes in [Bytes::from((0..=255).collect::<Vec<u8>>().repeat(20)), pool.take(5120)] {
+            let (capacity, is_pooled) = (bytes.capacity(), bytes.home.is_some());
+            bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = at as u8);
+            let bytes = bytes.narrow(0..5120).narrow(10..600).narrow(5..8);
+            assert_eq!((&bytes[..], bytes.len(), bytes.capacity()), (&[15, 16, 17][..], 3, capacity));
+            let empty = bytes.narrow(3..3);
+            assert!(empty.is_empty() && empty.home.is_some() == is_pooled && empty.into_vec().is_none());
+        }
+        assert_eq!(
+            pool.state.lock().chunks.iter().flatten().map(|chunk| chunk.units_taken).sum::<usize>(),
+            0
+        );
+        let vector = Bytes::from(vec![1, 2, 3]).narrow(0..2).into_vec();
+        assert_eq!(vector, Some(vec![1, 2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "0..4 of 3 bytes")]
+    fn bytes_cannot_be_made_longer() {
+        drop(Bytes::from(vec![1, 2, 3]).narrow(0..4));
+    }
+
+    #[test]
+    fn aligned_bytes_are_aligned_wherever_they_come_from() {
+        for limit in [0, CHUNK, 4 * CHUNK] {
+            let pool = BufferPool::new(limit);
+            let mut held = Vec::new();
+            let mut random = Random(limit as u64);
+            for _ in 0..200 {
+                let len = [1, 511, SHORTEST, 5000, 70_000, LONGEST, LONGEST + 1][random.below(7)];
+                let alignment = [1, 512, 4096, 16384][random.below(4)];
+                let mut bytes = pool.take_aligned(len, alignment);
+                assert_eq!((bytes.len(), bytes.as_ptr() as usize % alignment), (len, 0));
+                bytes.fill(1);
+                held.push(bytes);
+                if held.len() > 40 {
+                    held.swap_remove(random.below(40));
+                }
+            }
         }
     }
 

@@ -254,7 +254,8 @@ impl Env for FaultyEnv {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
         let (class, action) = match mode {
             OpenMode::Read | OpenMode::ReadWrite => (Open, action::OPEN),
-            OpenMode::Create => (Create, action::CREATE),
+            OpenMode::ReadDirect | OpenMode::ReadWriteDirect => (Open, action::OPEN),
+            OpenMode::Create | OpenMode::CreateDirect => (Create, action::CREATE),
             OpenMode::CreateMapped { .. } => (Create, action::ALLOCATE),
         };
         self.plan.check(class, path, action)?;
@@ -348,9 +349,10 @@ impl FaultyFile {
         self.plan.check(class, self.path(), action)
     }
 
-    /// Writes the first half of `parts`; the error of the write as a whole.
+    /// Writes the first half of `parts`, in whole blocks; the error of the write as a whole.
     fn write_half(&self, offset: u64, parts: &[IoSlice<'_>], errno: i32) -> Error {
         let mut left = parts.iter().map(|part| part.len()).sum::<usize>() / 2;
+        left -= left % self.alignment();
         let mut half: Vec<IoSlice<'_>> = Vec::new();
         for part in parts {
             let taken = left.min(part.len());
@@ -405,6 +407,10 @@ impl File for FaultyFile {
     fn len(&self) -> Result<u64> {
         self.check(Inspect, action::LENGTH)?;
         self.inner.len()
+    }
+
+    fn alignment(&self) -> usize {
+        self.inner.alignment()
     }
 
     fn is_mapped(&self) -> bool {

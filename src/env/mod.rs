@@ -7,7 +7,9 @@
 //! Durability contract, which the engine is built on and `simulated` enforces:
 //! - bytes written to a file survive a process crash at once, and a power loss only after `sync_data`;
 //! - a created, renamed or removed directory entry survives a power loss only after `sync_dir` of its directory;
-//! - a failed `sync_data` may have dropped the unsynced bytes: the file must not be trusted again.
+//! - a failed `sync_data` may have dropped the unsynced bytes: the file must not be trusted again;
+//! - what is read past the page cache (`OpenMode::ReadDirect`) is what the device holds. Bytes written through the page
+//!   cache are brought there first, unless a sync of them has failed: then they are in the page cache alone.
 
 use crate::base::Result;
 use std::io::IoSlice;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod action;
+pub mod aligned;
 pub mod buffers;
+pub mod direct;
 pub mod faulty;
 pub mod memory;
 pub mod posix;
@@ -43,6 +47,25 @@ pub enum OpenMode {
         /// Bytes allocated and mapped. Writing past them is an error.
         capacity: u64,
     },
+    /// As `Read`, past the page cache (O_DIRECT). Where the file system cannot, it is a plain `Read` instead, now or
+    /// from the first read on; `File::alignment` tells.
+    ReadDirect,
+    /// As `ReadWrite`, past the page cache, with the same exception.
+    ReadWriteDirect,
+    /// As `Create`, past the page cache, with the same exception.
+    CreateDirect,
+}
+
+impl OpenMode {
+    /// Whether it is past the page cache where that is possible.
+    pub fn is_direct(self) -> bool {
+        matches!(self, OpenMode::ReadDirect | OpenMode::ReadWriteDirect | OpenMode::CreateDirect)
+    }
+
+    /// Whether the file may be changed.
+    pub fn is_for_writing(self) -> bool {
+        !matches!(self, OpenMode::Read | OpenMode::ReadDirect)
+    }
 }
 
 /// An open file. All methods may be called from several threads at once; overlapping writes are the caller's
@@ -66,6 +89,12 @@ pub trait File: Send + Sync {
     /// True if the file is empty.
     fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
+    }
+    /// What offset, length and memory of each read and write have to be multiples of, a power of two: more than 1 for
+    /// a file that is read and written past the page cache. Another one is an error. A read that ends at the file's
+    /// end is short, a write cannot be. It may fall to 1 for good, never rise.
+    fn alignment(&self) -> usize {
+        1
     }
     /// Whether writes go through a mapping.
     fn is_mapped(&self) -> bool {
@@ -115,15 +144,16 @@ pub trait File: Send + Sync {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let got = self.read_at(offset, buf)?;
         if got < buf.len() {
-            let wanted = buf.len();
-            return Err(crate::base::Error::corruption(
-                self.path(),
-                offset,
-                format!("file ends early: wanted {wanted} bytes, got {got}; restore it from a backup"),
-            ));
+            return Err(ends_early(self.path(), offset, buf.len(), got));
         }
         Ok(())
     }
+}
+
+#[cold]
+fn ends_early(path: &Path, offset: u64, wanted: usize, got: usize) -> crate::base::Error {
+    let message = format!("file ends early: wanted {wanted} bytes, got {got}; restore it from a backup");
+    crate::base::Error::corruption(path, offset, message)
 }
 
 /// Free and total bytes of a file system.

@@ -59,6 +59,10 @@ impl File for ReadOnlyFile {
         self.inner.len()
     }
 
+    fn alignment(&self) -> usize {
+        self.inner.alignment()
+    }
+
     fn will_need(&self, offset: u64, len: u64) {
         self.inner.will_need(offset, len);
     }
@@ -83,8 +87,8 @@ impl File for ReadOnlyFile {
 impl Env for ReadOnlyEnv {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
         match mode {
-            OpenMode::Read => Ok(Arc::new(ReadOnlyFile { inner: self.inner.open(path, mode)? })),
-            OpenMode::ReadWrite | OpenMode::Create | OpenMode::CreateMapped { .. } => Err(refused(path)),
+            _ if mode.is_for_writing() => Err(refused(path)),
+            _ => Ok(Arc::new(ReadOnlyFile { inner: self.inner.open(path, mode)? })),
         }
     }
 

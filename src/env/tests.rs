@@ -130,6 +130,53 @@ fn truncate_cuts_and_extends_with_zeros() {
     });
 }
 
+/// Memory for direct I/O.
+fn aligned(buffer: &mut aligned::AlignedBuffer, len: usize, alignment: usize, fill: u8) -> &mut [u8] {
+    let bytes = buffer.take(len, alignment);
+    bytes.fill(fill);
+    bytes
+}
+
+#[test]
+fn files_past_the_page_cache_show_and_keep_the_same_bytes() {
+    everywhere(|env, dir| {
+        let path = dir.join("a");
+        assert_eq!(errno(env.open(&path, OpenMode::ReadDirect)), libc::ENOENT);
+        let direct = env.open(&path, OpenMode::CreateDirect).unwrap();
+        let block = direct.alignment();
+        assert!(block.is_power_of_two());
+        let mut memory = aligned::AlignedBuffer::new();
+        let len = 4 * aligned::PAGE.max(block);
+        direct.write_at(0, &[IoSlice::new(aligned(&mut memory, len, block, 1))]).unwrap();
+        direct.truncate(len as u64 - 100).unwrap();
+        direct.sync_data().unwrap();
+        assert_eq!(contents(env, &path), vec![1; len - 100]);
+
+        // What was just written through the page cache is seen, short at the end of the file.
+        let plain = env.open(&path, OpenMode::ReadWrite).unwrap();
+        assert_eq!(plain.alignment(), 1);
+        write(&*plain, len as u64 - 200, &[2; 150]);
+        let reader = env.open(&path, OpenMode::ReadDirect).unwrap();
+        let got = reader.read_at(0, aligned(&mut memory, 2 * len, block, 9)).unwrap();
+        assert_eq!(got, len - 50);
+        let bytes = memory.as_slice();
+        assert!(bytes[..len - 200].iter().all(|&byte| byte == 1));
+        assert!(bytes[len - 200..len - 50].iter().all(|&byte| byte == 2));
+        assert_eq!(reader.read_at(2 * len as u64, aligned(&mut memory, len, block, 9)).unwrap(), 0);
+        assert!(reader.write_at(0, &[IoSlice::new(aligned(&mut memory, len, block, 9))]).is_err());
+
+        // And the other way round.
+        let writer = env.open(&path, OpenMode::ReadWriteDirect).unwrap();
+        writer.write_at(0, &[IoSlice::new(aligned(&mut memory, block, block, 3))]).unwrap();
+        let mut got = vec![0; block + 1];
+        plain.read_exact_at(0, &mut got).unwrap();
+        assert!(got[..block].iter().all(|&byte| byte == 3) && got[block] == 1);
+        drop((direct, plain, reader, writer));
+        let again = env.open(&path, OpenMode::CreateDirect).unwrap();
+        assert_eq!(again.len().unwrap(), 0);
+    });
+}
+
 #[test]
 fn opening_follows_the_mode() {
     everywhere(|env, dir| {

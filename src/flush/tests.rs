@@ -6,6 +6,7 @@ use crate::base::key::{EntryKind, InternalKey};
 use crate::base::{Codec, Error, ErrorKind, InternalComparator};
 use crate::compaction::testing::{Entry, History, Joining, ListIterator};
 use crate::compaction::{CompactionStats, MergeContext};
+use crate::env::direct::DirectIo;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, Selection};
 use crate::env::simulated::SimEnv;
 use crate::env::{Env, OpenMode};
@@ -42,6 +43,7 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     MergeContext {
         value_log: ValueLog::open(env.clone(), options, numbers.clone()).unwrap(),
@@ -52,6 +54,7 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         order: InternalComparator::default(),
         table_options: table_options(),
         io_buffer_size: 4096,
+        direct: DirectIo::new(true, true),
         bytes_per_sync: 8192,
         snapshots: snapshots.to_vec(),
         merge_operator: Some(Arc::new(Joining)),

@@ -142,11 +142,11 @@ impl Env for TestEnv {
         let mut files = self.files.lock();
         let mut mapped = None;
         let bytes = match mode {
-            OpenMode::Read | OpenMode::ReadWrite => files
+            OpenMode::Read | OpenMode::ReadWrite | OpenMode::ReadDirect | OpenMode::ReadWriteDirect => files
                 .get(path)
                 .cloned()
                 .ok_or_else(|| Error::io(path, "open", &io::Error::from_raw_os_error(libc::ENOENT)))?,
-            OpenMode::Create | OpenMode::CreateMapped { .. } => {
+            OpenMode::Create | OpenMode::CreateDirect | OpenMode::CreateMapped { .. } => {
                 let mut bytes = Vec::new();
                 if let OpenMode::CreateMapped { capacity } = mode {
                     mapped = Some(capacity);

@@ -28,6 +28,7 @@ use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
 use crate::base::{Error, InternalComparator, ParsedKey, Result};
 use crate::cache::Reservation;
 use crate::env::File;
+use crate::env::aligned::{AlignedBuffer, read_exact_around};
 use crate::iterator::InternalIterator;
 use std::sync::Arc;
 
@@ -94,9 +95,10 @@ fn read_footer(file: &dyn File, number: u64, size: u64) -> Result<Footer> {
         let message = format!("file of {size} bytes is too short for a table; restore it from a backup");
         return Err(Error::corruption(path, 0, message));
     };
-    let mut bytes = [0; FOOTER_LEN];
-    file.read_exact_at(offset, &mut bytes)?;
-    Footer::decode(&bytes, path, number, offset)
+    let mut buffer = AlignedBuffer::new();
+    let range = read_exact_around(file, offset, FOOTER_LEN, &mut buffer)?;
+    let bytes = buffer.as_slice()[range].first_chunk().expect("so many bytes were read");
+    Footer::decode(bytes, path, number, offset)
 }
 
 /// Reads and decodes all sections but the data blocks, in one read.
@@ -109,8 +111,9 @@ fn read_sections(
 ) -> Result<Sections> {
     let path = file.path();
     let from = footer.data_end();
-    let mut bytes = vec![0; (size - FOOTER_LEN as u64 - from) as usize];
-    file.read_exact_at(from, &mut bytes)?;
+    let mut buffer = AlignedBuffer::new();
+    let range = read_exact_around(file, from, (size - FOOTER_LEN as u64 - from) as usize, &mut buffer)?;
+    let bytes = &buffer.as_slice()[range];
     let mut contents = Vec::new();
     let mut load = |handle: Handle| -> Result<Vec<u8>> {
         let start = (handle.offset - from) as usize;

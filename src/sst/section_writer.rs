@@ -1,16 +1,20 @@
-//! Appends sections to a table's file: compressed, checksummed, and written some at a time.
+//! Appends sections to a table's file: compressed, checksummed, and written some at a time, past the page cache if the
+//! file was opened so.
 
 use super::block::BlockBuilder;
 use super::format::{Handle, append_section, seal_section};
 use crate::base::compression::Compressor;
 use crate::base::{Codec, Error, Result};
 use crate::env::File;
+use crate::env::direct::AlignedWriter;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 /// The end of a table that is being written.
 pub(super) struct SectionWriter {
     file: Arc<dyn File>,
+    /// What writes to a file that is written past the page cache.
+    direct: Option<AlignedWriter>,
     number: u64,
     io_buffer_size: usize,
     /// How many written bytes may wait for the end before the system is told to begin with them; 0 = all.
@@ -30,7 +34,9 @@ pub(super) struct SectionWriter {
 
 impl SectionWriter {
     pub(super) fn new(file: Arc<dyn File>, number: u64, io_buffer_size: usize) -> SectionWriter {
+        let is_direct = file.alignment() > 1;
         SectionWriter {
+            direct: is_direct.then(|| AlignedWriter::new(Arc::clone(&file), io_buffer_size)),
             file,
             number,
             io_buffer_size,
@@ -101,14 +107,19 @@ impl SectionWriter {
         if self.out.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.file.write_at(self.written, &[IoSlice::new(&self.out)]) {
+        let outcome = match &mut self.direct {
+            Some(direct) => direct.append(&self.out),
+            None => self.file.write_at(self.written, &[IoSlice::new(&self.out)]),
+        };
+        if let Err(error) = outcome {
             self.failure = Some(error.clone());
             return Err(error);
         }
         self.written += self.out.len() as u64;
         self.out.clear();
         let waiting = self.written - self.begun;
-        if self.bytes_per_sync > 0 && waiting >= self.bytes_per_sync {
+        // Past the page cache the device has it already.
+        if self.direct.is_none() && self.bytes_per_sync > 0 && waiting >= self.bytes_per_sync {
             self.file.begin_sync(self.begun, waiting);
             self.begun = self.written;
         }
@@ -118,6 +129,9 @@ impl SectionWriter {
     /// Writes the rest and syncs the file. Returns its length.
     pub(super) fn finish(&mut self) -> Result<u64> {
         self.write()?;
+        if let Some(direct) = &mut self.direct {
+            direct.finish()?;
+        }
         self.file.sync_data()?;
         Ok(self.written)
     }

@@ -3,7 +3,8 @@
 //!
 //! 1. A record is read behind those of its class that were copied before, in one buffer, and verified against its
 //!    pointer, its column family and its key. The stored value is taken as it is: nothing is decompressed.
-//! 2. Its checksum is bound to the new place. A full buffer is written with one call.
+//! 2. Its checksum is bound to the new place. A full buffer is written with one call or, where that is wanted, past the
+//!    page cache, but for the ends that do not fill a page.
 //! 3. The new pointers may be shown once `finish` has written and synced everything (W2).
 //!
 //! What survives a segment's cleaning is likely to live on, so it is kept apart from new values, and what has lived
@@ -22,6 +23,9 @@ use super::writer::{Record, check_len};
 use super::{SegmentClass, ValueLog};
 use crate::base::checksum::{bind, unbind};
 use crate::base::{Result, ValuePointer};
+use crate::env::File;
+use crate::env::aligned::AlignedBuffer;
+use crate::env::direct::write_around;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +40,8 @@ pub struct Copier {
     streams: [Stream; COPY_CLASSES],
     /// Segments that were filled since the last `finish`.
     filled: Vec<SegmentRef>,
+    /// Memory for writes past the page cache.
+    staging: AlignedBuffer,
 }
 
 /// Copies of one class.
@@ -51,6 +57,8 @@ struct Stream {
 struct Active {
     segment: Arc<Segment>,
     handle: SegmentRef,
+    /// For writes past the page cache.
+    direct: Option<Arc<dyn File>>,
 }
 
 /// What became of a record that was to be copied.
@@ -82,9 +90,11 @@ impl Copier {
         let class = SegmentClass::Copies;
         let outcome = with_compressed(log.codec(), value, |stored, codec| {
             let record = Record::new(column_family, key, value.len() as u32, stored, codec);
-            let full = self.stream(class).make_room(log, class, u64::from(record.len))?;
+            let (stream, staging) = self.stream(class);
+            let full = stream.make_room(log, class, u64::from(record.len), staging)?;
+            let pointer = stream.append(log, record, staging);
             self.filled.extend(full);
-            self.stream(class).append(log, record)
+            pointer
         });
         if outcome.is_err() {
             self.give_up(log);
@@ -106,15 +116,15 @@ impl Copier {
         }
         let birth = log.registry.get(pointer.segment).map_or(log.lifetimes.now(), |from| from.birth());
         let class = log.lifetimes.class_of_copy(birth);
-        let outcome = self.stream(class).make_room(log, class, u64::from(pointer.record_len));
-        match outcome {
+        let (stream, staging) = self.stream(class);
+        match stream.make_room(log, class, u64::from(pointer.record_len), staging) {
             Ok(full) => self.filled.extend(full),
             Err(error) => {
                 self.give_up(log);
                 return Err(error);
             }
         }
-        let stream = self.stream(class);
+        let (stream, staging) = self.stream(class);
         let start = stream.buffer.len();
         if let Err(what) = read_raw(log, pointer, column_family, key, &mut stream.buffer) {
             stream.buffer.truncate(start);
@@ -122,7 +132,7 @@ impl Copier {
         }
         let copy = stream.bind(pointer, start, birth);
         if stream.buffer.len() >= WRITE_BYTES
-            && let Err(error) = stream.write(log)
+            && let Err(error) = stream.write(log, staging)
         {
             self.give_up(log);
             return Err(error);
@@ -130,14 +140,16 @@ impl Copier {
         Ok(Copied::To(copy))
     }
 
-    fn stream(&mut self, class: SegmentClass) -> &mut Stream {
-        &mut self.streams[class as usize - SegmentClass::Copies as usize]
+    fn stream(&mut self, class: SegmentClass) -> (&mut Stream, &mut AlignedBuffer) {
+        (&mut self.streams[class as usize - SegmentClass::Copies as usize], &mut self.staging)
     }
 
     /// Writes and syncs everything copied since the last call. The segments it stands in, held: keep them until what
     /// points into them holds them too.
     pub fn finish(&mut self, log: &ValueLog) -> Result<Vec<SegmentRef>> {
-        let outcome = self.streams.iter_mut().try_for_each(|stream| stream.write(log)).and_then(|()| {
+        let staging = &mut self.staging;
+        let written = self.streams.iter_mut().try_for_each(|stream| stream.write(log, staging));
+        let outcome = written.and_then(|()| {
             let mut held = self.filled.clone();
             held.extend(
                 self.streams.iter().filter_map(|stream| Some(stream.active.as_ref()?.handle.clone())),
@@ -208,13 +220,19 @@ impl Copier {
 impl Stream {
     /// Sees to it that the active segment takes a record of `len` bytes; an empty one takes any. Gives the one that it
     /// took the place of.
-    fn make_room(&mut self, log: &ValueLog, class: SegmentClass, len: u64) -> Result<Option<SegmentRef>> {
+    fn make_room(
+        &mut self,
+        log: &ValueLog,
+        class: SegmentClass,
+        len: u64,
+        staging: &mut AlignedBuffer,
+    ) -> Result<Option<SegmentRef>> {
         if let Some(active) = &self.active {
             let end = active.segment.file.appended_len() + self.buffer.len() as u64;
             if end == SEGMENT_HEADER_LEN || end + len <= log.options.max_segment_size {
                 return Ok(None);
             }
-            self.write(log)?;
+            self.write(log, staging)?;
         }
         // First: what fails has to know of the one that was open.
         let (segment, handle) = log.create_segment(class)?;
@@ -222,17 +240,23 @@ impl Stream {
         if self.separates {
             segment.expect();
         }
-        self.active = Some(Active { segment, handle });
+        let direct = log.options.direct.open_for_writing(&*log.env, segment.file.file().path());
+        self.active = Some(Active { segment, handle, direct });
         Ok(full)
     }
 
     /// Takes a new record, for which there is room.
-    fn append(&mut self, log: &ValueLog, record: Record<'_>) -> Result<ValuePointer> {
+    fn append(
+        &mut self,
+        log: &ValueLog,
+        record: Record<'_>,
+        staging: &mut AlignedBuffer,
+    ) -> Result<ValuePointer> {
         let segment = &self.active.as_ref().expect("there is room in it").segment;
         let offset = segment.file.appended_len() + self.buffer.len() as u64;
         let pointer = record.put(&mut self.buffer, segment.number, offset);
         if self.buffer.len() >= WRITE_BYTES {
-            self.write(log)?;
+            self.write(log, staging)?;
         }
         Ok(pointer)
     }
@@ -252,10 +276,14 @@ impl Stream {
         ValuePointer { segment: segment.number, offset, checksum, ..*pointer }
     }
 
-    fn write(&mut self, log: &ValueLog) -> Result<()> {
+    fn write(&mut self, log: &ValueLog, staging: &mut AlignedBuffer) -> Result<()> {
         let Some(active) = self.active.as_ref().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
         let (file, offset) = (active.segment.file.file(), active.segment.file.appended_len());
-        if let Err(error) = file.write_at(offset, &[IoSlice::new(&self.buffer)]) {
+        let outcome = match &active.direct {
+            Some(direct) => write_around(&**file, &**direct, offset, &self.buffer, staging),
+            None => file.write_at(offset, &[IoSlice::new(&self.buffer)]),
+        };
+        if let Err(error) = outcome {
             // Gives the space of torn records back where that works; nothing points at them (V1).
             let _ = file.truncate(offset);
             return Err(error);

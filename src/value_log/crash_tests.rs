@@ -8,6 +8,7 @@ use super::*;
 use crate::base::coding::{Decoder, put_varint};
 use crate::base::file_name::{FileKind, path_of};
 use crate::env::OpenMode;
+use crate::env::direct::DirectIo;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
 use crate::record::test_env::Random;
@@ -104,6 +105,7 @@ fn open_values(env: &Arc<dyn Env>, numbers: Arc<AtomicU64>) -> Result<Arc<ValueL
         codec: Codec::Lz4,
         cache: None,
         cache_owner: 0,
+        direct: DirectIo::new(true, true),
     };
     ValueLog::open(env.clone(), options, numbers)
 }

@@ -27,6 +27,8 @@ mod copier;
 mod copier_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod direct_tests;
 mod format;
 mod group;
 #[cfg(test)]
@@ -56,7 +58,8 @@ pub use verify_ahead::{LogPlace, VerifyAhead};
 
 use crate::base::{Codec, Result, ValuePointer};
 use crate::cache::{Buffer, Cache};
-use crate::env::Env;
+use crate::env::direct::DirectIo;
+use crate::env::{Env, File};
 use parking_lot::Mutex;
 use segments::Registry;
 use std::path::PathBuf;
@@ -82,6 +85,8 @@ pub struct ValueLogOptions {
     pub cache: Option<Arc<Cache>>,
     /// This database's number in the cache.
     pub cache_owner: u64,
+    /// What is read and written past the page cache.
+    pub direct: Arc<DirectIo>,
 }
 
 /// A value read: the bytes, kept alive without a copy.
@@ -416,6 +421,12 @@ impl ValueLog {
     fn create_segment(&self, class: SegmentClass) -> Result<(Arc<segments::Segment>, SegmentRef)> {
         let (number, now) = (self.queues.next_number(), self.lifetimes.now());
         self.registry.create(&*self.env, number, &self.options.database, class, now)
+    }
+
+    /// What the bytes of `segment` before `end` are read through.
+    #[inline]
+    fn reader<'s>(&self, segment: &'s segments::Segment, end: u64) -> &'s Arc<dyn File> {
+        segment.reader(&*self.env, &self.options.direct, end)
     }
 
     fn cache(&self) -> Option<&Cache> {

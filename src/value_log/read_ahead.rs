@@ -8,6 +8,9 @@
 //! 3. The first run that is not in memory has all of them announced to the system, so that the device fetches what
 //!    comes later while the scan works on what has come. While all are in memory that costs nothing.
 //!
+//! Past the page cache nobody fetches what was announced. There a call waits for the device, so runs are longer, with
+//! longer gaps and longer records in them, and nothing is announced.
+//!
 //! The caller says which values are put into the cache: those of a long scan would push out what point reads need, and
 //! be gone themselves before the scan comes round again.
 //!
@@ -18,6 +21,8 @@ use super::segments::Segment;
 use super::{ValueBytes, ValueLog, reader};
 use crate::base::compression::decompress_into;
 use crate::base::{Codec, Result, ValuePointer};
+use crate::env::File;
+use crate::env::aligned::{AlignedBuffer, read_around};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +35,10 @@ const GAP_ANNOUNCED: u64 = 16 << 10;
 const RUN_MAX: u64 = 128 << 10;
 /// A longer record is read alone: the call is little of what that takes.
 const JOINED_MAX: u32 = 16 << 10;
+/// The same three past the page cache, where a call costs what the device takes for it.
+const GAP_READ_DIRECT: u64 = 64 << 10;
+const RUN_MAX_DIRECT: u64 = 512 << 10;
+const JOINED_MAX_DIRECT: u32 = 128 << 10;
 /// For values from this size on the cache is always asked: one that it has not costs much more than the question.
 const LARGE: u32 = 4 << 10;
 /// Of smaller values it is asked for one of so many, unless it had half of those asked for in the plan before.
@@ -50,6 +59,8 @@ struct Planned {
 
 struct Run {
     segment: Arc<Segment>,
+    /// What it is read through.
+    file: Arc<dyn File>,
     offset: u64,
     end: u64,
     /// Records that the scan has not passed.
@@ -57,14 +68,30 @@ struct Run {
     /// Whether others may join.
     open: bool,
     state: RunState,
-    bytes: Vec<u8>,
+    bytes: AlignedBuffer,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RunState {
     NotRead,
-    Read,
+    /// Its bytes begin here in the buffer.
+    Read(usize),
     Failed,
+}
+
+/// What may be read with one call.
+struct Limits {
+    gap: u64,
+    run: u64,
+    record: u32,
+}
+
+const CACHED: Limits = Limits { gap: GAP_READ, run: RUN_MAX, record: JOINED_MAX };
+const DIRECT: Limits = Limits { gap: GAP_READ_DIRECT, run: RUN_MAX_DIRECT, record: JOINED_MAX_DIRECT };
+
+/// By whether the file is read past the page cache.
+fn limits(file: &dyn File) -> &'static Limits {
+    if file.alignment() > 1 { &DIRECT } else { &CACHED }
 }
 
 /// Where the value read last is.
@@ -82,7 +109,7 @@ pub struct ReadAhead {
     order: Vec<u32>,
     shown: Shown,
     restored: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<AlignedBuffer>,
     /// Small values that the cache was asked for, and had, in this plan.
     asked: u32,
     found: u32,
@@ -153,43 +180,50 @@ impl ReadAhead {
             {
                 continue;
             }
-            self.planned[index].run = self.join(segment, &pointer);
+            let file = log.reader(segment, pointer.end());
+            self.planned[index].run = self.join(segment, file, &pointer);
         }
     }
 
     /// The run that the record belongs to: the last one, or a new one.
-    fn join(&mut self, segment: &Arc<Segment>, pointer: &ValuePointer) -> u32 {
+    fn join(&mut self, segment: &Arc<Segment>, file: &Arc<dyn File>, pointer: &ValuePointer) -> u32 {
+        let limits = limits(&**file);
         if let Some(run) = self.runs.last_mut()
             && run.open
             && run.segment.number == pointer.segment
-            && pointer.record_len <= JOINED_MAX
-            && pointer.offset <= run.end + GAP_READ
-            && pointer.end() - run.offset <= RUN_MAX
+            && Arc::ptr_eq(&run.file, file)
+            && pointer.record_len <= limits.record
+            && pointer.offset <= run.end + limits.gap
+            && pointer.end() - run.offset <= limits.run
         {
             run.end = run.end.max(pointer.end());
             run.left += 1;
         } else {
             self.runs.push(Run {
                 segment: Arc::clone(segment),
+                file: Arc::clone(file),
                 offset: pointer.offset,
                 end: pointer.end(),
                 left: 1,
-                open: pointer.record_len <= JOINED_MAX,
+                open: pointer.record_len <= limits.record,
                 state: RunState::NotRead,
-                bytes: Vec::new(),
+                bytes: AlignedBuffer::new(),
             });
         }
         self.runs.len() as u32 - 1
     }
 
-    /// Tells the system what will be read: the run that is waited for, then all.
+    /// Tells the system what will be read: the run that is waited for, then all, but for those past the page cache.
     #[cold]
     fn announce(&mut self, first: usize) {
         self.announced = true;
-        let tell = |run: &Run, end: u64| run.segment.file.file().will_need(run.offset, end - run.offset);
+        let tell = |run: &Run, end: u64| {
+            if run.file.alignment() == 1 {
+                run.file.will_need(run.offset, end - run.offset);
+            }
+        };
         tell(&self.runs[first], self.runs[first].end);
-        let near =
-            |a: &Run, b: &Run| a.segment.number == b.segment.number && b.offset <= a.end + GAP_ANNOUNCED;
+        let near = |a: &Run, b: &Run| Arc::ptr_eq(&a.file, &b.file) && b.offset <= a.end + GAP_ANNOUNCED;
         for runs in self.runs.chunk_by(near) {
             tell(&runs[0], runs[runs.len() - 1].end);
         }
@@ -200,7 +234,8 @@ impl ReadAhead {
     pub fn read(&mut self, log: &ValueLog, index: usize, column_family: u32, key: &[u8], kept: bool) -> bool {
         self.shown = Shown::Nothing;
         let Planned { pointer: Some(pointer), run: number } = self.planned[index] else { return false };
-        if number == ALONE || pointer.record_len > JOINED_MAX {
+        let Some(run) = self.runs.get(number as usize) else { return false };
+        if pointer.record_len > limits(&*run.file).record {
             return false;
         }
         if (kept || self.looks_up(index, &pointer))
@@ -210,12 +245,10 @@ impl ReadAhead {
             return true;
         }
         let number = number as usize;
-        if !self.fetch(number) {
-            return false;
-        }
+        let Some(start) = self.fetch(number) else { return false };
         let run = &self.runs[number];
-        let start = (pointer.offset - run.offset) as usize;
-        let record = &run.bytes[start..start + pointer.record_len as usize];
+        let start = start + (pointer.offset - run.offset) as usize;
+        let record = &run.bytes.as_slice()[start..start + pointer.record_len as usize];
         let Ok(header) = format::check_record(record, &pointer, column_family, key) else { return false };
         let value = RECORD_HEADER_LEN + key.len()..record.len();
         if kept {
@@ -267,7 +300,7 @@ impl ReadAhead {
     pub fn value(&self) -> &[u8] {
         match &self.shown {
             Shown::Nothing => &[],
-            Shown::InRun(number, range) => &self.runs[*number].bytes[range.clone()],
+            Shown::InRun(number, range) => &self.runs[*number].bytes.as_slice()[range.clone()],
             Shown::Restored(len) => &self.restored[..*len],
             Shown::Cached(value) => value.as_slice(),
         }
@@ -289,37 +322,40 @@ impl ReadAhead {
         }
     }
 
-    /// Makes sure that the run's bytes are there.
-    fn fetch(&mut self, number: usize) -> bool {
+    /// Makes sure that the run's bytes are there, and tells where in the buffer they begin.
+    fn fetch(&mut self, number: usize) -> Option<usize> {
         let run = &self.runs[number];
         if run.state == RunState::NotRead {
             let len = (run.end - run.offset) as usize;
             let mut bytes = self.spare.pop().unwrap_or_default();
-            if bytes.len() < len {
-                bytes.resize(len, 0);
-            }
-            let got = self.read_run(number, &mut bytes[..len]);
+            let got = self.read_run(number, len, &mut bytes);
             let run = &mut self.runs[number];
             run.bytes = bytes;
-            run.state = if got.is_ok_and(|got| got == len) { RunState::Read } else { RunState::Failed };
+            run.state = match got {
+                Ok(range) if range.len() == len => RunState::Read(range.start),
+                _ => RunState::Failed,
+            };
         }
-        self.runs[number].state == RunState::Read
+        match self.runs[number].state {
+            RunState::Read(start) => Some(start),
+            RunState::NotRead | RunState::Failed => None,
+        }
     }
 
-    fn read_run(&mut self, number: usize, bytes: &mut [u8]) -> Result<usize> {
+    fn read_run(&mut self, number: usize, len: usize, bytes: &mut AlignedBuffer) -> Result<Range<usize>> {
         let run = &self.runs[number];
-        let (file, offset) = (run.segment.file.file(), run.offset);
-        if !self.announced {
-            if let Some(got) = file.read_if_in_memory(offset, bytes)? {
-                return Ok(got);
+        let (file, offset) = (&run.file, run.offset);
+        if !self.announced && file.alignment() == 1 {
+            if let Some(got) = file.read_if_in_memory(offset, bytes.take(len, 1))? {
+                return Ok(0..got);
             }
             self.announce(number);
         }
-        self.runs[number].segment.file.file().read_at(offset, bytes)
+        read_around(&*self.runs[number].file, offset, len, bytes)
     }
 
-    fn keep(&mut self, bytes: Vec<u8>) {
-        if !bytes.is_empty() && bytes.len() <= KEPT_LEN && self.spare.len() < KEPT_BUFFERS {
+    fn keep(&mut self, bytes: AlignedBuffer) {
+        if (1..=KEPT_LEN).contains(&bytes.capacity()) && self.spare.len() < KEPT_BUFFERS {
             self.spare.push(bytes);
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! What is cached is the record with its value uncompressed: header, key, value. So a hit is checked against
 //! pointer, column family and key just as a read is (R9), and a raw value is cached and returned without a copy.
+//!
+//! Past the page cache whole blocks are read. A long raw record stays where it was read, with the rest of its first and
+//! last block around it; a short one is copied out, as the cache would be full of such rests.
 
 use super::format::{self, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use super::segments::Segment;
@@ -11,7 +14,9 @@ use crate::base::compression::decompress_into;
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::{Codec, Error, Result, ValuePointer};
 use crate::cache::{Cache, CacheKey, EntryClass};
-use crate::env::buffers::Bytes;
+use crate::env::File;
+use crate::env::aligned::{AlignedBuffer, Span, read_around};
+use crate::env::buffers::{Bytes, unpooled};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,8 +26,11 @@ use std::sync::atomic::Ordering;
 const SCRATCH_KEPT: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<AlignedBuffer> = const { Cell::new(AlignedBuffer::new()) };
 }
+
+/// A record stays in the blocks it was read with if these are at most an eighth longer.
+const MOST_WASTED: usize = 8;
 
 /// Why a record could not be read.
 pub(super) enum Failure {
@@ -59,27 +67,18 @@ pub(super) fn read(
         Failure::Mismatch(what) => corruption(path, pointer, &what),
     };
     let start = RECORD_HEADER_LEN + key.len();
-    let record = if pointer.record_len as usize == start + pointer.value_len as usize {
-        // Raw: what is read is what is kept.
-        check_reach(&segment, pointer).map_err(failed)?;
-        let mut record = memory(log.cache(), pointer.record_len as usize);
-        let header = read_into_twice(&segment, pointer, column_family, key, &mut record).map_err(failed)?;
-        if header.codec != Codec::None {
-            return Err(corruption(path, pointer, "the record's codec does not fit its lengths"));
-        }
-        record
-    } else {
-        // Compressed: read into the thread's buffer, which needs no allocation and no zeroing once it has grown.
-        let mut stored = SCRATCH.take();
-        let read = read_record_twice(&segment, pointer, column_family, key, &mut stored);
-        let whole = read.map(|header| uncompressed(log.cache(), &stored, &header));
-        if stored.capacity() <= SCRATCH_KEPT {
-            SCRATCH.set(stored);
-        }
-        whole.map_err(failed)?.ok_or_else(|| {
-            corruption(path, pointer, "the value does not decompress, though its checksum is right")
-        })?
+    let is_raw = pointer.record_len as usize == start + pointer.value_len as usize;
+    check_reach(&segment, pointer).map_err(failed)?;
+    let file = log.reader(&segment, pointer.end());
+    let wanted = Wanted { segment: &segment, file: &**file, pointer, column_family, key };
+    let record = match is_raw && keeps_its_blocks(pointer, file.alignment()) {
+        true => wanted.read_to_keep(log.cache()),
+        false => wanted.read_through_scratch(log.cache()),
     };
+    let (record, codec) = record.map_err(failed)?;
+    if is_raw && codec != Codec::None {
+        return Err(corruption(path, pointer, "the record's codec does not fit its lengths"));
+    }
     let range = start..record.len();
     let buffer = Arc::new(record);
     if fill_cache && let Some(cache) = log.cache() {
@@ -124,8 +123,14 @@ fn cache_key(log: &ValueLog, pointer: &ValuePointer) -> CacheKey {
 pub(super) fn verify(log: &ValueLog, pointer: &ValuePointer, column_family: u32, key: &[u8]) -> Result<bool> {
     let Some(segment) = log.registry.get(pointer.segment) else { return Ok(false) };
     settle(log, &segment, pointer.offset)?;
-    match read_record_twice(&segment, pointer, column_family, key, &mut Vec::new()) {
-        Ok(_) => Ok(true),
+    // Through the page cache, which reads ahead.
+    let outcome = check_reach(&segment, pointer).and_then(|()| {
+        let file = &**segment.file.file();
+        let wanted = Wanted { segment: &segment, file, pointer, column_family, key };
+        wanted.with_scratch(|_, _| Ok(()))
+    });
+    match outcome {
+        Ok(()) => Ok(true),
         Err(Failure::Mismatch(_)) => Ok(false),
         Err(Failure::Io(error)) => Err(error.at(segment.file.file().path(), pointer.offset)),
     }
@@ -165,10 +170,19 @@ pub(super) fn read_raw(
         Failure::Io(error) => Error::to_string(&error),
         Failure::Mismatch(what) => what,
     };
-    let start = out.len();
     check_reach(&segment, pointer).map_err(said)?;
-    out.resize(start + pointer.record_len as usize, 0);
-    read_into_twice(&segment, pointer, column_family, key, &mut out[start..]).map(|_| ()).map_err(said)
+    let file = &**log.reader(&segment, pointer.end());
+    let wanted = Wanted { segment: &segment, file, pointer, column_family, key };
+    if file.alignment() == 1 {
+        let start = out.len();
+        out.resize(start + pointer.record_len as usize, 0);
+        return wanted.twice(|| wanted.read_into(&mut out[start..]).map(|_| ())).map_err(said);
+    }
+    let copy = |record: &[u8], _: &RecordHeader| {
+        out.extend_from_slice(record);
+        Ok(())
+    };
+    wanted.with_scratch(copy).map_err(said)
 }
 
 #[cold]
@@ -196,20 +210,6 @@ fn range_in_cached(
     same.then_some(start..cached.len())
 }
 
-/// Reads and checks a record; on any failure once more from the device, past the page cache.
-fn read_record_twice(
-    segment: &Segment,
-    pointer: &ValuePointer,
-    column_family: u32,
-    key: &[u8],
-    record: &mut Vec<u8>,
-) -> std::result::Result<RecordHeader, Failure> {
-    // Before anything is allocated.
-    check_reach(segment, pointer)?;
-    record.resize(pointer.record_len as usize, 0);
-    read_into_twice(segment, pointer, column_family, key, record)
-}
-
 pub(super) fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::result::Result<(), Failure> {
     let (end, len) = (pointer.end(), segment.file.appended_len());
     if pointer.offset < SEGMENT_HEADER_LEN || end > len || (pointer.record_len as usize) < RECORD_HEADER_LEN {
@@ -220,47 +220,104 @@ pub(super) fn check_reach(segment: &Segment, pointer: &ValuePointer) -> std::res
     Ok(())
 }
 
-/// Reads and checks a record of `record.len()` bytes; on any failure once more from the device, past the page cache.
-fn read_into_twice(
-    segment: &Segment,
-    pointer: &ValuePointer,
-    column_family: u32,
-    key: &[u8],
-    record: &mut [u8],
-) -> std::result::Result<RecordHeader, Failure> {
-    read_into(segment, pointer, column_family, key, record).or_else(|_| {
-        segment.file.file().drop_cache();
-        read_into(segment, pointer, column_family, key, record)
-    })
-}
-
-fn read_into(
-    segment: &Segment,
-    pointer: &ValuePointer,
-    column_family: u32,
-    key: &[u8],
-    record: &mut [u8],
-) -> std::result::Result<RecordHeader, Failure> {
-    let got = segment.file.file().read_at(pointer.offset, record).map_err(Failure::Io)?;
-    if got < record.len() {
-        return Err(Failure::Mismatch(format!("the segment ends after {got} bytes of the record")));
-    }
-    format::check_record(record, pointer, column_family, key).map_err(Failure::Mismatch)
-}
-
-/// Memory for a record, with anything in it.
+/// Whether a raw record is kept in the blocks of `alignment` bytes that it is read with.
 #[inline]
-fn memory(cache: Option<&Cache>, len: usize) -> Bytes {
+fn keeps_its_blocks(pointer: &ValuePointer, alignment: usize) -> bool {
+    let len = pointer.record_len as usize;
+    Span::around(pointer.offset, len, alignment).len - len <= len / MOST_WASTED
+}
+
+/// A record that is to be read, within its segment's reach, and through which file.
+struct Wanted<'a> {
+    segment: &'a Segment,
+    file: &'a dyn File,
+    pointer: &'a ValuePointer,
+    column_family: u32,
+    key: &'a [u8],
+}
+
+impl Wanted<'_> {
+    /// On any failure once more from the device, past the page cache.
+    fn twice<T>(
+        &self,
+        mut read: impl FnMut() -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
+        read().or_else(|_| {
+            self.segment.file.file().drop_cache();
+            read()
+        })
+    }
+
+    fn check(&self, record: &[u8]) -> std::result::Result<RecordHeader, Failure> {
+        if record.len() < self.pointer.record_len as usize {
+            let got = record.len();
+            return Err(Failure::Mismatch(format!("the segment ends after {got} bytes of the record")));
+        }
+        format::check_record(record, self.pointer, self.column_family, self.key).map_err(Failure::Mismatch)
+    }
+
+    /// Reads a record through a file that takes any length.
+    fn read_into(&self, record: &mut [u8]) -> std::result::Result<RecordHeader, Failure> {
+        let got = self.file.read_at(self.pointer.offset, record).map_err(Failure::Io)?;
+        self.check(&record[..got])
+    }
+
+    /// Reads a raw record, twice if need be, into memory that can be kept.
+    fn read_to_keep(&self, cache: Option<&Cache>) -> std::result::Result<(Bytes, Codec), Failure> {
+        let len = self.pointer.record_len as usize;
+        let alignment = self.file.alignment();
+        let span = Span::around(self.pointer.offset, len, alignment);
+        let mut blocks = memory(cache, span.len, alignment);
+        let header = self.twice(|| {
+            let got = self.file.read_at(span.from, &mut blocks).map_err(Failure::Io)?;
+            let end = got.min(span.skipped + len);
+            self.check(&blocks[span.skipped.min(end)..end])
+        })?;
+        Ok((blocks.narrow(span.skipped..span.skipped + len), header.codec))
+    }
+
+    /// Reads a record, twice if need be, into the thread's buffer, which needs no allocation and no zeroing once it
+    /// has grown, and from there uncompressed into memory that can be kept. Gives what the codec was.
+    fn read_through_scratch(&self, cache: Option<&Cache>) -> std::result::Result<(Bytes, Codec), Failure> {
+        self.with_scratch(|record, header| {
+            let what = "the value does not decompress, though its checksum is right";
+            let whole = uncompressed(cache, record, header).ok_or_else(|| Failure::Mismatch(what.into()))?;
+            Ok((whole, header.codec))
+        })
+    }
+
+    /// Shows a record that was read, twice if need be, into the thread's buffer.
+    fn with_scratch<T>(
+        &self,
+        show: impl FnOnce(&[u8], &RecordHeader) -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
+        let (offset, len) = (self.pointer.offset, self.pointer.record_len as usize);
+        let mut scratch = SCRATCH.take();
+        let read = self.twice(|| {
+            let range = read_around(self.file, offset, len, &mut scratch).map_err(Failure::Io)?;
+            let header = self.check(&scratch.as_slice()[range.clone()])?;
+            Ok((range, header))
+        });
+        let outcome = read.and_then(|(range, header)| show(&scratch.as_slice()[range], &header));
+        scratch.keep_at_most(SCRATCH_KEPT);
+        SCRATCH.set(scratch);
+        outcome
+    }
+}
+
+/// Memory for what is read, with anything in it.
+#[inline]
+fn memory(cache: Option<&Cache>, len: usize, alignment: usize) -> Bytes {
     match cache {
-        Some(cache) => cache.buffer(len),
-        None => Bytes::from(vec![0; len]),
+        Some(cache) => cache.aligned_buffer(len, alignment),
+        None => unpooled(len, alignment),
     }
 }
 
 /// The record with its value uncompressed; `None` if that fails.
 fn uncompressed(cache: Option<&Cache>, record: &[u8], header: &RecordHeader) -> Option<Bytes> {
     let start = RECORD_HEADER_LEN + header.key_len as usize;
-    let mut whole = memory(cache, start.checked_add(header.value_len as usize)?);
+    let mut whole = memory(cache, start.checked_add(header.value_len as usize)?, 1);
     whole[..start].copy_from_slice(&record[..start]);
     decompress_into(header.codec, &record[start..], &mut whole[start..]).then_some(whole)
 }

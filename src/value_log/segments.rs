@@ -2,6 +2,11 @@
 //!
 //! A segment lives in three steps: found at open or created; held by any number of owners of its one handle;
 //! obsolete when it is sealed and the last owner lets go. The open segment of a queue is held by the queue.
+//!
+//! Reads past the page cache go through a second descriptor, which the first of them opens. Values are appended
+//! through the page cache, so invariant P1: of a segment of this open only pages that are durable to their end are read
+//! past it. What is not durable may be in the page cache alone, for good if a sync fails, and is needed then
+//! (`rescue`); what is on its way to the device need not be waited for.
 
 use super::format::{self, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::lifetimes::Lifetimes;
@@ -9,13 +14,15 @@ use super::{SegmentClass, SegmentInfo};
 use crate::base::error::{ErrorKind, Subcode};
 use crate::base::file_name::{self, FileKind, path_of};
 use crate::base::{Error, Result};
+use crate::env::aligned::PAGE;
+use crate::env::direct::DirectIo;
 use crate::env::{Env, File, OpenMode};
 use crate::record::DurableFile;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 type Obsolete = Arc<Mutex<Vec<u64>>>;
@@ -63,6 +70,8 @@ enum Hold {
 pub(super) struct Segment {
     pub number: u64,
     pub file: DurableFile,
+    /// For reads past the page cache.
+    direct: OnceLock<Arc<dyn File>>,
     sealed: AtomicBool,
     /// Created since open, not found.
     pub created: bool,
@@ -92,6 +101,30 @@ impl Segment {
     pub fn has_arrived(&self) {
         let before = self.arriving.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "segment {}: nothing was expected", self.number);
+    }
+
+    /// What the bytes before `end` are read through (P1).
+    #[inline]
+    pub fn reader(&self, env: &dyn Env, direct: &DirectIo, end: u64) -> &Arc<dyn File> {
+        if direct.reads() { self.direct_reader(env, direct, end) } else { self.file.file() }
+    }
+
+    fn direct_reader(&self, env: &dyn Env, direct: &DirectIo, end: u64) -> &Arc<dyn File> {
+        let plain = self.file.file();
+        if self.created {
+            // In this order: what is appended after the first look makes the second one stricter only.
+            let sealed = self.sealed.load(Ordering::Acquire);
+            let durable = self.file.durable_len();
+            let is_whole = sealed && durable == self.file.appended_len();
+            if end.next_multiple_of(PAGE as u64) > durable && !is_whole {
+                return plain;
+            }
+        }
+        if let Some(file) = self.direct.get() {
+            return file;
+        }
+        // Without descriptors to spare it goes on as it was.
+        direct.open(env, plain.path()).map_or(plain, |file| self.direct.get_or_init(|| file))
     }
 
     pub fn birth(&self) -> u64 {
@@ -186,6 +219,7 @@ impl Registry {
         let segment = Arc::new(Segment {
             number,
             file: DurableFile::new(file, SEGMENT_HEADER_LEN, SEGMENT_HEADER_LEN),
+            direct: OnceLock::new(),
             sealed: AtomicBool::new(false),
             created: true,
             class,
@@ -379,6 +413,7 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
     Ok(Segment {
         number,
         file: DurableFile::new(file, len, 0),
+        direct: OnceLock::new(),
         sealed: AtomicBool::new(true),
         created: false,
         class,

@@ -26,6 +26,7 @@ pub(super) fn options() -> ValueLogOptions {
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     }
 }
 

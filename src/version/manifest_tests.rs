@@ -7,6 +7,7 @@ use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, parse, path_of};
 use crate::base::{Codec, Error, InternalComparator, Result};
 use crate::env::Env;
+use crate::env::direct::DirectIo;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
 use crate::sst::TableOptions;
@@ -40,6 +41,7 @@ pub(super) fn context(env: Arc<dyn Env>) -> VersionSetContext {
         env,
         db_dir: "/db".into(),
         sst_dir: "/db/sst".into(),
+        direct: DirectIo::new(true, true),
         next_file_number: Arc::new(AtomicU64::new(1)),
         table_options: Arc::new(|_| table_options()),
     }
@@ -54,6 +56,7 @@ pub(super) fn value_log(env: Arc<dyn Env>, next_file_number: &Arc<AtomicU64>) ->
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     ValueLog::open(env, options, next_file_number.clone()).unwrap()
 }

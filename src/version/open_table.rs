@@ -8,7 +8,6 @@ use super::set::VersionSetContext;
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, ErrorKind, Result};
-use crate::env::OpenMode;
 use crate::sst::{Table, TableOptions, TableProperties};
 use crate::value_log::ValueLog;
 use std::collections::HashMap;
@@ -64,7 +63,7 @@ pub(super) fn open_table(
 ) -> Result<Arc<FileMeta>> {
     debug_assert!(new.level < MAX_LEVELS);
     let path = path_of(&context.sst_dir, FileKind::Table(new.number));
-    let file = context.env.open(&path, OpenMode::Read).map_err(|error| match error.subcode() {
+    let file = context.direct.open(&*context.env, &path).map_err(|error| match error.subcode() {
         Subcode::MissingFile => {
             let level = new.level;
             let message = format!(

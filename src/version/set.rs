@@ -19,6 +19,7 @@ use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, ErrorKind, Result};
 use crate::env::Env;
+use crate::env::direct::DirectIo;
 use crate::sst::{SegmentUse, TableOptions};
 use crate::value_log::ValueLog;
 use parking_lot::{Mutex, RwLock};
@@ -57,6 +58,8 @@ pub struct VersionSetContext {
     pub db_dir: PathBuf,
     /// Where tables live.
     pub sst_dir: PathBuf,
+    /// What is read past the page cache.
+    pub direct: Arc<DirectIo>,
     /// The counter of all file numbers; the set moves it past every number it sees.
     pub next_file_number: Arc<AtomicU64>,
     /// How tables of a column family are opened (called with the column family id, also before that family is

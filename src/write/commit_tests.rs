@@ -44,6 +44,7 @@ fn committer(env: Arc<dyn Env>) -> Committer {
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     let value_log = ValueLog::open(env.clone(), options, Arc::new(AtomicU64::new(100))).unwrap();
     let settings = WalSettings {

@@ -17,6 +17,7 @@ fn durability() -> Arc<Durability> {
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     let value_log = ValueLog::open(env.clone(), options, Arc::new(AtomicU64::new(100))).unwrap();
     Durability::new(env, value_log, 0)

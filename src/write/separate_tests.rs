@@ -54,6 +54,7 @@ fn separator() -> Separator {
         codec: Codec::None,
         cache: None,
         cache_owner: 0,
+        direct: Arc::default(),
     };
     Separator::new(ValueLog::open(SimEnv::new(1), options, Arc::new(AtomicU64::new(1))).unwrap())
 }

@@ -119,6 +119,8 @@ impl auradb_options_t {
         config.wal.recycled_files = self.recycle_log_file_num.min(1024);
         config.wal.wal_path = (!self.wal_dir.is_empty()).then(|| self.wal_path());
         config.performance.memory_mapped = self.memory_mapped_wal;
+        config.performance.direct_reads = self.direct_reads;
+        config.performance.direct_background_writes = self.direct_background_writes;
         config.value_log.separation_threshold = self.separation_threshold;
         config.value_log.write_queues = self.value_log_write_queues;
         config.value_log.max_segment_size = self.value_log_segment_size;

@@ -126,6 +126,41 @@ pub extern "C" fn auradb_options_get_use_fsync(options: Option<&auradb_options_t
     look(options, |options| c_int::from(options.use_fsync))
 }
 
+/// Read tables and value-log segments past the page cache (O_DIRECT), for reads, iterators and compactions alike: no
+/// memory but this database's caches holds what is read, and each miss of them is a read of the device. Values that no
+/// sync has covered yet are read through the page cache all the same: they are in it. A file system that does not have
+/// it is noted in the information log, and all works as without; the property "auradb.direct-io" tells. Default 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_use_direct_reads(options: Option<&mut auradb_options_t>, v: c_uchar) {
+    change(options, |options| options.direct_reads = v != 0);
+}
+
+/// What `auradb_options_set_use_direct_reads` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_use_direct_reads(options: Option<&auradb_options_t>) -> c_uchar {
+    look(options, |options| c_uchar::from(options.direct_reads))
+}
+
+/// Write past the page cache (O_DIRECT) what flushes, compactions and the garbage collection of values write, so that
+/// they push out of it nothing that others read. Writers still append to the log and to the value log through it. What
+/// compactions read is the business of `auradb_options_set_use_direct_reads`. A file system that does not have it is
+/// noted in the information log, and all works as without; the property "auradb.direct-io" tells. Default 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_use_direct_io_for_flush_and_compaction(
+    options: Option<&mut auradb_options_t>,
+    v: c_uchar,
+) {
+    change(options, |options| options.direct_background_writes = v != 0);
+}
+
+/// What `auradb_options_set_use_direct_io_for_flush_and_compaction` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_use_direct_io_for_flush_and_compaction(
+    options: Option<&auradb_options_t>,
+) -> c_uchar {
+    look(options, |options| c_uchar::from(options.direct_background_writes))
+}
+
 /// Flush all column families together, in one step. Default 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_atomic_flush(options: Option<&mut auradb_options_t>, v: c_uchar) {

@@ -53,6 +53,8 @@ pub struct auradb_options_t {
     background_nice: c_int,
     bytes_per_sync: u64,
     use_fsync: bool,
+    direct_reads: bool,
+    direct_background_writes: bool,
     atomic_flush: bool,
 
     write_buffer_size: usize,
@@ -123,6 +125,8 @@ impl Default for auradb_options_t {
             background_nice: 5,
             bytes_per_sync: 1 << 20,
             use_fsync: false,
+            direct_reads: false,
+            direct_background_writes: false,
             atomic_flush: false,
             write_buffer_size: 64 << 20,
             db_write_buffer_size: 0,

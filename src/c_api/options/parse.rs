@@ -26,6 +26,8 @@ impl auradb_options_t {
             "error_if_exists" => self.error_if_exists = boolean(name, value)?,
             "paranoid_checks" => self.paranoid_checks = boolean(name, value)?,
             "use_fsync" => self.use_fsync = boolean(name, value)?,
+            "use_direct_reads" => self.direct_reads = boolean(name, value)?,
+            "use_direct_io_for_flush_and_compaction" => self.direct_background_writes = boolean(name, value)?,
             "atomic_flush" => self.atomic_flush = boolean(name, value)?,
             "manual_wal_flush" => self.manual_wal_flush = boolean(name, value)?,
             "disable_auto_compactions" => self.disable_auto_compactions = boolean(name, value)?,
@@ -276,8 +278,11 @@ mod tests {
         assert!(changed("").is_ok() && changed(" ; ").is_err());
         // The prefix of own names may be left out, as in `set_options`.
         assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
-        let text = "auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;bytes_per_sync=512K";
-        let options = changed(text).unwrap();
+        let options = changed(
+            "auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;\
+                     bytes_per_sync=512K",
+        )
+        .unwrap();
         assert_eq!((options.max_space_amp, options.value_log_garbage_collection), (1.25, false));
         assert_eq!((options.background_nice, options.bytes_per_sync), (3, 512 << 10));
     }

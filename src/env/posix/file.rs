@@ -1,14 +1,16 @@
-//! Files that are read and written by system calls.
+//! Files that are read and written by system calls, through the page cache or past it.
 
-use super::action;
+use super::{action, direct};
 use crate::base::{Error, Result};
 use crate::env::{File, OpenMode};
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most parts one pwritev takes (the kernel's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
@@ -17,6 +19,8 @@ const MAX_PARTS: usize = 1024;
 pub(super) struct PosixFile {
     file: fs::File,
     path: PathBuf,
+    /// More than 1: it is read and written past the page cache.
+    alignment: AtomicUsize,
 }
 
 impl PosixFile {
@@ -24,21 +28,64 @@ impl PosixFile {
     pub(super) fn open(path: &Path, mode: OpenMode) -> Result<PosixFile> {
         let mut options = fs::OpenOptions::new();
         let action = match mode {
-            OpenMode::Read => {
+            OpenMode::Read | OpenMode::ReadDirect => {
                 options.read(true);
                 action::OPEN
             }
-            OpenMode::ReadWrite => {
+            OpenMode::ReadWrite | OpenMode::ReadWriteDirect => {
                 options.read(true).write(true);
                 action::OPEN
             }
-            OpenMode::Create | OpenMode::CreateMapped { .. } => {
+            OpenMode::Create | OpenMode::CreateDirect | OpenMode::CreateMapped { .. } => {
                 options.read(true).write(true).create(true).truncate(true);
                 action::CREATE
             }
         };
-        let file = options.open(path).map_err(|error| Error::io(path, action, &error))?;
-        Ok(PosixFile { file, path: path.to_path_buf() })
+        let failed = |error| Error::io(path, action, &error);
+        let (file, alignment) = if mode.is_direct() {
+            options.custom_flags(libc::O_DIRECT);
+            match options.open(path) {
+                Ok(file) => direct::settle(file).map_err(failed)?,
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    options.custom_flags(0);
+                    (options.open(path).map_err(failed)?, 1)
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        } else {
+            (options.open(path).map_err(failed)?, 1)
+        };
+        Ok(PosixFile { file, path: path.to_path_buf(), alignment: AtomicUsize::new(alignment) })
+    }
+
+    /// What the file is aligned to now, for an operation that is about to begin.
+    #[inline]
+    fn check_aligned(&self, offset: u64, bytes: &[u8]) -> usize {
+        let alignment = self.alignment.load(Ordering::Relaxed);
+        debug_assert!(
+            (offset | bytes.len() as u64 | bytes.as_ptr() as u64).is_multiple_of(alignment as u64),
+            "{} bytes at {offset}, alignment {alignment}",
+            bytes.len()
+        );
+        alignment
+    }
+
+    /// After the system refused an operation on a file of this alignment: whether to try again, as on any other file.
+    /// Some file systems open files past the page cache and then refuse to read or write them so.
+    #[cold]
+    pub(super) fn leaves_direct(&self, alignment: usize, error: &io::Error) -> bool {
+        if alignment == 1 || error.raw_os_error() != Some(libc::EINVAL) || direct::leave(&self.file).is_err()
+        {
+            return false;
+        }
+        self.alignment.store(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Has it believe another alignment than the system's.
+    #[cfg(test)]
+    pub(super) fn pretend_alignment(&self, alignment: usize) {
+        self.alignment.store(alignment, Ordering::Relaxed);
     }
 
     /// The descriptor.
@@ -54,8 +101,15 @@ impl PosixFile {
 
     /// Writes all of `bytes`.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let alignment = self.check_aligned(offset, bytes);
         // `write_all_at` finishes short writes and goes on after signals.
-        self.file.write_all_at(bytes, offset).map_err(|error| self.error(action::WRITE, &error))
+        let mut written = self.file.write_all_at(bytes, offset);
+        if let Err(error) = &written
+            && self.leaves_direct(alignment, error)
+        {
+            written = self.file.write_all_at(bytes, offset);
+        }
+        written.map_err(|error| self.error(action::WRITE, &error))
     }
 
     /// Writes all of `parts` with as few system calls as it takes.
@@ -114,6 +168,7 @@ impl PosixFile {
 
 impl File for PosixFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut alignment = self.check_aligned(offset, buf);
         let mut done = 0;
         while done < buf.len() {
             let place = offset.saturating_add(done as u64);
@@ -122,8 +177,14 @@ impl File for PosixFile {
             }
             match self.file.read_at(&mut buf[done..], place) {
                 Ok(0) => break,
-                Ok(got) => done += got,
+                Ok(got) => {
+                    done += got;
+                    if !done.is_multiple_of(alignment) {
+                        break; // the end of the file, from where no direct read can go on
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.leaves_direct(alignment, &error) => alignment = 1,
                 Err(error) => return Err(self.error(action::READ, &error)),
             }
         }
@@ -133,7 +194,15 @@ impl File for PosixFile {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
         match parts {
             [one] => self.write_all_at(offset, one),
-            several => self.write_parts_at(offset, several),
+            several if self.alignment() == 1 => self.write_parts_at(offset, several),
+            several => {
+                let mut at = offset;
+                several.iter().try_for_each(|part| {
+                    self.write_all_at(at, part)?;
+                    at += part.len() as u64;
+                    Ok(())
+                })
+            }
         }
     }
 
@@ -158,6 +227,11 @@ impl File for PosixFile {
 
     fn len(&self) -> Result<u64> {
         Ok(self.file.metadata().map_err(|error| self.error(action::LENGTH, &error))?.len())
+    }
+
+    #[inline]
+    fn alignment(&self) -> usize {
+        self.alignment.load(Ordering::Relaxed)
     }
 
     fn will_need(&self, offset: u64, len: u64) {

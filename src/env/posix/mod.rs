@@ -1,10 +1,12 @@
-//! The operating system (Linux): plain files, mapped files, the database lock, threads, clock, randomness.
+//! The operating system (Linux): plain files, through the page cache or past it, mapped files, the database lock,
+//! threads, clock, randomness.
 //!
 //! All descriptors are close-on-exec. Interrupted and short system calls are finished here, so that callers see
 //! whole operations or an error that names the path and what was being done.
 
 #![allow(clippy::disallowed_methods, reason = "this is where the crate meets the operating system")]
 
+mod direct;
 mod file;
 mod lock;
 mod mapped_file;

@@ -3,6 +3,7 @@
 use super::super::tests::TempDir;
 use super::*;
 use crate::base::error::Subcode;
+use crate::env::aligned::AlignedBuffer;
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::sync::mpsc;
@@ -105,6 +106,52 @@ fn descriptors_are_closed_on_exec() {
         let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
         assert!(flags >= 0 && flags & libc::FD_CLOEXEC != 0);
     }
+}
+
+#[test]
+fn a_file_that_leaves_direct_io_is_read_and_written_like_any_other() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("a");
+    let flags = |file: &fs::File| {
+        // SAFETY: asks for the flags of an open descriptor.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) }
+    };
+    let file = file::PosixFile::open(&path, OpenMode::CreateDirect).unwrap();
+    assert_eq!(flags(file.handle()) & libc::O_DIRECT != 0, file.alignment() > 1);
+    direct::leave(file.handle()).unwrap();
+    file.pretend_alignment(1);
+    assert_eq!(flags(file.handle()) & libc::O_DIRECT, 0);
+    file.write_at(0, &[IoSlice::new(&vec![1; 1 << 16])]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), vec![1; 1 << 16]);
+}
+
+#[test]
+fn what_the_system_refuses_goes_through_the_page_cache() {
+    let temporary = TempDir::new();
+    let path = temporary.0.join("a");
+    fs::write(&path, [1; 10_000]).unwrap();
+    let open = || file::PosixFile::open(&path, OpenMode::ReadWriteDirect).unwrap();
+    // Two bytes are not aligned. Some file systems refuse them, others go through the page cache by themselves.
+    let file = open();
+    file.pretend_alignment(2);
+    let mut buffer = AlignedBuffer::new();
+    assert_eq!(file.read_at(2, buffer.take(2, 2)).unwrap(), 2);
+    assert!(buffer.as_slice()[..2] == [1, 1] && file.alignment() <= 2);
+    let file = open();
+    file.pretend_alignment(2);
+    let (first, second) = buffer.take(4, 2).split_at_mut(2);
+    first.fill(7);
+    second.fill(8);
+    file.write_at(2, &[IoSlice::new(first), IoSlice::new(second)]).unwrap();
+    assert!(fs::read(&path).unwrap()[1..7] == [1, 7, 7, 8, 8, 1] && file.alignment() <= 2);
+
+    let refusal = |errno| io::Error::from_raw_os_error(errno);
+    let file = open();
+    file.pretend_alignment(512);
+    assert!(!file.leaves_direct(512, &refusal(libc::EIO)) && file.alignment() == 512);
+    assert!(file.leaves_direct(512, &refusal(libc::EINVAL)) && file.alignment() == 1);
+    assert!(file.leaves_direct(512, &refusal(libc::EINVAL)), "another thread's read began before");
+    assert!(!file.leaves_direct(1, &refusal(libc::EINVAL)), "it has been tried both ways");
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(super) struct SimFile {
     pub(super) inode: InodeId,
     pub(super) path: PathBuf,
     pub(super) writable: bool,
+    /// More than 1: it is read and written past the page cache.
+    pub(super) alignment: usize,
     /// For a mapped file the end of what may be written, as in `posix`.
     pub(super) mapped_to: Option<Mutex<u64>>,
 }
@@ -31,6 +33,15 @@ impl SimFile {
         }
     }
 
+    /// Refuses what is not aligned, as the kernel does.
+    fn check_aligned(&self, action: &str, offset: u64, bytes: &[u8]) -> Result<()> {
+        let places = [offset, bytes.len() as u64, bytes.as_ptr() as u64];
+        if places.iter().all(|place| place.is_multiple_of(self.alignment as u64)) {
+            return Ok(());
+        }
+        Err(action::refused(&self.path, action, libc::EINVAL))
+    }
+
     fn journal(&self, operation: Operation) {
         self.shared.world.lock().carry_out(operation);
     }
@@ -39,12 +50,26 @@ impl SimFile {
 impl File for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.shared.tick();
-        Ok(self.shared.world.lock().inode(self.inode).cached.read_at(offset, buf))
+        self.check_aligned(action::READ, offset, buf)?;
+        let world = self.shared.world.lock();
+        let inode = world.inode(self.inode);
+        if self.alignment > 1 && inode.diverged {
+            // What is dirty is written first; what a failed sync left in the cache counts as clean, and stays there.
+            let mut content = (*inode.written_out()).clone();
+            content.set_len(inode.cached.len());
+            return Ok(content.read_at(offset, buf));
+        }
+        Ok(inode.cached.read_at(offset, buf))
     }
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
         self.shared.tick();
         let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut place = offset;
+        for part in parts {
+            self.check_aligned(action::WRITE, place, part)?;
+            place = place.saturating_add(part.len() as u64);
+        }
         let end = offset.checked_add(len);
         if let Some(limit) = &self.mapped_to {
             let limit = *limit.lock();
@@ -87,6 +112,10 @@ impl File for SimFile {
 
     fn len(&self) -> Result<u64> {
         Ok(self.shared.world.lock().inode(self.inode).cached.len())
+    }
+
+    fn alignment(&self) -> usize {
+        self.alignment
     }
 
     fn is_mapped(&self) -> bool {

@@ -8,7 +8,8 @@
 //!
 //! Images share the pages of their origin until written to, so they are cheap; asking for them at ascending points
 //! walks the journal once. Nothing runs in the background (`runs_inline`); `spawn` is an error. Time is simulated:
-//! it moves a little with every operation and at `sleep`. Paths are taken from the root, `a/b` is `/a/b`.
+//! it moves a little with every operation and at `sleep`. A file opened past the page cache refuses what is not
+//! aligned, and shows what the device holds. Paths are taken from the root, `a/b` is `/a/b`.
 //!
 //! Simplifications: creating, removing and renaming a directory is durable at once; there are no links.
 
@@ -25,6 +26,7 @@ mod tests;
 
 pub use image::ImageKind;
 
+use super::aligned::PAGE;
 use super::random::Random;
 use super::{Env, File, FileLock, Joinable, OpenMode, Space, action};
 use crate::base::{Error, Result};
@@ -34,7 +36,7 @@ use parking_lot::Mutex;
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use world::{Found, World};
 
@@ -66,6 +68,7 @@ pub struct SimEnv {
     shared: Arc<Shared>,
     random: Mutex<Random>,
     refuse_mapping: AtomicBool,
+    direct_alignment: AtomicUsize,
     available: AtomicU64,
 }
 
@@ -83,6 +86,7 @@ impl SimEnv {
             }),
             random: Mutex::new(Random::new(seed)),
             refuse_mapping: AtomicBool::new(false),
+            direct_alignment: AtomicUsize::new(PAGE),
             available: AtomicU64::new(DEFAULT_SPACE),
         }
     }
@@ -91,6 +95,13 @@ impl SimEnv {
     /// inherit it.
     pub fn refuse_mapping(&self, refuse: bool) {
         self.refuse_mapping.store(refuse, Ordering::Relaxed);
+    }
+
+    /// From now on files that are opened past the page cache have blocks of so many bytes; 1: none can be opened so,
+    /// and plain ones are given. Images inherit it. 4096 at first.
+    pub fn set_direct_alignment(&self, alignment: usize) {
+        assert!(alignment.is_power_of_two());
+        self.direct_alignment.store(alignment, Ordering::Relaxed);
     }
 
     /// From now on `space` tells that this much is available. Writes are not refused; `faulty` does that.
@@ -126,6 +137,7 @@ impl SimEnv {
     fn restarted(&self, state: DeviceState, seed: u64) -> Arc<SimEnv> {
         let env = SimEnv::with_state(state, seed, self.shared.clock_nanos.load(Ordering::Relaxed));
         env.refuse_mapping(self.refuse_mapping.load(Ordering::Relaxed));
+        env.set_direct_alignment(self.direct_alignment.load(Ordering::Relaxed));
         env.set_available(self.available.load(Ordering::Relaxed));
         Arc::new(env)
     }
@@ -242,8 +254,10 @@ impl Env for SimEnv {
         let found = world.find(&normalise(path));
         let mut mapped_to = None;
         let inode = match mode {
-            OpenMode::Read | OpenMode::ReadWrite => self.open_existing(path, found.0)?,
-            OpenMode::Create => self.create(&mut world, path, found)?,
+            OpenMode::Read | OpenMode::ReadWrite | OpenMode::ReadDirect | OpenMode::ReadWriteDirect => {
+                self.open_existing(path, found.0)?
+            }
+            OpenMode::Create | OpenMode::CreateDirect => self.create(&mut world, path, found)?,
             OpenMode::CreateMapped { capacity } => {
                 let inode = self.create(&mut world, path, found)?;
                 if capacity > 0 && capacity <= i64::MAX as u64 && !self.refuse_mapping.load(Ordering::Relaxed)
@@ -255,8 +269,9 @@ impl Env for SimEnv {
             }
         };
         drop(world);
-        let (shared, path) = (self.shared.clone(), path.to_path_buf());
-        Ok(Arc::new(file::SimFile { shared, inode, path, writable: mode != OpenMode::Read, mapped_to }))
+        let (shared, path, writable) = (self.shared.clone(), path.to_path_buf(), mode.is_for_writing());
+        let alignment = if mode.is_direct() { self.direct_alignment.load(Ordering::Relaxed) } else { 1 };
+        Ok(Arc::new(file::SimFile { shared, inode, path, writable, alignment, mapped_to }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {

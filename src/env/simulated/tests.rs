@@ -1,6 +1,7 @@
 //! The machine itself: determinism, journal, clock, helpers for tests.
 
 use super::*;
+use crate::env::aligned::AlignedBuffer;
 use std::io::IoSlice;
 
 fn write(file: &dyn File, offset: u64, bytes: &[u8]) {
@@ -129,4 +130,47 @@ fn space_is_what_the_test_says() {
     let env = SimEnv::new(1);
     env.set_available(77);
     assert_eq!(env.crash_image(0, ImageKind::SyncedOnly, 1).space(Path::new("/")).unwrap().available, 77);
+}
+
+#[test]
+fn files_past_the_page_cache_refuse_what_is_not_aligned() {
+    let env = SimEnv::new(1);
+    let path = Path::new("/a");
+    let mut memory = AlignedBuffer::new();
+    for alignment in [512, 4096] {
+        env.set_direct_alignment(alignment);
+        let file = env.open(path, OpenMode::CreateDirect).unwrap();
+        let bytes = memory.take(4 * alignment, alignment);
+        file.write_at(alignment as u64, &[IoSlice::new(bytes)]).unwrap();
+        let refused = |result: Result<()>| result.unwrap_err().errno() == Some(libc::EINVAL);
+        assert!(refused(file.write_at(1, &[IoSlice::new(&bytes[..alignment])])), "place");
+        assert!(refused(file.write_at(0, &[IoSlice::new(&bytes[..alignment + 1])])), "length");
+        assert!(refused(file.write_at(0, &[IoSlice::new(&bytes[1..alignment + 1])])), "memory");
+        assert!(refused(file.read_at(1, &mut bytes[..alignment]).map(drop)));
+        assert!(refused(file.read_at(0, &mut bytes[..1]).map(drop)));
+        assert!(refused(file.read_at(0, &mut bytes[1..alignment + 1]).map(drop)));
+        let image = env.crash_image(env.journal_len(), ImageKind::ProcessCrash, 1);
+        assert_eq!(image.open(path, OpenMode::ReadDirect).unwrap().alignment(), alignment);
+    }
+}
+
+#[test]
+fn past_the_page_cache_a_failed_sync_shows() {
+    let env = SimEnv::new(1);
+    let path = Path::new("/a");
+    let file = env.open(path, OpenMode::Create).unwrap();
+    file.write_at(0, &[IoSlice::new(&[1; 4096])]).unwrap();
+    file.sync_data().unwrap();
+    file.write_at(0, &[IoSlice::new(&[2; 100])]).unwrap();
+    file.write_at(4096, &[IoSlice::new(&[2; 100])]).unwrap();
+    let mut memory = AlignedBuffer::new();
+    let direct = env.open(path, OpenMode::ReadDirect).unwrap();
+    assert_eq!(direct.read_at(0, memory.take(8192, 4096)).unwrap(), 4196);
+    assert_eq!((memory.as_slice()[0], memory.as_slice()[4096]), (2, 2));
+    file.lose_unsynced();
+    file.write_at(200, &[IoSlice::new(&[3; 100])]).unwrap();
+    assert_eq!(direct.read_at(0, memory.take(8192, 4096)).unwrap(), 4196);
+    let bytes = memory.as_slice();
+    assert_eq!((bytes[0], bytes[200], bytes[4096]), (1, 3, 0), "the device never got it");
+    assert_eq!(env.read_raw(path)[0], 2, "the page cache has it");
 }

@@ -3,6 +3,7 @@
 mod apart;
 mod bench;
 mod corruption;
+mod direct;
 mod reads;
 mod round_trip;
 mod support;

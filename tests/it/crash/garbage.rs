@@ -1,13 +1,13 @@
 //! Workloads in which values are relocated and segments removed.
 
 use super::recorder::Recorder;
-use super::workloads::{Workload, anything, manual, not_mapped, plain, put, tight, workload};
+use super::workloads::{Workload, anything, direct, manual, not_mapped, plain, put, tight, workload};
 use crate::support::Random;
 use crate::support::reference::Change;
 use auradb::config::Config;
 use auradb::env::simulated::ImageKind;
 
-pub const WORKLOADS: [Workload; 17] = [
+pub const WORKLOADS: [Workload; 19] = [
     workload("garbage collected by itself", tight, |run, _| overwrites(run)),
     workload("garbage collected by classes", tight, |run, _| classes(run)),
     workload("garbage collected by hand", manual, |run, _| collections(run)),
@@ -27,12 +27,19 @@ pub const WORKLOADS: [Workload; 17] = [
     workload("garbage while others write, synced", plain, while_others_write),
     workload("garbage while others write, not mapped", not_mapped, while_others_write),
     workload("garbage while others write, tight", tight_and_synced, while_others_write),
+    workload("garbage collected by itself, past the page cache", tight_and_direct, |run, _| overwrites(run)),
+    workload("garbage while others write, past the page cache", direct, while_others_write),
 ];
 
 fn tight_and_synced(config: &mut Config) {
     let policy = config.wal.sync_policy;
     tight(config);
     config.wal.sync_policy = policy;
+}
+
+fn tight_and_direct(config: &mut Config) {
+    tight(config);
+    direct(config);
 }
 
 fn overwrites(mut run: Recorder) -> Recorder {

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 52] = [
+pub const WORKLOADS: [Workload; 55] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -167,6 +167,9 @@ pub const WORKLOADS: [Workload; 52] = [
     workload("anything, all separated", all_separated, anything),
     workload("anything in small logs", small_logs, anything),
     workload("anything, not mapped", not_mapped, anything),
+    workload("anything, past the page cache", direct, anything),
+    workload("compactions past the page cache", direct, |run, _| compactions(run)),
+    workload("threshold, past the page cache", direct, |run, _| thresholds(run)),
 ];
 
 fn all_separated(config: &mut Config) {
@@ -200,6 +203,13 @@ fn recycling(config: &mut Config) {
 pub fn not_mapped(config: &mut Config) {
     manual(config);
     config.performance.memory_mapped = false;
+}
+
+/// What can go past the page cache does; segments are long enough for whole pages of copies.
+pub fn direct(config: &mut Config) {
+    manual(config);
+    config.performance.direct_io = true;
+    config.value_log.max_segment_size = 32 << 10;
 }
 
 fn puts(mut run: Recorder, count: usize, len: usize) -> Recorder {

@@ -103,6 +103,7 @@ impl Driver {
         config.wal.max_file_size = 4 << 10;
         config.wal.async_writes = policy != 1;
         config.wal.sync_policy = if policy == 1 { SyncPolicy::Manual } else { SyncPolicy::EveryWrite };
+        config.performance.direct_io = (workload + policy) % 3 == 1;
         config.memtable.implementation = MEMTABLES[(workload + policy) % MEMTABLES.len()];
         let families = BTreeMap::from([("default".to_string(), Family::default())]);
         let faulty = FaultyEnv::new(machine.clone());

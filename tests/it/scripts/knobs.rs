@@ -1,6 +1,6 @@
 //! Each knob is turned, and what it says it does is seen through properties and files.
 
-use super::{Fixture, keys, noise};
+use super::{Fixture, PATH, keys, noise};
 use crate::support::check;
 use crate::support::settings::{NONE, family, options, tiny};
 use auradb::base::{Codec, ErrorKind};
@@ -388,4 +388,48 @@ fn the_configuration_can_be_read_back() {
     let config = with(|config| config.sst.block_size = 1234);
     let fixture = Fixture::new(&config);
     assert_eq!(fixture.db.config(), Config { db_path: super::PATH.into(), ..config });
+}
+
+/// Past the page cache everything is as through it; where the machine does not have it, one warning says so.
+#[test]
+fn direct_io_is_used_where_it_can_be() {
+    for alignment in [1, 512, 4096] {
+        for (reads, writes) in [(true, false), (false, true), (true, true)] {
+            let env = SimEnv::new(1);
+            env.set_direct_alignment(alignment);
+            let config = with(|config| {
+                config.performance.direct_reads = reads;
+                config.performance.direct_background_writes = writes;
+                config.value_log.separation_threshold = 500;
+            });
+            let fixture = Fixture::with(env.clone(), &config, &family(&config));
+            for round in 0..3 {
+                fill(&fixture, 60, 300 + 400 * round);
+                fixture.flush();
+            }
+            fixture.compact();
+            for (number, key) in keys(60).enumerate() {
+                assert_eq!(fixture.get(key), Some(noise(number, 1100)));
+            }
+            let fixture = fixture.reopened(&config);
+            for (number, key) in keys(60).enumerate() {
+                assert_eq!(fixture.get(key), Some(noise(number, 1100)));
+            }
+            fixture.put("k", "v");
+            fixture.flush();
+            let (opened, refused) =
+                (fixture.number("auradb.direct-files-opened"), fixture.number("auradb.direct-files-refused"));
+            assert_eq!(
+                (opened > 0, refused > 0),
+                (alignment > 1, alignment == 1),
+                "{alignment} {reads} {writes}"
+            );
+            let text = fixture.db.property(&fixture.family, "auradb.direct-io").unwrap();
+            let on = |wanted| if wanted { "on" } else { "off" };
+            let start = format!("reads {}, background writes {}; ", on(reads), on(writes));
+            assert!(text.starts_with(&start), "{text}");
+            let log = String::from_utf8(env.read_raw(&Path::new(PATH).join("LOG"))).unwrap();
+            assert_eq!(log.contains("direct I/O: the file system of "), alignment == 1, "{log}");
+        }
+    }
 }

@@ -134,7 +134,7 @@ fn large_memtables(config: &mut Config) {
 /// A name, and what is chosen.
 type Choice = (&'static str, fn(&mut Config));
 
-const CHOICES: [Choice; 20] = [
+const CHOICES: [Choice; 21] = [
     ("any", |_| {}),
     ("all separated", |config| config.value_log.separation_threshold = 0),
     ("separated from 24 bytes", |config| config.value_log.separation_threshold = 24),
@@ -154,6 +154,7 @@ const CHOICES: [Choice; 20] = [
     ("sync every 3 writes", |config| config.wal.sync_policy = SyncPolicy::EveryNWrites(3)),
     ("memtables capped", large_memtables),
     ("memtables capped, writers wait", large_memtables),
+    ("direct I/O", |config| config.performance.direct_io = true),
     ("no filters", |config| config.sst.use_bloom_filters = false),
 ];
 
@@ -199,6 +200,8 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     config.compaction.triggers.level0_files = random.pick(&[1, 2, 4]);
     config.learned_index = LearnedIndexConfig::default().with_enabled(!random.one_in(3));
     config.performance.memory_mapped = !random.one_in(3);
+    config.performance.direct_reads = random.one_in(3);
+    config.performance.direct_background_writes = random.one_in(3);
     config.cache.unified_cache = random.one_in(2);
     config.cache.eviction_policy = random.pick(&[EvictionPolicy::Lru, EvictionPolicy::Arc]);
     if random.one_in(4) {
