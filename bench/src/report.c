@@ -64,6 +64,7 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
            o->compression, (unsigned long long)o->max_background_jobs, o->blob ? ", BlobDB" : "",
                    o->blob_gc ? " with gc" : "",
            o->blob_direct_write ? " direct write" : "", o->index_search[0] != 'b' ? ", index search" : "");
+    printf("            bytes_per_sync %s\n", bytes_text((double)o->bytes_per_sync, a, sizeof a));
     if (strcmp(o->memtable, "default") != 0) printf("            memtable structure %s\n", o->memtable);
     if (o->use_direct_reads || o->use_direct_io_for_flush_and_compaction)
         printf("            past the page cache:%s%s\n", o->use_direct_reads ? " reads" : "",
@@ -200,6 +201,7 @@ static void json_options(FILE *out, const struct options *o) {
     json_number(out, "compression_ratio", o->compression_ratio);
     json_number(out, "cache_size", (double)o->cache_size);
     json_number(out, "write_buffer_size", (double)o->write_buffer_size);
+    json_number(out, "bytes_per_sync", (double)o->bytes_per_sync);
     json_number(out, "max_write_buffer_number", (double)o->max_write_buffer_number);
     json_number(out, "bloom_bits", o->bloom_bits);
     json_number(out, "block_size", (double)o->block_size);

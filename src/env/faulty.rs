@@ -433,8 +433,8 @@ impl File for FaultyFile {
         self.inner.will_need(offset, len);
     }
 
-    fn begin_sync(&self, offset: u64, len: u64) {
-        self.inner.begin_sync(offset, len);
+    fn begin_sync(&self, offset: u64, len: u64) -> Result<()> {
+        self.inner.begin_sync(offset, len)
     }
 
     fn drop_cache(&self) {

@@ -124,9 +124,10 @@ pub trait File: Send + Sync {
         self.read_at(offset, buf).map(Some)
     }
     /// Has the system begin to write what is not synced from `offset` on, `len` bytes of it or (0) all, without
-    /// waiting: a sync that follows has less to do. A hint; what fails is told by that sync.
-    fn begin_sync(&self, offset: u64, len: u64) {
+    /// waiting: a sync that follows has less to do. An error counts as a failed sync: the system may tell it once.
+    fn begin_sync(&self, offset: u64, len: u64) -> Result<()> {
         let _ = (offset, len);
+        Ok(())
     }
     /// Tells the system to forget cached pages, so that the next read is of the device. A hint.
     fn drop_cache(&self) {}

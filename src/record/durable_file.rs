@@ -97,10 +97,19 @@ impl DurableFile {
     pub fn begin_sync(&self) -> bool {
         let appended = self.appended_len();
         let wanted = self.durable_len() < appended && !self.has_failed();
-        if wanted {
-            self.file.begin_sync(0, appended);
+        if wanted && let Err(error) = self.file.begin_sync(0, appended) {
+            // The `sync` that follows tells it.
+            self.failure.lock().get_or_insert_with(|| self.final_failure(error));
         }
         wanted
+    }
+
+    /// Nothing is appended or synced from now on.
+    fn final_failure(&self, error: Error) -> Error {
+        self.failed.store(true, Ordering::Release);
+        error
+            .context("sync failed: whether the last writes are durable is known at the next open")
+            .with_subcode(Subcode::SyncUnknown)
     }
 
     /// Makes everything appended before the call durable. `Ok(true)` if that took an fdatasync, `Ok(false)` if
@@ -128,11 +137,8 @@ impl DurableFile {
                 Ok(true)
             }
             Err(error) => {
-                let error = error
-                    .context("sync failed: whether the last writes are durable is known at the next open")
-                    .with_subcode(Subcode::SyncUnknown);
+                let error = self.final_failure(error);
                 *failure = Some(error.clone());
-                self.failed.store(true, Ordering::Release);
                 Err(error)
             }
         }

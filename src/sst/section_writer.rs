@@ -10,6 +10,9 @@ use crate::env::direct::AlignedWriter;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+/// The end of the file that the device is not told of before the sync.
+const KEPT_BACK: u64 = 1 << 20;
+
 /// The end of a table that is being written.
 pub(super) struct SectionWriter {
     file: Arc<dyn File>,
@@ -117,12 +120,22 @@ impl SectionWriter {
         }
         self.written += self.out.len() as u64;
         self.out.clear();
-        let waiting = self.written - self.begun;
         // Past the page cache the device has it already.
-        if self.direct.is_none() && self.bytes_per_sync > 0 && waiting >= self.bytes_per_sync {
-            self.file.begin_sync(self.begun, waiting);
-            self.begun = self.written;
+        if self.direct.is_none() && self.bytes_per_sync > 0 { self.begin_sync() } else { Ok(()) }
+    }
+
+    /// Tells the device of what is written, but for the last MiB: what is written next must not wait for its first page.
+    fn begin_sync(&mut self) -> Result<()> {
+        let end = self.written.saturating_sub(KEPT_BACK) & !(KEPT_BACK - 1);
+        let waiting = end.saturating_sub(self.begun);
+        if waiting < self.bytes_per_sync {
+            return Ok(());
         }
+        if let Err(error) = self.file.begin_sync(self.begun, waiting) {
+            self.failure = Some(error.clone());
+            return Err(error);
+        }
+        self.begun = end;
         Ok(())
     }
 

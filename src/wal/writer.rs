@@ -330,7 +330,8 @@ impl WalPages {
     /// Populates up to `to`, in whole pieces, and lets go what is written.
     pub fn populate(&self, to: u64) {
         let to = to.min(self.capacity).next_multiple_of(self.piece).min(self.capacity);
-        let mut from = self.populated();
+        // What is written already needs nothing, and may have been let go.
+        let mut from = self.populated().max(self.file.appended_len());
         while from < to {
             // From the end of a piece to that of the next.
             let end = (from / self.piece + 1).saturating_mul(self.piece).min(to);

@@ -24,8 +24,8 @@ pub(super) struct Gathering {
     expected: usize,
     /// How long the last sync took.
     sync_time: Duration,
-    /// When the wait that goes on ends.
-    until: Option<Duration>,
+    /// When the wait that goes on began.
+    began: Option<Duration>,
     /// Syncs that begin at once.
     rest: u32,
     next_rest: u32,
@@ -36,15 +36,17 @@ impl Gathering {
     /// `in_vain`: he has waited as long as this said.
     pub(super) fn wait(&mut self, pending: usize, now: Duration, in_vain: bool) -> Option<Duration> {
         if pending >= self.expected || self.expected < 2 {
-            if self.until.take().is_some() {
+            if self.began.take().is_some() {
                 self.next_rest = 0;
             }
             return None;
         }
-        match self.until {
-            Some(until) if now < until && !in_vain => Some(until - now),
+        let worth = if 2 * pending <= self.expected { self.sync_time } else { self.sync_time / 2 };
+        let limit = worth.min(LONGEST_WAIT);
+        match self.began {
+            Some(began) if now < began + limit && !in_vain => Some(began + limit - now),
             Some(_) => {
-                self.until = None;
+                self.began = None;
                 self.next_rest = (2 * self.next_rest).clamp(1, LONGEST_REST);
                 self.rest = self.next_rest;
                 None
@@ -54,9 +56,7 @@ impl Gathering {
                 None
             }
             None => {
-                let worth = if 2 * pending <= self.expected { self.sync_time } else { self.sync_time / 2 };
-                let limit = worth.min(LONGEST_WAIT);
-                self.until = Some(now + limit);
+                self.began = Some(now);
                 Some(limit)
             }
         }
@@ -66,7 +66,7 @@ impl Gathering {
     pub(super) fn synced(&mut self, time: Duration, served: usize, left: usize) {
         self.sync_time = time;
         self.expected = served + left;
-        self.until = None;
+        self.began = None;
     }
 }
 
@@ -99,6 +99,10 @@ mod tests {
         gathering.synced(SYNC, 2, 0);
         assert_eq!(gathering.wait(1, START, false), Some(SYNC), "it paid");
         assert_eq!(gathering.wait(1, START + SYNC, false), None, "a sync's time is over");
+        gathering.synced(SYNC, 8, 0);
+        gathering.rest = 0;
+        assert_eq!(gathering.wait(1, START, false), Some(SYNC));
+        assert_eq!(gathering.wait(7, START + SYNC / 2, false), None, "few are missing: half a sync is enough");
     }
 
     #[test]

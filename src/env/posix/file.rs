@@ -212,12 +212,29 @@ impl File for PosixFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn begin_sync(&self, offset: u64, len: u64) {
+    fn begin_sync(&self, offset: u64, len: u64) -> Result<()> {
         let (offset, len) = (offset as libc::off_t, len as libc::off_t);
-        // Without the flags that wait it takes no failure away from the next fdatasync.
+        // Without the flags that wait it takes no device error away from the next fdatasync; but that blocks cannot be
+        // found for a page is told here, and perhaps only here.
         // SAFETY: plain numbers; the descriptor is open as long as `self`.
-        unsafe {
-            libc::sync_file_range(self.file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE);
+        let outcome =
+            unsafe { libc::sync_file_range(self.file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+        if outcome == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // Not known, not for this file, or put off: the sync does it all.
+            Some(
+                libc::ENOSYS
+                | libc::EOPNOTSUPP
+                | libc::EINVAL
+                | libc::ESPIPE
+                | libc::EINTR
+                | libc::EAGAIN
+                | libc::EPERM,
+            ) => Ok(()),
+            _ => Err(self.error(action::SYNC, &error)),
         }
     }
 

@@ -123,8 +123,8 @@ impl File for MappedFile {
         synced.map_err(|error| self.plain.error(action::SYNC, &error))
     }
 
-    fn begin_sync(&self, offset: u64, len: u64) {
-        self.plain.begin_sync(offset, len);
+    fn begin_sync(&self, offset: u64, len: u64) -> Result<()> {
+        self.plain.begin_sync(offset, len)
     }
 
     fn truncate(&self, len: u64) -> Result<()> {

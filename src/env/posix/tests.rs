@@ -262,7 +262,7 @@ fn the_beginning_of_a_mapped_file_syncs_by_itself_also_after_a_cut() {
     let file = PosixEnv::shared().open(&path, OpenMode::CreateMapped { capacity: 200_000 }).unwrap();
     for (offset, len) in [(0, 10), (190_000, 200_000), (0, 0)] {
         file.write_at(offset, &[IoSlice::new(b"0123456789")]).unwrap();
-        file.begin_sync(0, len);
+        file.begin_sync(0, len).unwrap();
         file.sync_first(len).unwrap();
     }
     file.truncate(100).unwrap();
