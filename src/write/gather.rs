@@ -102,7 +102,11 @@ mod tests {
         gathering.synced(SYNC, 8, 0);
         gathering.rest = 0;
         assert_eq!(gathering.wait(1, START, false), Some(SYNC));
-        assert_eq!(gathering.wait(7, START + SYNC / 2, false), None, "few are missing: half a sync is enough");
+        assert_eq!(
+            gathering.wait(7, START + SYNC / 2, false),
+            None,
+            "few are missing: half a sync is enough"
+        );
     }
 
     #[test]
