@@ -5,6 +5,7 @@
 //!   a second fsync that "succeeds" proves nothing. Syncs are serialised so that none can slip past a failure.
 //! - S2 `durable_len` never exceeds what an fdatasync that began after those bytes were written has covered.
 
+use super::HEADER_LEN;
 use crate::base::error::Subcode;
 use crate::base::{Error, Result};
 use crate::env::File;
@@ -97,9 +98,13 @@ impl DurableFile {
     pub fn begin_sync(&self) -> bool {
         let appended = self.appended_len();
         let wanted = self.durable_len() < appended && !self.has_failed();
-        if wanted && let Err(error) = self.file.begin_sync(0, appended) {
-            // The `sync` that follows tells it.
-            self.failure.lock().get_or_insert_with(|| self.final_failure(error));
+        // Not beside a `sync`, which would find nothing to do and not hear of an error here. The next one tells it.
+        if wanted
+            && let Some(mut failure) = self.failure.try_lock()
+            && failure.is_none()
+            && let Err(error) = self.file.begin_sync(0, appended)
+        {
+            *failure = Some(self.final_failure(error));
         }
         wanted
     }
@@ -130,7 +135,9 @@ impl DurableFile {
             return Ok(false);
         }
         let covered = self.appended_len();
-        let synced = if self.reused { self.file.sync_first(covered) } else { self.file.sync_data() };
+        // With the zeros behind the last record.
+        let first = covered + HEADER_LEN as u64;
+        let synced = if self.reused { self.file.sync_first(first) } else { self.file.sync_data() };
         match synced {
             Ok(()) => {
                 self.durable.store(covered, Ordering::Release);

@@ -60,7 +60,7 @@ impl Engine {
     fn write_batch(&mut self, count: u64, with_mark: bool) -> Result<()> {
         let numbers = self.written..self.written + count;
         let values: Vec<_> = numbers.map(|n| (n.to_le_bytes(), value(n))).collect();
-        let mut group = ValueGroup::new();
+        let mut group = ValueGroup::new(2);
         values.iter().try_for_each(|(key, value)| group.push(&self.values, 1, key, value))?;
         group.append(&self.values, &mut |handle| self.held.push(handle))?;
         let pointers: Vec<_> = (0..values.len()).map(|index| group.pointer(index)).collect();

@@ -42,6 +42,8 @@ pub struct ValueGroup<'v> {
     first: Option<Value<'v>>,
     /// Where the only value stands, after `append`.
     alone: Option<ValuePointer>,
+    /// So many are expected, at most.
+    most: usize,
     records: Vec<Record<'v>>,
     /// Bytes of keys and values.
     bytes: usize,
@@ -69,10 +71,10 @@ struct Record<'v> {
 }
 
 impl<'v> ValueGroup<'v> {
-    /// An empty group.
-    pub fn new() -> ValueGroup<'v> {
+    /// An empty group, for at most `most` values until it is dropped.
+    pub fn new(most: usize) -> ValueGroup<'v> {
         let (records, buffer) = (Vec::new(), Vec::new());
-        ValueGroup { first: None, alone: None, records, bytes: 0, buffer, used: 0 }
+        ValueGroup { first: None, alone: None, most, records, bytes: 0, buffer, used: 0 }
     }
 
     /// Whether a value of `len` bytes, with its key, belongs into the group. Into an empty one any does.
@@ -95,6 +97,7 @@ impl<'v> ValueGroup<'v> {
             };
             if self.buffer.is_empty() {
                 self.buffer = BUFFER.take();
+                self.records.reserve_exact(self.most.min(GROUP_VALUES));
             }
             self.encode(log, first);
         }
@@ -239,12 +242,6 @@ impl<'v> ValueGroup<'v> {
             pieces.push(IoSlice::new(&self.buffer[start..end]));
         }
         pieces
-    }
-}
-
-impl Default for ValueGroup<'_> {
-    fn default() -> Self {
-        ValueGroup::new()
     }
 }
 

@@ -21,7 +21,7 @@ fn environment() -> Arc<FaultyEnv> {
 
 /// Appends all in groups as large as they get.
 fn append(log: &ValueLog, values: &Values) -> Result<(Vec<ValuePointer>, Vec<SegmentRef>)> {
-    let (mut group, mut pointers, mut holds) = (ValueGroup::new(), Vec::new(), Vec::new());
+    let (mut group, mut pointers, mut holds) = (ValueGroup::new(8), Vec::new(), Vec::new());
     let mut pushed = 0;
     for (at, (key, value)) in values.iter().enumerate() {
         group.push(log, 7, key, value)?;
@@ -266,7 +266,7 @@ fn what_is_too_long_is_refused_before_anything_is_written() {
     let log = open(&environment(), 4096, Codec::None);
     // Zeros that are never touched cost no memory.
     let huge = vec![0u8; u32::MAX as usize - 20];
-    let mut group = ValueGroup::new();
+    let mut group = ValueGroup::new(8);
     assert!(group.takes(huge.len()));
     assert!(group.push(&log, 0, b"key", &huge).is_err());
     assert!(group.takes(1 << 30), "it is still empty");

@@ -276,7 +276,10 @@ impl Registry {
     /// The segments with bytes that are not durable, among the named ones or all.
     pub fn unsynced(&self, numbers: Option<&[u64]>) -> Vec<Arc<Segment>> {
         let segments = self.segments.read();
-        let is_unsynced = |segment: &&Arc<Segment>| segment.file.appended_len() > segment.file.durable_len();
+        let is_unsynced = |segment: &&Arc<Segment>| {
+            let file = &segment.file;
+            file.appended_len() > file.durable_len() || (file.has_failed() && !file.is_abandoned())
+        };
         match numbers {
             Some(numbers) => numbers
                 .iter()

@@ -120,6 +120,8 @@ impl WalWriter {
         assert!(old.is_free() && old.is_put_by, "a log's file is used again when nobody needs the log");
         let (capacity, buffer_size) = (old.capacity, old.buffer_size);
         let file = old.records.file().file().clone();
+        // Nobody finds the old log under its name any more, whatever the system lost from here on.
+        env.sync_dir(path.parent().unwrap_or(Path::new(".")))?;
         let salt = env.random().max(1);
         let mut records = RecordWriter::over(file, header.number, capacity.unwrap_or(0));
         records.append(KIND_HEADER, &[&format::encode_header(header, salt)])?;
@@ -141,7 +143,12 @@ impl WalWriter {
 
     /// Whether nobody else syncs the file or makes its pages ready, and syncs of it do not fail.
     pub fn is_free(&self) -> bool {
-        Arc::strong_count(self.records.file()) == 1 && !self.records.file().has_failed()
+        Arc::strong_count(self.records.file()) == 1 && !self.has_failed()
+    }
+
+    /// Whether a sync of the file has failed.
+    pub fn has_failed(&self) -> bool {
+        self.records.file().has_failed()
     }
 
     fn new(records: RecordWriter, path: &Path, capacity: Option<u64>, buffer_size: u64) -> WalWriter {

@@ -417,8 +417,8 @@ impl Committer {
             capacity: capacity_of(self.settings.max_file_size.max(room as u64)),
             buffer_size: self.settings.buffer_size,
         };
-        let spare = if previous == Previous::ToldLater { self.ahead.take_spare() } else { None };
         let (env, dir) = (&*self.settings.env, &self.settings.dir);
+        let spare = if previous == Previous::ToldLater { self.ahead.take_spare(env) } else { None };
         let wal = match spare {
             Some(spare) => {
                 let wal = WalWriter::create_in(env, dir, &header, spare)?;

@@ -158,11 +158,21 @@ impl LogAhead {
         put_by
     }
 
-    /// A file to be used again, if there is one.
-    pub(super) fn take_spare(&self) -> Option<WalWriter> {
+    /// A file to be used again, if there is one. Those that can be no more are removed.
+    pub(super) fn take_spare(&self, env: &dyn Env) -> Option<WalWriter> {
         let mut state = self.state.lock();
-        let at = state.spare.iter().position(WalWriter::is_free)?;
-        Some(state.spare.remove(at))
+        let is_usable = |log: &WalWriter| !log.has_failed() && log.is_reusable(self.capacity);
+        let (usable, spoilt): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.spare).into_iter().partition(is_usable);
+        state.spare = usable;
+        let free = state.spare.iter().position(WalWriter::is_free);
+        let spare = free.map(|at| state.spare.remove(at));
+        for log in spoilt {
+            // What cannot be removed is swept at the next open.
+            let _ = env.remove_file(log.path());
+            state.held.push(log.syncer());
+        }
+        spare
     }
 
     /// Removes the files that wait to be used again: for their space, or at the end.

@@ -75,7 +75,7 @@ impl Separator {
     ) -> Result<Prepared<'a>> {
         let mut touched = Touched::new(families);
         let mut rewrite = Rewrite::new(batch, buffer);
-        let mut separation = Separation::new(&self.value_log);
+        let mut separation = Separation::new(&self.value_log, batch.count() as usize);
         let mut log = |place: Range<usize>, logged: Option<Logged<'_>>| {
             if let Some(Logged { column_family, kind, key, expiry, stored }) = logged {
                 rewrite.replace(place, column_family, kind, key, expiry, stored);
@@ -118,7 +118,7 @@ impl Separator {
         }
         batch.clear();
         batch.reserve(operations.data().len() - separated + expiring);
-        let mut separation = Separation::new(&self.value_log);
+        let mut separation = Separation::new(&self.value_log, unchecked.number());
         let mut log = |record: Record<'_>, logged: Option<Logged<'_>>| match logged {
             Some(Logged { column_family, kind, key, expiry, stored }) => {
                 batch.put_entry(column_family, kind, key, expiry, stored)
@@ -259,12 +259,16 @@ struct Separation<'l, 'a, T> {
     values: ValueGroup<'a>,
     /// The first has its value in `values`.
     waiting: Vec<(T, Option<Change<'a>>)>,
+    /// Records of the batch.
+    records: usize,
     holds: Few<(u64, Hold)>,
 }
 
 impl<'l, 'a, T> Separation<'l, 'a, T> {
-    fn new(value_log: &'l ValueLog) -> Separation<'l, 'a, T> {
-        Separation { value_log, values: ValueGroup::new(), waiting: Vec::new(), holds: Few::None }
+    /// For a batch of `records`.
+    fn new(value_log: &'l ValueLog, records: usize) -> Separation<'l, 'a, T> {
+        let (values, waiting) = (ValueGroup::new(records), Vec::new());
+        Separation { value_log, values, waiting, records, holds: Few::None }
     }
 
     /// Takes the next record, which `change` takes the place of.
@@ -287,6 +291,9 @@ impl<'l, 'a, T> Separation<'l, 'a, T> {
             if self.waiting.is_empty() {
                 return log(record, change.as_ref().map(|change| change.logged(change.kind, change.value)));
             }
+        }
+        if self.waiting.capacity() == 0 {
+            self.waiting.reserve_exact(self.records.min(WAITING));
         }
         self.waiting.push((record, change));
         Ok(())

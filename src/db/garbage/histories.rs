@@ -87,7 +87,8 @@ impl<'a> Histories<'a> {
 
     fn is_replaced(&self, entry: &ParsedKey<'_>) -> bool {
         let stripe = self.readers.stripe(entry.sequence);
-        self.newer.is_some_and(|newer| self.readers.stripe(newer) == stripe)
+        // An entry that is there twice does not hide itself.
+        self.newer.is_some_and(|newer| newer > entry.sequence && self.readers.stripe(newer) == stripe)
     }
 
     fn is_covered(&self, entry: &ParsedKey<'_>) -> bool {

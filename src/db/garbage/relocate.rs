@@ -32,6 +32,8 @@ const PACE_BYTES: u64 = 1 << 20;
 
 /// A compaction is due soon where a level hides this part of what it may.
 const SOON_DUE: u64 = 8;
+/// Hidden values left behind at once: each takes some memory until the tables are rewritten.
+const MOST_HIDDEN: usize = 1 << 20;
 /// Entries between two looks at the cancel flag.
 const CANCEL_ENTRIES: u32 = 4096;
 
@@ -159,6 +161,10 @@ impl Engine {
             let mut options = self.level_options(&family);
             options.hidden_value_budget = (options.hidden_value_budget / SOON_DUE).max(1);
             let Some(plan) = compaction::pick(family.id, &version, &options, &family.order) else { continue };
+            if plan.trivial_move {
+                // It rewrites nothing.
+                continue;
+            }
             let bytes = |file: &Arc<FileMeta>| file.properties.file_size;
             let referring = plan.files().filter(|file| refers_to(file, relocation.victims()));
             if referring.map(bytes).sum::<u64>() >= plan.input_bytes() / 2 {
@@ -291,8 +297,13 @@ impl Engine {
         for (family, version) in &work.versions {
             self.find_values(family, version, readers, victims, &mut |found| {
                 match found.is {
-                    Is::Alive => self.copy_one(family, &found.pointer, found.user_key, copying)?,
-                    Is::Hidden => copying.hidden.push((found.pointer, found.sequence)),
+                    Is::Hidden if copying.hidden.len() < MOST_HIDDEN => {
+                        copying.hidden.push((found.pointer, found.sequence));
+                    }
+                    // What would take too much memory to remember is copied.
+                    Is::Alive | Is::Hidden => {
+                        self.copy_one(family, &found.pointer, found.user_key, copying)?;
+                    }
                     Is::Expired => {}
                 }
                 Ok(())

@@ -15,13 +15,14 @@ use crate::base::Result;
 use crate::env::{File, OpenMode};
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Magic numbers of file systems that write over what is there: ext4, XFS, tmpfs. One that writes elsewhere needs space
-/// for it, and on a full device that is a SIGBUS.
-const IN_PLACE: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+/// Magic numbers of file systems that always write over what is there: ext4, tmpfs. One that writes elsewhere, or may
+/// have shared the blocks with a copy of the file (XFS), needs space for it, and on a full device that is a SIGBUS.
+const IN_PLACE: [u32; 2] = [0xef53, 0x0102_1994];
 
 /// `sync_first` writes whole pieces of this size: a file system that has to note where a piece was first written does
 /// so seldom.
@@ -145,7 +146,8 @@ impl File for MappedFile {
         let mut found: libc::statfs = unsafe { std::mem::zeroed() };
         // SAFETY: the descriptor is open as long as `self`, and the struct lives until the call returns.
         let known = unsafe { libc::fstatfs(self.plain.handle().as_raw_fd(), &mut found) } == 0;
-        known && IN_PLACE.contains(&(found.f_type as u32))
+        let has_one_name = || self.plain.handle().metadata().is_ok_and(|metadata| metadata.nlink() == 1);
+        known && IN_PLACE.contains(&(found.f_type as u32)) && has_one_name()
     }
 
     fn populate(&self, from: u64, to: u64) {
