@@ -124,7 +124,7 @@ impl SectionWriter {
         if self.direct.is_none() && self.bytes_per_sync > 0 { self.begin_sync() } else { Ok(()) }
     }
 
-    /// Tells the device of what is written, but for the last MiB: what is written next must not wait for its first page.
+    /// Tells the device of what is written, but for the last MiB: the next write must not wait for its first page.
     fn begin_sync(&mut self) -> Result<()> {
         let end = self.written.saturating_sub(KEPT_BACK) & !(KEPT_BACK - 1);
         let waiting = end.saturating_sub(self.begun);
