@@ -349,6 +349,19 @@ impl FaultyFile {
         self.plan.check(class, self.path(), action)
     }
 
+    fn write_unless_refused(
+        &self,
+        offset: u64,
+        parts: &[IoSlice<'_>],
+        write: impl FnOnce(&dyn File) -> Result<()>,
+    ) -> Result<()> {
+        match self.plan.meet(Write, &[self.path()]) {
+            None => write(&*self.inner),
+            Some(Failure::Errno(errno)) => Err(action::refused(self.path(), action::WRITE, errno)),
+            Some(Failure::ShortWrite(errno)) => Err(self.write_half(offset, parts, errno)),
+        }
+    }
+
     /// Writes the first half of `parts`, in whole blocks; the error of the write as a whole.
     fn write_half(&self, offset: u64, parts: &[IoSlice<'_>], errno: i32) -> Error {
         let mut left = parts.iter().map(|part| part.len()).sum::<usize>() / 2;
@@ -376,11 +389,11 @@ impl File for FaultyFile {
         if self.inner.is_mapped() {
             return self.inner.write_at(offset, parts);
         }
-        match self.plan.meet(Write, &[self.path()]) {
-            None => self.inner.write_at(offset, parts),
-            Some(Failure::Errno(errno)) => Err(action::refused(self.path(), action::WRITE, errno)),
-            Some(Failure::ShortWrite(errno)) => Err(self.write_half(offset, parts, errno)),
-        }
+        self.write_unless_refused(offset, parts, |file| file.write_at(offset, parts))
+    }
+
+    fn write_for_sync(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        self.write_unless_refused(offset, parts, |file| file.write_for_sync(offset, parts))
     }
 
     fn sync_data(&self) -> Result<()> {

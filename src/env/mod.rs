@@ -75,6 +75,11 @@ pub trait File: Send + Sync {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize>;
     /// Writes all of `parts`, one after the other, at `offset`. After an error any prefix may have been written.
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()>;
+    /// As `write_at`, where a sync of just this is to follow. Through a mapping the system notes what is dirty by
+    /// folios, which may be 2 MiB long, and a sync writes all of them.
+    fn write_for_sync(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        self.write_at(offset, parts)
+    }
     /// Makes the bytes and the length durable (fdatasync).
     fn sync_data(&self) -> Result<()>;
     /// Makes the first `len` bytes of a file whose length is durable so too; others perhaps.

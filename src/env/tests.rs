@@ -286,10 +286,19 @@ fn mapped_files_are_as_long_as_their_capacity() {
             let error = file.write_at(offset, &[IoSlice::new(b"last")]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         }
+        file.write_for_sync(4_090, &[IoSlice::new(b"12345"), IoSlice::new(b"6789")]).unwrap();
+        write(&*file, 4_094, b"x");
+        file.write_for_sync(4_096, &[IoSlice::new(b"y")]).unwrap();
+        assert_eq!(&contents(env, &path)[4_090..4_099], b"1234x6y89");
+        for offset in [9_997, u64::MAX - 1] {
+            let error = file.write_for_sync(offset, &[IoSlice::new(b"last")]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        }
         file.sync_data().unwrap();
         file.truncate(9).unwrap();
         assert_eq!(contents(env, &path), b"\0\0\0\0\0abcd");
         assert!(file.write_at(9, &[IoSlice::new(b"x")]).is_err(), "it was cut: no page to write to");
+        assert!(file.write_for_sync(9, &[IoSlice::new(b"x")]).is_err(), "nor does it grow again");
         write(&*file, 5, b"A");
         assert_eq!(contents(env, &path), b"\0\0\0\0\0Abcd");
         let empty = env.open(&path, OpenMode::CreateMapped { capacity: 0 }).unwrap();

@@ -25,4 +25,4 @@ mod writer;
 pub use durable_file::DurableFile;
 pub use format::{HEADER_LEN, MAX_PAYLOAD_LEN};
 pub use reader::{ReadOutcome, RecordReader, changed_hands};
-pub use writer::RecordWriter;
+pub use writer::{RecordWriter, Way};

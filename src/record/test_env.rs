@@ -71,6 +71,10 @@ impl TestEnv {
     pub fn remove(&self, path: &Path) {
         self.files.lock().remove(path).expect("the file is there");
     }
+    /// Changes the bytes of a file that is open.
+    pub fn put_over(&self, path: &Path, bytes: &[u8]) {
+        self.files.lock()[path].lock().copy_from_slice(bytes);
+    }
     /// Puts a file of these bytes.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
         self.files.lock().insert(path.to_path_buf(), Arc::new(Mutex::new(bytes)));

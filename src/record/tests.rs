@@ -52,6 +52,39 @@ fn read_all(reader: &mut RecordReader) -> (Vec<Vec<u8>>, Result<u64, u64>) {
 }
 
 #[test]
+fn zeros_stand_behind_records_that_are_to_be_synced_and_never_over_one() {
+    for seed in 1..60 {
+        let mut random = Random(seed * 7_919);
+        let env = TestEnv::new();
+        let mut writer = writer(&env);
+        let (mut written, mut zeros_to) = (Vec::new(), 0);
+        for _ in 0..40 {
+            let len = random.below(300) as usize;
+            let payload = random.bytes(len);
+            let end = writer.offset() + (HEADER_LEN + len) as u64;
+            let way = match random.below(3) {
+                0 => Way::Any,
+                // Less than the record needs is nothing.
+                1 => Way::ForSync { cleared: end.saturating_sub(random.below(20)) },
+                _ => Way::ForSync { cleared: end + random.below(40_000) },
+            };
+            if let Way::ForSync { cleared } = way
+                && end > zeros_to
+            {
+                zeros_to = cleared.max(end);
+            }
+            assert_eq!(writer.append_in(way, 3, &[&payload]).unwrap(), end, "seed {seed}");
+            written.push(payload);
+            let bytes = env.bytes(Path::new("log"));
+            assert_eq!(bytes.len() as u64, end.max(zeros_to), "seed {seed}");
+            assert!(bytes[end as usize..].iter().all(|byte| *byte == 0), "seed {seed}");
+        }
+        let mut reader = RecordReader::from_bytes(env.bytes(Path::new("log")), NUMBER, 0);
+        assert_eq!(read_all(&mut reader), (written, Ok(writer.offset())), "seed {seed}");
+    }
+}
+
+#[test]
 fn records_round_trip_with_any_number_of_parts() {
     let env = TestEnv::new();
     let mut writer = writer(&env);

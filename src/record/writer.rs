@@ -9,6 +9,20 @@ use std::sync::Arc;
 
 /// Pieces of a frame, the header among them, that need no allocation.
 const PARTS_ON_STACK: usize = 8;
+static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+
+/// How a record gets into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As the file likes it best.
+    Any,
+    /// So that a sync which is to follow has little to write (`File::write_for_sync`). In a file without other records
+    /// there are zeros up to `cleared` at least when this is done, in blocks that the file system has noted as written.
+    ForSync {
+        /// Not past what the file may hold.
+        cleared: u64,
+    },
+}
 
 /// Appends records to a file. After a failed append or sync the writer is finished: part of a frame may be in the
 /// file, so every later append is the same error.
@@ -19,6 +33,8 @@ pub struct RecordWriter {
     salt: u64,
     /// Zeros follow each record up to here at most.
     clear_to: u64,
+    /// Up to here zeros were written.
+    cleared: u64,
     offset: u64,
     failure: Option<Error>,
 }
@@ -27,14 +43,14 @@ impl RecordWriter {
     /// Appends to `file`, whose number is `number`, from `offset` on.
     pub fn new(file: Arc<dyn File>, number: u64, offset: u64) -> Self {
         let file = Arc::new(DurableFile::new(file, offset, 0));
-        RecordWriter { file, number, salt: 0, clear_to: 0, offset, failure: None }
+        RecordWriter { file, number, salt: 0, clear_to: 0, cleared: 0, offset, failure: None }
     }
 
     /// Appends to `file` from its beginning, over `len` bytes of something else: zeros follow each record, so that the
     /// log ends there for who reads it.
     pub fn over(file: Arc<dyn File>, number: u64, len: u64) -> Self {
         let file = Arc::new(DurableFile::reused(file));
-        RecordWriter { file, number, salt: 0, clear_to: len, offset: 0, failure: None }
+        RecordWriter { file, number, salt: 0, clear_to: len, cleared: 0, offset: 0, failure: None }
     }
 
     /// Binds the records from here on to `salt` too, so that none of those that stand there pass.
@@ -46,6 +62,12 @@ impl RecordWriter {
     /// after it.
     #[inline]
     pub fn append(&mut self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        self.append_in(Way::Any, kind, parts)
+    }
+
+    /// As `append`, in a way of its own.
+    #[inline]
+    pub fn append_in(&mut self, way: Way, kind: u8, parts: &[&[u8]]) -> Result<u64> {
         assert!(kind != 0, "kind 0 marks the end of a log");
         if self.failure.is_some() || self.file.has_failed() {
             return Err(self.finished());
@@ -59,34 +81,51 @@ impl RecordWriter {
         let place = format::place(self.number, self.salt, self.offset);
         let header = format::encode_header(place, kind, length as u32, parts);
         let end = self.offset + (HEADER_LEN + length) as u64;
-        let zeros = self.clear_to.saturating_sub(end).min(HEADER_LEN as u64) as usize;
-        if let Err(error) = self.write(&header, parts, &[0; HEADER_LEN][..zeros]) {
+        let mut zeros = self.clear_to.saturating_sub(end).min(HEADER_LEN as u64);
+        if let Way::ForSync { cleared } = way
+            && self.clear_to == 0
+            && self.cleared < end
+        {
+            zeros = cleared.saturating_sub(end);
+        }
+        if let Err(error) = self.write(way, &header, parts, zeros as usize) {
             self.failure = Some(error.clone());
             return Err(error);
         }
+        self.cleared = self.cleared.max(end + zeros);
         self.offset = end;
         self.file.set_appended(self.offset);
         Ok(self.offset)
     }
 
     #[inline]
-    fn write(&self, header: &[u8], parts: &[&[u8]], zeros: &[u8]) -> Result<()> {
-        let file = self.file.file();
-        if parts.len() + 2 <= PARTS_ON_STACK {
+    fn write(&self, way: Way, header: &[u8], parts: &[&[u8]], zeros: usize) -> Result<()> {
+        if parts.len() + 2 <= PARTS_ON_STACK && zeros <= HEADER_LEN {
             let mut slices = [IoSlice::new(&[]); PARTS_ON_STACK];
             slices[0] = IoSlice::new(header);
             for (slice, part) in slices[1..].iter_mut().zip(parts) {
                 *slice = IoSlice::new(part);
             }
             let last = parts.len() + 1;
-            slices[last] = IoSlice::new(zeros);
-            return file.write_at(self.offset, &slices[..last + usize::from(!zeros.is_empty())]);
+            slices[last] = IoSlice::new(&ZEROS[..zeros]);
+            return self.write_slices(way, &slices[..last + usize::from(zeros > 0)]);
         }
-        let mut slices = Vec::with_capacity(parts.len() + 2);
+        let mut slices = Vec::with_capacity(parts.len() + 2 + zeros / ZEROS.len());
         slices.push(IoSlice::new(header));
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
-        slices.push(IoSlice::new(zeros));
-        file.write_at(self.offset, &slices)
+        let whole = (0..zeros / ZEROS.len()).map(|_| IoSlice::new(&ZEROS));
+        slices.extend(whole);
+        slices.push(IoSlice::new(&ZEROS[..zeros % ZEROS.len()]));
+        self.write_slices(way, &slices)
+    }
+
+    #[inline]
+    fn write_slices(&self, way: Way, slices: &[IoSlice<'_>]) -> Result<()> {
+        let file = self.file.file();
+        match way {
+            Way::Any => file.write_at(self.offset, slices),
+            Way::ForSync { .. } => file.write_for_sync(self.offset, slices),
+        }
     }
 
     #[cold]

@@ -68,7 +68,11 @@ fn random_log(random: &mut Random) -> (Arc<TestEnv>, Written) {
     for n in 0..random.below(60) as usize {
         let place = writer.position();
         let with_mark = random.below(3) == 0;
-        let position = writer.append(&[&payload(n)], with_mark.then_some(&durable_mark)).unwrap();
+        let (payload, mark) = (payload(n), with_mark.then_some(&durable_mark));
+        let position = match random.below(2) {
+            0 => writer.append(&[&payload], mark).unwrap(),
+            _ => writer.append_for_sync(&[&payload], mark).unwrap(),
+        };
         frames.push((place.log, place.offset));
         match random.below(12) {
             0 | 1

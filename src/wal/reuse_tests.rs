@@ -175,7 +175,11 @@ fn any_mix_of_lives_is_a_prefix_with_everything_that_was_synced() {
             let durable = places[n.min(synced)];
             let mark = DurableMark { wal: WalPosition { log: 8, offset: durable }, segments: vec![] };
             let mark = (random.below(4) == 0).then_some(&mark);
-            places.push(writer.append(&[&payload(8, n)], mark).unwrap().offset);
+            let appended = match random.below(2) {
+                0 => writer.append(&[&payload(8, n)], mark),
+                _ => writer.append_for_sync(&[&payload(8, n)], mark),
+            };
+            places.push(appended.unwrap().offset);
         }
         let mut bytes = env.bytes(&path(8));
         let durable = places[synced] as usize;
@@ -194,7 +198,10 @@ fn any_mix_of_lives_is_a_prefix_with_everything_that_was_synced() {
             point_in_time(&env, &[8]).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert!(shown.len() >= synced, "seed {seed}");
         assert_eq!(shown, all(8, shown.len()), "seed {seed}");
-        assert_eq!(report.end, Some(WalPosition { log: 8, offset: places[shown.len()] }), "seed {seed}");
+        // A log without a frame may be passed over.
+        if !shown.is_empty() || report.end.is_some() {
+            assert_eq!(report.end, Some(WalPosition { log: 8, offset: places[shown.len()] }), "seed {seed}");
+        }
         // Rot in what a mark that is there covers is no tear.
         let mut known = 0;
         replay(&*env, &files(&[8]), DATABASE, RecoveryMode::SkipCorrupted, &mut |frame| {

@@ -511,8 +511,45 @@ fn a_mapped_file_says_when_it_is_full() {
     let header = WalHeader { database: DATABASE, number: 5, previous: Previous::At(writer.position()) };
     let mut larger = WalWriter::create(&*env, dir(), &header, options).unwrap();
     assert!(larger.has_room(100_000) && !larger.has_room(100_001));
-    larger.append(&[&vec![1; 100_000]], Some(&mark(4, 1))).unwrap();
+    larger.append_for_sync(&[&vec![1; 100_000]], Some(&mark(4, 1))).unwrap();
     assert_eq!(point_in_time(&env, &[4, 5]).unwrap().0.len(), frames + 2);
+}
+
+#[test]
+fn frames_for_a_sync_have_zeros_behind_them_and_need_no_pages() {
+    let env = TestEnv::new();
+    let options = WalWriterOptions { mapped: true, capacity: 1 << 20, buffer_size: 1024 };
+    let header = WalHeader { database: DATABASE, number: 3, previous: Previous::None };
+    let mut writer = WalWriter::create(&*env, dir(), &header, options).unwrap();
+    // What is not zeros stays so, unless it is cleared.
+    let mut bytes = env.bytes(&path(3));
+    bytes.resize(1 << 20, 0);
+    bytes[FIRST_FRAME as usize..].fill(9);
+    env.put_over(&path(3), &bytes);
+    let zeros_from = |writer: &WalWriter| {
+        let (bytes, end) = (env.bytes(&path(3)), writer.position().offset as usize);
+        bytes[end..].iter().position(|byte| *byte != 0).map_or(bytes.len(), |at| end + at)
+    };
+    writer.append(&[b"mapped"], None).unwrap();
+    assert!(!writer.was_for_sync());
+    assert_eq!(zeros_from(&writer) as u64, writer.position().offset);
+    writer.append_for_sync(&[b"synced"], None).unwrap();
+    assert_eq!((writer.was_for_sync(), zeros_from(&writer)), (true, 256 << 10));
+    writer.append_for_sync(&[&vec![1; 200 << 10]], None).unwrap();
+    writer.append_for_sync(&[&vec![2; 100 << 10]], None).unwrap();
+    assert_eq!(zeros_from(&writer), 512 << 10);
+    writer.append(&[b"mapped"], None).unwrap();
+    assert!(!writer.was_for_sync(), "it was never synced");
+    writer.syncer().sync().unwrap();
+    for (len, near) in [(100 << 10, true), (100 << 10, true), (1, false)] {
+        writer.append(&[&vec![3; len]], None).unwrap();
+        assert_eq!(writer.was_for_sync(), near, "{len} bytes, {} in no sync", writer.position().offset);
+    }
+    while writer.has_room(100 << 10) {
+        writer.append_for_sync(&[&vec![4; 100 << 10]], None).unwrap();
+    }
+    assert_eq!((zeros_from(&writer), env.bytes(&path(3)).len()), (1 << 20, 1 << 20));
+    assert_eq!(point_in_time(&env, &[3]).unwrap().1.end, Some(writer.position()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{DurableMark, WalHeader, WalPosition};
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::{Error, Result};
 use crate::env::{Env, OpenMode};
-use crate::record::{DurableFile, HEADER_LEN, RecordWriter};
+use crate::record::{DurableFile, HEADER_LEN, RecordWriter, Way};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,13 @@ const MARK_ROOM: u64 = 1024;
 
 /// Written pages of a mapped log are let go so many bytes at a time.
 const RELEASED_AT_ONCE: u64 = 1 << 20;
+
+/// A log with fewer bytes than this in no sync, though it was synced before, is synced often.
+const SYNCED_OFTEN: u64 = 128 << 10;
+
+/// Zeros put behind what is written to a new file and synced, at once: where they stand, a sync has nothing to note in
+/// the file system, which takes longer than they do.
+const CLEARED_AT_ONCE: u64 = 256 << 10;
 
 /// How a log file is written.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +58,8 @@ pub struct WalWriter {
     populated: Arc<AtomicU64>,
     /// Up to here its pages were let go.
     released: Arc<AtomicU64>,
+    /// The last frame was written for a sync.
+    was_for_sync: bool,
     /// Reused to encode marks.
     mark: Vec<u8>,
 }
@@ -154,8 +163,17 @@ impl WalWriter {
     fn new(records: RecordWriter, path: &Path, capacity: Option<u64>, buffer_size: u64) -> WalWriter {
         let path = Arc::new(path.to_path_buf());
         let (populated, released) = (Arc::default(), Arc::default());
-        let mark = Vec::new();
-        WalWriter { records, path, capacity, buffer_size, is_put_by: false, populated, released, mark }
+        WalWriter {
+            records,
+            path,
+            capacity,
+            buffer_size,
+            is_put_by: false,
+            populated,
+            released,
+            was_for_sync: false,
+            mark: Vec::new(),
+        }
     }
 
     fn create_as(
@@ -190,6 +208,23 @@ impl WalWriter {
     /// file (see `has_room`) nothing is written and it is `InvalidArgument`.
     #[inline]
     pub fn append(&mut self, parts: &[&[u8]], mark: Option<&DurableMark>) -> Result<WalPosition> {
+        self.append_frame(parts, mark, false)
+    }
+
+    /// As `append`, where a sync is to follow at once.
+    #[inline]
+    pub fn append_for_sync(&mut self, parts: &[&[u8]], mark: Option<&DurableMark>) -> Result<WalPosition> {
+        self.append_frame(parts, mark, true)
+    }
+
+    #[inline]
+    fn append_frame(
+        &mut self,
+        parts: &[&[u8]],
+        mark: Option<&DurableMark>,
+        for_sync: bool,
+    ) -> Result<WalPosition> {
+        self.was_for_sync = self.capacity.is_some() && (for_sync || self.is_synced_often());
         let end = match mark {
             None => self.append_record(KIND_FRAME, parts)?,
             Some(mark) => self.append_with_mark(parts, mark)?,
@@ -205,8 +240,9 @@ impl WalWriter {
                 return Err(self.no_room(len));
             }
         }
+        let way = self.way(parts);
         // The file was opened under its temporary name.
-        self.records.append(kind, parts).map_err(|error| error.in_file(&self.path))
+        self.records.append_in(way, kind, parts).map_err(|error| error.in_file(&self.path))
     }
 
     fn append_with_mark(&mut self, parts: &[&[u8]], mark: &DurableMark) -> Result<u64> {
@@ -228,6 +264,30 @@ impl WalWriter {
         };
         self.mark = bytes;
         end
+    }
+
+    /// Through the mapping, or with a call where a sync is to write just that.
+    #[inline]
+    fn way(&self, parts: &[&[u8]]) -> Way {
+        match self.capacity {
+            Some(capacity) if self.was_for_sync => {
+                let len: usize = parts.iter().map(|part| part.len()).sum();
+                Way::ForSync { cleared: self.end_with(len).next_multiple_of(CLEARED_AT_ONCE).min(capacity) }
+            }
+            _ => Way::Any,
+        }
+    }
+
+    /// Whether the file was synced not long before its end.
+    #[inline]
+    fn is_synced_often(&self) -> bool {
+        let durable = self.durable_len();
+        durable > FIRST_FRAME && self.records.offset() - durable < SYNCED_OFTEN
+    }
+
+    /// Whether the last frame was written with a call, though the file is mapped: pages need not be made ready.
+    pub fn was_for_sync(&self) -> bool {
+        self.was_for_sync
     }
 
     /// Where a frame with `len` bytes would end.

@@ -255,7 +255,8 @@ impl Committer {
         let wants_help = if options.disable_wal {
             false
         } else {
-            self.append(state, first, prepared.bytes, owner)?;
+            let for_sync = options.sync || self.settings.policy == SyncPolicy::EveryWrite;
+            self.append(state, first, prepared.bytes, for_sync, owner)?;
             state.wal.as_ref().is_some_and(|wal| wal.position().offset >= state.ask_at)
                 && self.ask_ahead(state)
         };
@@ -332,6 +333,7 @@ impl Committer {
         state: &mut CommitState,
         first: SequenceNumber,
         bytes: &[u8],
+        for_sync: bool,
         owner: &dyn Owner,
     ) -> Result<()> {
         let needs_new = match &state.wal {
@@ -348,7 +350,12 @@ impl Committer {
         let mark = (version != state.mark_version).then(|| self.durability.mark());
         let wal = state.wal.as_mut().expect("rotate made one");
         let sequence = first.to_le_bytes();
-        match wal.append(&[&sequence, &bytes[8..]], mark.as_ref()) {
+        let parts: [&[u8]; 2] = [&sequence, &bytes[8..]];
+        let appended = match for_sync {
+            true => wal.append_for_sync(&parts, mark.as_ref()),
+            false => wal.append(&parts, mark.as_ref()),
+        };
+        match appended {
             Ok(position) => {
                 state.mark_version = version;
                 let live = state.wals.back_mut().expect("the active log is listed");
@@ -447,7 +454,11 @@ impl Committer {
         let unsynced = (end - durable).saturating_add(state.unsynced_before);
         let half = Some(self.settings.max_file_size / 2).filter(|_| !state.asked_for_next);
         state.asked_for_next |= half.is_some_and(|half| end >= half);
-        state.ask_at = self.ahead.ask(wal.pages(), end, unsynced, half);
+        // Frames written with a call need no pages; perhaps later ones do.
+        let pages = wal.pages().filter(|_| !wal.was_for_sync());
+        let look_again = end + self.settings.buffer_size.max(1);
+        let asked_again = if pages.is_some() { u64::MAX } else { look_again };
+        state.ask_at = self.ahead.ask(pages, end, unsynced, half).min(asked_again);
         true
     }
 

@@ -12,7 +12,8 @@
 //!    to be allocated, zeroed or noted by the file system. The others are cut, unmapped and closed.
 //!
 //! How far ahead pages are made ready follows from how much is written between two syncs: a quarter of it, at least
-//! one piece (`wal.buffer_size`), at most `MOST_PIECES`. Pages made ready are dirty, so each sync writes them too.
+//! one piece (`wal.buffer_size`), at most `MOST_PIECES`. Pages made ready are dirty, so each sync writes them too, with
+//! all else in their folios; a log that is synced often is therefore written with calls, and none are made ready.
 //!
 //! Invariant A1: a file that is ready is durable with its name and noted in the manifest, and it is used for no
 //! other log than the one that was written to when it was asked for, or one that followed a failure of that.

@@ -111,6 +111,17 @@ impl File for MappedFile {
         Ok(())
     }
 
+    fn write_for_sync(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let limit = self.limit.load(Ordering::Relaxed);
+        let end = offset.checked_add(len);
+        if end.is_none_or(|end| end > limit) {
+            return Err(action::past_mapping(self.path(), end, limit));
+        }
+        // The mapping and the descriptor show the same page cache.
+        self.plain.write_at(offset, parts)
+    }
+
     fn sync_data(&self) -> Result<()> {
         // On Linux fdatasync writes the pages that a shared mapping made dirty too, and what the file system needs
         // to find them; msync(MS_SYNC) would do the same through a longer way.
