@@ -4,12 +4,16 @@ use super::{
     ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, ReadOptions, SharedBatch,
     WriteOptions,
 };
+use crate::base::expiry::ExpiryClock;
 use crate::base::extension::MergeOperator;
 use crate::batch::{IndexedBatch, WriteBatch};
 use crate::env::Env;
 use crate::env::simulated::{ImageKind, SimEnv};
+use crate::read::{ReadMode, ScanBounds, ScanIterator};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const BIG: usize = 3000;
@@ -450,4 +454,54 @@ fn what_an_iterator_read_ahead_expires_too() {
         assert!(iterator.valid() && iterator.key() == last, "{:?}", iterator.key());
         assert_eq!(iterator.value().len(), BIG);
     }
+}
+
+#[test]
+fn a_scan_judges_all_versions_of_a_key_at_one_second() {
+    let env = SimEnv::new(14);
+    let db = open(&env, Some(100));
+    let (family, plain) = (db.default_column_family(), WriteOptions::default());
+    let keys = ["a", "b"];
+    for (key, len) in keys.iter().zip([10, BIG]) {
+        put(&db, key, len, 100);
+        for operand in [&b"x"[..], b"y", b"z"] {
+            db.merge(&family, key.as_bytes(), operand, &plain).unwrap();
+        }
+    }
+    let whole = names(&all(&db, None));
+    assert_eq!(whole, "a13 b3003 ");
+    let expiry = env.unix_seconds() + 101;
+    let stored = db.engine().family(0).unwrap();
+    let (view, mode) = (stored.view(), ReadMode { fill_cache: true, allow_io: true });
+    let visible = db.engine().durability.visible();
+    let mut shown = BTreeSet::new();
+    for begin in expiry - 8..=expiry {
+        for backwards in [false, true] {
+            // A second passes at each look.
+            let next = AtomicU64::new(begin);
+            let mut fold = stored.fold.clone();
+            fold.clock = Arc::new(ExpiryClock::new(move || next.fetch_add(1, Relaxed), || Duration::ZERO));
+            let (inner, tombstones) = (view.iter(&stored.order, mode), view.tombstones(&stored.order));
+            let (order, bounds) = (stored.order.clone(), ScanBounds::default());
+            let mut scan = ScanIterator::new(inner, tombstones, order, visible, fold, mode, bounds);
+            let mut found = Vec::new();
+            if backwards {
+                scan.seek_to_last()
+            } else {
+                scan.seek_to_first()
+            }
+            while scan.valid() {
+                let key = String::from_utf8(scan.key().to_vec()).unwrap();
+                found.push((key, scan.value().len()));
+                if backwards { scan.prev() } else { scan.next() }
+            }
+            scan.status().unwrap();
+            found.sort();
+            let found = names(&found);
+            let possible = [&whole[..], "a13 ", "b3003 ", ""];
+            assert!(possible.contains(&&found[..]), "{found} from {begin} on, backwards: {backwards}");
+            shown.insert(found);
+        }
+    }
+    assert!(shown.contains(&whole) && shown.contains(""), "{shown:?}");
 }
