@@ -1,4 +1,4 @@
-//! Tables in which everything or half of it has expired: they go, or are compacted, without waiting for compactions to
+//! Tables in which everything or much of it has expired: they go, or are compacted, without waiting for compactions to
 //! come by.
 //!
 //! 1. A table knows when its last entry expires and when half of them have (`TableProperties`): nothing is read to find
@@ -6,14 +6,15 @@
 //! 2. One in which everything has expired, with nothing older below that it hides, goes by an edit alone; value-log
 //!    segments that only it referred to go with it, whole.
 //! 3. Another one of which half has expired is compacted: what has expired becomes deletions, or goes with them.
-//! 4. Until the next one is due the workers sleep.
+//! 4. So is one that keeps much more in the value log than it takes itself, when the last of what expires in it has.
+//! 5. Until the next one is due the workers sleep.
 //!
 //! Snapshots play no part: what has expired is absent for them too.
 
 use super::background::Job;
 use super::state::{BackgroundState, Engine};
 use crate::compaction;
-use crate::sst::TableProperties;
+use crate::sst::{SegmentUse, TableProperties};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,22 @@ const WORTH_WAITING: u64 = 600;
 /// Workers look again after that, however far the next time is: the system's clock may be set.
 const LONGEST_SLEEP: u64 = 3600;
 
+/// A table of which less than half expires is compacted for so many times its size in the value log.
+const FREED_TO_REWRITTEN: u64 = 4;
+
+/// About how many value-log bytes the values of a table take that expire. The table does not tell whose they are.
+fn expiring_bytes(properties: &TableProperties) -> u64 {
+    let sum = |sum: (u64, u64), used: &SegmentUse| (sum.0 + used.bytes, sum.1 + used.values);
+    let (bytes, values) = properties.segments.iter().fold((0, 0), sum);
+    (bytes / values.max(1)).saturating_mul(properties.expiring.min(values))
+}
+
 /// When something is to be done about a table; `None` if never.
 fn due(properties: &TableProperties) -> Option<u64> {
     if properties.half_expired == 0 {
-        return None;
+        let rewritten = properties.file_size.saturating_mul(FREED_TO_REWRITTEN);
+        let is_worth_it = properties.expiring > 0 && expiring_bytes(properties) >= rewritten;
+        return is_worth_it.then_some(properties.latest_expiry);
     }
     let soon = properties.latest_expiry.saturating_sub(properties.half_expired) <= WORTH_WAITING;
     let waits = soon && compaction::expires_whole(properties);

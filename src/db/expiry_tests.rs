@@ -505,3 +505,52 @@ fn a_scan_judges_all_versions_of_a_key_at_one_second() {
     }
     assert!(shown.contains(&whole) && shown.contains(""), "{shown:?}");
 }
+
+/// Where there are no threads: what a worker does that wakes up by itself.
+fn wake(db: &Db) {
+    db.engine().run_inline();
+}
+
+#[test]
+fn a_segment_of_which_all_has_expired_goes_by_itself_also_beside_what_stays() {
+    let env = SimEnv::new(15);
+    let db = open(&env, None);
+    let family = db.default_column_family();
+    // Of the table fewer than half expire, and something older lies below or not.
+    for below in [false, true] {
+        for n in 0..90 {
+            put(&db, &format!("{n:02}-stays"), 20, 0);
+        }
+        for n in 0..20 {
+            put(&db, &format!("{n:02}-goes"), BIG, 1000);
+        }
+        db.flush(&[&family], true).unwrap();
+        db.engine().value_log.seal_open_segments();
+        wake(&db);
+        assert!(number(&db, "auradb.value-log-bytes") > 20 * BIG as u64);
+        let due = db.engine().sleep_of_workers(&db.engine().state.lock());
+        assert!(due.is_some_and(|due| due <= Duration::from_secs(1001)), "{due:?}");
+        pass(&env, 1001);
+        wake(&db);
+        let left = number(&db, "auradb.value-log-bytes");
+        assert!(left < BIG as u64, "below: {below}: {left} bytes are left");
+        assert_eq!((all(&db, None).len(), number(&db, "auradb.expiring-entries")), (90, 0));
+        assert_eq!(db.engine().sleep_of_workers(&db.engine().state.lock()), None, "nothing is to come");
+    }
+}
+
+#[test]
+fn a_table_for_little_of_its_size_in_values_is_left_to_compactions() {
+    let env = SimEnv::new(16);
+    let db = open(&env, None);
+    for n in 0..900 {
+        put(&db, &format!("{n:03}-stays"), 50, 0);
+    }
+    put(&db, "goes", BIG, 1000);
+    db.flush(&[&db.default_column_family()], true).unwrap();
+    let read = number(&db, "auradb.compaction-bytes-read");
+    pass(&env, 1001);
+    wake(&db);
+    assert_eq!(number(&db, "auradb.expiring-entries"), 1);
+    assert_eq!(number(&db, "auradb.compaction-bytes-read"), read);
+}
