@@ -7,7 +7,8 @@
 //!    segments that only it referred to go with it, whole.
 //! 3. Another one of which half has expired is compacted: what has expired becomes deletions, or goes with them.
 //! 4. So is one that keeps much more in the value log than it takes itself, when the last of what expires in it has.
-//! 5. Until the next one is due the workers sleep.
+//! 5. A table of deletions only goes as in 2: a relocation that leaves behind what newer tables hide makes such ones.
+//! 6. Until the next one is due the workers sleep.
 //!
 //! Snapshots play no part: what has expired is absent for them too.
 
@@ -64,6 +65,14 @@ impl Engine {
             let version = Arc::clone(&family.view().version);
             let options = self.level_options(&family);
             for (level, file) in version.files() {
+                if compaction::only_deletes(&file.properties) {
+                    let plan = compaction::plan_needless(family.id, &version, (level, file), &family.order);
+                    if let Some(plan) = plan {
+                        state.compactions += 1;
+                        return Some(Job::Compact(Arc::clone(&family), Arc::clone(&version), plan));
+                    }
+                    continue;
+                }
                 let Some(due) = due(&file.properties) else { continue };
                 if due > now {
                     next = Some(next.map_or(due, |next| next.min(due)));

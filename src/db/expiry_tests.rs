@@ -554,3 +554,37 @@ fn a_table_for_little_of_its_size_in_values_is_left_to_compactions() {
     assert_eq!(number(&db, "auradb.expiring-entries"), 1);
     assert_eq!(number(&db, "auradb.compaction-bytes-read"), read);
 }
+
+#[test]
+fn a_table_of_deletions_goes_by_itself_unless_it_hides_something() {
+    for deeper in [false, true] {
+        let env = SimEnv::new(17);
+        let db = open(&env, None);
+        let (family, plain) = (db.default_column_family(), WriteOptions::default());
+        let tables = || db.engine().family(0).unwrap().view().version.files().count();
+        put(&db, "b", 10, 0);
+        put(&db, "x", 10, 0);
+        db.flush(&[&family], true).unwrap();
+        if deeper {
+            compact(&db, &family);
+        }
+        let delete = |key: &[u8]| db.delete(&family, key, &plain).unwrap();
+        delete(b"b");
+        delete(b"c");
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 2, "it is needed");
+        assert_eq!(names(&all(&db, None)), "x10 ");
+        delete(b"y");
+        delete(b"z");
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 2, "it deletes what is not there");
+        db.delete_range(&family, b"y", b"z", &plain).unwrap();
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 3, "it has more than deletions of keys");
+        assert_eq!(names(&all(&db, None)), "x10 ");
+        assert_eq!(number(&db, "auradb.expired-tables-dropped"), 0);
+    }
+}
