@@ -3,7 +3,8 @@
 //!
 //! The engine sets the pressure after every change of memtables or levels; a writer reads two atomics when there is
 //! none. Under pressure each write owes time for its bytes at the delayed rate, kept in one shared debt clock, so
-//! that many writers together get the rate and not each of them.
+//! that many writers together get the rate and not each of them. What is owed is paid in short sleeps, and forgiven when
+//! one of the pressures ends.
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::env::Env;
@@ -22,6 +23,8 @@ const VALUE_RATE_MIN: u64 = 4 << 20;
 const ROUNDS_INLINE: u32 = 8;
 /// A writer sleeps when it owes at least this.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
+/// It sleeps no longer than that before it looks whether it still owes.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// Why and how much writers are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,14 +74,18 @@ impl Throttle {
             let free = (1.0 - pressure.slow.min(1.0)).powi(2);
             RATE_MIN + ((RATE_MAX - RATE_MIN) as f64 * free) as u64
         };
-        self.rate.store(rate, Ordering::Relaxed);
+        let ends = |held: &AtomicU64, rate: u64| held.swap(rate, Ordering::Relaxed) > 0 && rate == 0;
+        let mut forgiven = ends(&self.rate, rate);
         let value_rate = if pressure.values <= 0.0 {
             0
         } else {
             let fall = VALUE_RATE_MIN as f64 / VALUE_RATE_MAX as f64;
             (VALUE_RATE_MAX as f64 * fall.powf(pressure.values.min(1.0))) as u64
         };
-        self.value_rate.store(value_rate, Ordering::Relaxed);
+        forgiven |= ends(&self.value_rate, value_rate);
+        if forgiven {
+            *self.owed_until.lock() = Duration::ZERO;
+        }
         *self.reason.lock() = pressure.reason;
         let _gate = self.gate.lock();
         self.stopped.store(pressure.stop, Ordering::Release);
@@ -179,15 +186,85 @@ impl Throttle {
         check()
     }
 
+    /// Owes `cost` more, and waits until all is paid or forgiven.
     fn pay(&self, env: &dyn Env, cost: Duration) {
-        let wait = {
+        let (mut now, until) = {
             let mut owed_until = self.owed_until.lock();
             let now = env.now();
             *owed_until = (*owed_until).max(now) + cost;
-            *owed_until - now
+            (now, *owed_until)
         };
-        if wait >= SLEEP_MIN && !env.runs_inline() {
-            env.sleep(wait);
+        if until - now < SLEEP_MIN || env.runs_inline() {
+            return;
         }
+        while now < until && *self.owed_until.lock() >= until {
+            env.sleep((until - now).min(SLEEP_MAX));
+            now = env.now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::simulated::{SimEnv, Waiting};
+    use std::sync::Arc;
+
+    fn values(pressure: f64) -> Pressure {
+        Pressure { values: pressure, ..Pressure::default() }
+    }
+
+    /// How long a write of so many bytes of values waits; `at_sleep` is told how often it has slept before.
+    fn wait(
+        throttle: &Arc<Throttle>,
+        bytes: u64,
+        at_sleep: impl Fn(u32) + Send + Sync + 'static,
+    ) -> Duration {
+        let sleeps = AtomicU64::new(0);
+        let env = Waiting::new(SimEnv::new(1), move |duration| {
+            assert!(duration <= SLEEP_MAX, "{duration:?} at once");
+            at_sleep(sleeps.fetch_add(1, Ordering::Relaxed) as u32);
+        });
+        let start = env.now();
+        throttle.admit(&env, 0, bytes, false, &|| {}, &|| Ok(())).unwrap();
+        env.now() - start
+    }
+
+    #[test]
+    fn a_debt_is_paid_unless_the_pressure_ends() {
+        let throttle: Arc<Throttle> = Arc::default();
+        throttle.set(values(0.9));
+        let bytes = throttle.value_rate() * 2;
+        let paid = wait(&throttle, bytes, |_| {});
+        assert!((Duration::from_secs(2)..Duration::from_millis(2100)).contains(&paid), "{paid:?}");
+        for then in [Pressure::default(), Pressure { slow: 0.1, ..Pressure::default() }] {
+            let throttle: Arc<Throttle> = Arc::default();
+            throttle.set(values(0.9));
+            let other = Arc::clone(&throttle);
+            let paid = wait(&throttle, bytes, move |slept| {
+                if slept == 3 {
+                    other.set(then);
+                }
+            });
+            assert!(paid < SLEEP_MAX * 5, "{paid:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_forgiven_is_not_owed_again() {
+        let throttle: Arc<Throttle> = Arc::default();
+        throttle.set(values(0.9));
+        let bytes = throttle.value_rate();
+        let other = Arc::clone(&throttle);
+        // It ends and begins again while the writer sleeps.
+        let paid = wait(&throttle, bytes * 100, move |slept| {
+            if slept == 3 {
+                other.set(Pressure::default());
+                other.set(values(0.9));
+            }
+        });
+        assert!(paid < SLEEP_MAX * 5, "{paid:?}");
+        let paid = wait(&throttle, bytes, |_| {});
+        assert!(paid < Duration::from_millis(1100), "{paid:?}");
     }
 }
