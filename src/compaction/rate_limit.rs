@@ -2,7 +2,7 @@
 //!
 //! A token bucket: tokens (bytes) accrue with time, at most a tenth of a second's worth. A writer takes what it
 //! wrote, possibly into debt, and waits while there is debt. Flushes take without waiting, so that they go first
-//! and compactions pay for them. While somebody waits for space that background work frees, all do so.
+//! and compactions pay for them. While writers wait noticeably for space that background work frees, all do so.
 
 use crate::env::Env;
 use parking_lot::Mutex;

@@ -392,7 +392,7 @@ impl Engine {
             pressure = Pressure::default();
         }
         // Any table may be one that a relocation has to rewrite.
-        self.rate_limiter.set_hurried(pressure.values > 0.0);
+        self.rate_limiter.set_hurried(pressure.hurries());
         self.throttle.set(pressure);
     }
 

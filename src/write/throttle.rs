@@ -25,6 +25,8 @@ const ROUNDS_INLINE: u32 = 8;
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 /// It sleeps no longer than that before it looks whether it still owes.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// Writers of values notice that they are slowed from this pressure on: to a few hundred MiB a second.
+const VALUES_NOTICED: f64 = 0.5;
 
 /// Why and how much writers are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +39,14 @@ pub struct Pressure {
     pub values: f64,
     /// What holds them back, for people; empty = nothing.
     pub reason: &'static str,
+}
+
+impl Pressure {
+    /// Whether background work is to make haste for writers of values. Ordinary overwriting slows them a little all the
+    /// time: who set a limit to what background work writes meant it to hold then.
+    pub fn hurries(&self) -> bool {
+        self.values >= VALUES_NOTICED
+    }
 }
 
 /// Counts since open.
@@ -266,5 +276,16 @@ mod tests {
         assert!(paid < SLEEP_MAX * 5, "{paid:?}");
         let paid = wait(&throttle, bytes, |_| {});
         assert!(paid < Duration::from_millis(1100), "{paid:?}");
+    }
+
+    #[test]
+    fn a_limit_to_background_work_holds_until_writers_notice_that_they_are_slowed() {
+        let throttle = Throttle::default();
+        for (pressure, hurries) in [(0.0, false), (0.1, false), (0.4, false), (0.6, true), (1.0, true)] {
+            throttle.set(values(pressure));
+            assert_eq!(values(pressure).hurries(), hurries, "{pressure}");
+            let megabytes = throttle.value_rate() >> 20;
+            assert!(hurries == (pressure > 0.0 && megabytes < 200), "{megabytes} MiB/s at {pressure}");
+        }
     }
 }
