@@ -3,8 +3,8 @@
 //!
 //! The engine sets the pressure after every change of memtables or levels; a writer reads two atomics when there is
 //! none. Under pressure each write owes time for its bytes at the delayed rate, kept in one shared debt clock, so
-//! that many writers together get the rate and not each of them. What is owed is paid in short sleeps, and forgiven when
-//! one of the pressures ends.
+//! that many writers together get the rate and not each of them. What is owed is paid in short sleeps, and forgiven
+//! when one of the pressures ends.
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::env::Env;
