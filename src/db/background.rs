@@ -261,6 +261,9 @@ impl Engine {
         self.wake_workers(&mut state);
         drop(state);
         self.done.notify_all();
+        if ended == Ended::Compaction {
+            self.close_unheld_segments();
+        }
         self.remove_obsolete_files();
     }
 

@@ -91,6 +91,15 @@ impl Engine {
         None
     }
 
+    /// Open segments go as well when a compaction has dropped the last that referred to them, or a table: nobody may
+    /// write for long, and fill them.
+    pub(super) fn close_unheld_segments(&self) {
+        self.value_log.seal_unheld_segments();
+        if let Some(mut copier) = self.garbage.copier.try_lock() {
+            copier.close_unheld();
+        }
+    }
+
     /// How long a worker without work sleeps; `None`: until it is woken.
     pub(super) fn sleep_of_workers(&self, state: &BackgroundState) -> Option<Duration> {
         // One whose time has come waits for what runs, whose end wakes this worker.
