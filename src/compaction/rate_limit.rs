@@ -90,6 +90,11 @@ impl RateLimiter {
         self.hurried.store(hurried, Ordering::Relaxed);
     }
 
+    /// What `set_hurried` said last.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
+    }
+
     /// Accounts for `bytes` and waits until they are within the rate, or `cancel` is set, or there is a hurry; never
     /// for flushes and where background work runs inline.
     pub fn request(&self, bytes: u64, priority: Priority, cancel: &AtomicBool) {
@@ -101,7 +106,7 @@ impl RateLimiter {
         if priority == Priority::Flush || self.env.runs_inline() {
             return;
         }
-        while !cancel.load(Ordering::Relaxed) && !self.hurried.load(Ordering::Relaxed) {
+        while !cancel.load(Ordering::Relaxed) && !self.is_hurried() {
             let wait = {
                 let mut bucket = self.bucket.lock();
                 bucket.refill(self.env.now());
