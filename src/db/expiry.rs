@@ -25,7 +25,7 @@ const WORTH_WAITING: u64 = 600;
 const LONGEST_SLEEP: u64 = 3600;
 
 /// A table of which less than half expires is compacted for so many times its size in the value log.
-const FREED_TO_REWRITTEN: u64 = 4;
+const FREED_TO_REWRITTEN: u64 = 8;
 
 /// About how many value-log bytes the values of a table take that expire. The table does not tell whose they are.
 fn expiring_bytes(properties: &TableProperties) -> u64 {
