@@ -3,8 +3,8 @@
 //!
 //! The engine sets the pressure after every change of memtables or levels; a writer reads two atomics when there is
 //! none. Under pressure each write owes time for its bytes at the delayed rate, kept in one shared debt clock, so
-//! that many writers together get the rate and not each of them. What is owed is paid in short sleeps, and forgiven
-//! when one of the pressures ends.
+//! that many writers together get the rate and not each of them. Bytes of values have a rate and a debt of their own.
+//! What is owed is paid in short sleeps, and forgiven when its pressure ends.
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::env::Env;
@@ -60,15 +60,22 @@ pub struct ThrottleStats {
     pub micros: AtomicU64,
 }
 
+/// A rate that writers are slowed to, and when what they owe for it together will be paid.
+#[derive(Default)]
+struct Slowing {
+    /// Bytes a second; 0 = not slowed.
+    rate: AtomicU64,
+    owed_until: Mutex<Duration>,
+}
+
 /// Holds writers back.
 #[derive(Default)]
 pub struct Throttle {
-    rate: AtomicU64,
+    all: Slowing,
     stopped: AtomicBool,
-    value_rate: AtomicU64,
+    values: Slowing,
     values_stopped: AtomicBool,
     reason: Mutex<&'static str>,
-    owed_until: Mutex<Duration>,
     gate: Mutex<()>,
     opened: Condvar,
     /// Counts.
@@ -84,18 +91,14 @@ impl Throttle {
             let free = (1.0 - pressure.slow.min(1.0)).powi(2);
             RATE_MIN + ((RATE_MAX - RATE_MIN) as f64 * free) as u64
         };
-        let ends = |held: &AtomicU64, rate: u64| held.swap(rate, Ordering::Relaxed) > 0 && rate == 0;
-        let mut forgiven = ends(&self.rate, rate);
+        self.all.set_rate(rate);
         let value_rate = if pressure.values <= 0.0 {
             0
         } else {
             let fall = VALUE_RATE_MIN as f64 / VALUE_RATE_MAX as f64;
             (VALUE_RATE_MAX as f64 * fall.powf(pressure.values.min(1.0))) as u64
         };
-        forgiven |= ends(&self.value_rate, value_rate);
-        if forgiven {
-            *self.owed_until.lock() = Duration::ZERO;
-        }
+        self.values.set_rate(value_rate);
         *self.reason.lock() = pressure.reason;
         let _gate = self.gate.lock();
         self.stopped.store(pressure.stop, Ordering::Release);
@@ -112,7 +115,7 @@ impl Throttle {
 
     /// Bytes of values a second that writers are slowed to; 0 = not slowed.
     pub fn value_rate(&self) -> u64 {
-        self.value_rate.load(Ordering::Relaxed)
+        self.values.rate.load(Ordering::Relaxed)
     }
 
     /// Whether a write with so many bytes of values has to wait.
@@ -127,7 +130,7 @@ impl Throttle {
 
     /// Bytes a second that writers are slowed to; 0 = not slowed.
     pub fn delayed_rate(&self) -> u64 {
-        self.rate.load(Ordering::Relaxed)
+        self.all.rate.load(Ordering::Relaxed)
     }
 
     /// Lets everybody pass, for close and failure: the next check tells them.
@@ -163,11 +166,11 @@ impl Throttle {
         }
         if let Some(nanos) = value_bytes.saturating_mul(1_000_000_000).checked_div(value_rate) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.pay(env, Duration::from_nanos(nanos));
+            self.values.pay(env, Duration::from_nanos(nanos));
         }
         if let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(self.delayed_rate()) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.pay(env, Duration::from_nanos(nanos));
+            self.all.pay(env, Duration::from_nanos(nanos));
         }
         self.stats.micros.fetch_add((env.now() - started).as_micros() as u64, Ordering::Relaxed);
         Ok(())
@@ -194,6 +197,15 @@ impl Throttle {
             }
         }
         check()
+    }
+}
+
+impl Slowing {
+    /// At 0 what is owed is forgiven.
+    fn set_rate(&self, rate: u64) {
+        if self.rate.swap(rate, Ordering::Relaxed) > 0 && rate == 0 {
+            *self.owed_until.lock() = Duration::ZERO;
+        }
     }
 
     /// Owes `cost` more, and waits until all is paid or forgiven.
@@ -225,9 +237,14 @@ mod tests {
     }
 
     /// How long a write of so many bytes of values waits; `at_sleep` is told how often it has slept before.
-    fn wait(
-        throttle: &Arc<Throttle>,
+    fn wait(throttle: &Throttle, bytes: u64, at_sleep: impl Fn(u32) + Send + Sync + 'static) -> Duration {
+        wait_for(throttle, 0, bytes, at_sleep)
+    }
+
+    fn wait_for(
+        throttle: &Throttle,
         bytes: u64,
+        value_bytes: u64,
         at_sleep: impl Fn(u32) + Send + Sync + 'static,
     ) -> Duration {
         let sleeps = AtomicU64::new(0);
@@ -236,7 +253,7 @@ mod tests {
             at_sleep(sleeps.fetch_add(1, Ordering::Relaxed) as u32);
         });
         let start = env.now();
-        throttle.admit(&env, 0, bytes, false, &|| {}, &|| Ok(())).unwrap();
+        throttle.admit(&env, bytes, value_bytes, false, &|| {}, &|| Ok(())).unwrap();
         env.now() - start
     }
 
@@ -276,6 +293,22 @@ mod tests {
         assert!(paid < SLEEP_MAX * 5, "{paid:?}");
         let paid = wait(&throttle, bytes, |_| {});
         assert!(paid < Duration::from_millis(1100), "{paid:?}");
+    }
+
+    #[test]
+    fn the_end_of_one_pressure_forgives_nothing_of_the_other() {
+        let throttle: Arc<Throttle> = Arc::default();
+        let slow = Pressure { slow: 0.5, ..Pressure::default() };
+        throttle.set(Pressure { values: 0.9, ..slow });
+        let (bytes, value_bytes) = (throttle.delayed_rate(), throttle.value_rate());
+        let other = Arc::clone(&throttle);
+        let paid = wait_for(&throttle, bytes, value_bytes, move |slept| {
+            if slept == 3 {
+                other.set(slow);
+            }
+        });
+        let expected = Duration::from_secs(1)..Duration::from_millis(1100);
+        assert!(expected.contains(&paid), "{paid:?}");
     }
 
     #[test]
