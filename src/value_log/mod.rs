@@ -274,6 +274,14 @@ impl ValueLog {
         *self.idle_copier.lock() = None;
     }
 
+    /// Closes those of them with values that nobody refers to any more, so that they can go before they are full.
+    pub fn seal_unheld_segments(&self) {
+        self.queues.seal_unheld();
+        if let Some(copier) = &mut *self.idle_copier.lock() {
+            copier.close_unheld();
+        }
+    }
+
     /// A copier for values that lie inline in tables. While it is in use, what it fills is not part of the space that
     /// garbage collection looks at.
     pub fn take_copier(&self) -> Copier {
