@@ -133,6 +133,9 @@ impl<'a> Placement<'a> {
                 limiter.request(self.unpaced, self.priority, &context.cancel);
             }
             self.unpaced = 0;
+            if let Some(copier) = self.copier.as_ref().filter(|_| context.bytes_per_sync > 0) {
+                copier.begin_sync();
+            }
             context.check_cancel()?;
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! Values of short synced batches: in the log and the memtable until the flush separates them.
 
-use super::{ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, ReadOptions, WriteOptions};
+use super::{
+    ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, DEFAULT_COLUMN_FAMILY, Db, Options, ReadOptions,
+    WriteOptions,
+};
 use crate::base::extension::MergeOperator;
 use crate::base::file_name::{FileKind, parse};
 use crate::batch::WriteBatch;
@@ -388,4 +391,36 @@ fn families_are_flushed_by_their_own_thresholds() {
     flush(&db);
     assert_eq!((written(&db), separated(&db)), (5, 5));
     assert_eq!(property(&db, "auradb.compaction-values-inlined"), 0);
+}
+
+/// A repair keeps the values with their writes, also in the logs that it makes of damaged ones; the next open flushes.
+#[test]
+fn a_repair_keeps_them_in_the_logs() {
+    let env = simulated(11);
+    let db = open(env.clone());
+    fill(&db, 0, &SYNCED);
+    flush(&db);
+    fill(&db, 1, &SYNCED);
+    db.put(&db.default_column_family(), b"last", &[9; 300], &SYNCED).unwrap();
+    drop(db);
+    let image = env.crash_image(env.journal_len(), ImageKind::SyncedOnly, 11);
+    // The frame of the last write is cut in two: whole writes go to a new log.
+    let mut logs = image.list(Path::new("/db/wal")).unwrap();
+    logs.sort();
+    let path = Path::new("/db/wal").join(logs.last().unwrap());
+    let log = image.open(&path, crate::env::OpenMode::ReadWrite).unwrap();
+    let mut bytes = vec![0; log.len().unwrap() as usize];
+    log.read_exact_at(0, &mut bytes).unwrap();
+    let end = bytes.windows(4).position(|window| window == b"last").unwrap() as u64;
+    log.truncate(end + 10).unwrap();
+    drop(log);
+    let options = options(image.clone());
+    let family = ColumnFamilyOptions::from_config(&options.config);
+    Db::repair(&options, Path::new("/db"), &[(DEFAULT_COLUMN_FAMILY.to_string(), family)]).unwrap();
+    let names = image.list(Path::new("/db/wal")).unwrap();
+    assert!(names.iter().any(|name| name.ends_with(".damaged")), "{names:?}");
+    let db = open(image);
+    check(&db, 1);
+    assert_eq!((separated(&db), written(&db)), (2 * big(), big()));
+    assert!(db.get(&db.default_column_family(), b"last", &ReadOptions::default()).unwrap().is_none());
 }

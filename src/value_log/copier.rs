@@ -193,6 +193,13 @@ impl Copier {
         outcome
     }
 
+    /// Has the system begin to write what is not synced, without waiting. A hint: `finish` waits for less then, and
+    /// those who sync meanwhile wait behind less.
+    pub fn begin_sync(&self) {
+        let open = self.streams.iter().filter_map(|stream| stream.active.as_ref());
+        open.for_each(|active| _ = active.segment.file.begin_sync());
+    }
+
     /// For one that was idle: what it goes on to write has to arrive like the rest.
     pub(super) fn expect(&self) {
         let open = self.streams.iter().filter_map(|stream| stream.active.as_ref());
