@@ -49,11 +49,19 @@ impl ExpiryClock {
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
-    /// What an entry is now, and what of its stored bytes is value, operand or pointer. Reads the clock only for
-    /// entries that expire.
+    /// What an entry is, and what of its stored bytes is value, operand or pointer: at `second`, which is that of the
+    /// first entry that expires of all that are judged together. Reads the clock for that one only.
     #[inline]
-    pub fn seen<'a>(&self, kind: EntryKind, stored: &'a [u8]) -> (EntryKind, &'a [u8]) {
-        if kind.is_expiring() { seen_at(kind, stored, self.now()) } else { (kind, stored) }
+    pub fn seen<'a>(
+        &self,
+        second: &mut Option<u64>,
+        kind: EntryKind,
+        stored: &'a [u8],
+    ) -> (EntryKind, &'a [u8]) {
+        if !kind.is_expiring() {
+            return (kind, stored);
+        }
+        seen_at(kind, stored, *second.get_or_insert_with(|| self.now()))
     }
 }
 
@@ -73,12 +81,10 @@ impl<'a> Moment<'a> {
     /// As `ExpiryClock::seen`, at the operation's second.
     #[inline]
     pub fn seen<'e>(&self, kind: EntryKind, stored: &'e [u8]) -> (EntryKind, &'e [u8]) {
-        if !kind.is_expiring() {
-            return (kind, stored);
-        }
-        let second = self.second.get().unwrap_or_else(|| self.clock.now());
-        self.second.set(Some(second));
-        seen_at(kind, stored, second)
+        let mut second = self.second.get();
+        let seen = self.clock.seen(&mut second, kind, stored);
+        self.second.set(second);
+        seen
     }
 }
 

@@ -43,7 +43,7 @@ mod surroundings;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use plan::{expires_whole, plan_expired, plan_in_place, plan_range};
+pub use plan::{expires_whole, only_deletes, plan_expired, plan_in_place, plan_needless, plan_range};
 pub use rewrite::rewrite_in_place;
 
 /// What a column family's compactions aim at.

@@ -275,6 +275,56 @@ pub fn expires_whole(properties: &TableProperties) -> bool {
         && properties.expiring.saturating_add(properties.deletions) >= properties.entries
 }
 
+/// Whether every entry of a table is a deletion of one key.
+pub fn only_deletes(properties: &TableProperties) -> bool {
+    properties.entries > 0 && properties.range_tombstones == 0 && properties.deletions >= properties.entries
+}
+
+/// Whether older entries may lie in the range of a table: in deeper levels, and beside it.
+fn has_older(
+    version: &Version,
+    level: usize,
+    file: &Arc<FileMeta>,
+    order: &InternalComparator,
+) -> (bool, bool) {
+    let range = file.range();
+    let meets = |below: usize| version.meeting(below, &range, order).next().is_some();
+    let older_runs = version.runs(0).iter().skip_while(|run| !run.files.iter().any(|f| Arc::ptr_eq(f, file)));
+    let is_beside =
+        level == 0 && older_runs.skip(1).flat_map(|run| &run.files).any(|other| range.meets(other, order));
+    ((level + 1..version.levels.len()).any(meets), is_beside)
+}
+
+/// A plan that drops one table unread.
+fn plan_discard(
+    column_family: u32,
+    version: &Version,
+    (level, file): (usize, &Arc<FileMeta>),
+    order: &InternalComparator,
+    reason: String,
+) -> Option<CompactionPlan> {
+    let inputs =
+        Inputs { levels: vec![(level, vec![file.clone()])], range: file.range(), output_level: level };
+    let mut plan = claim(column_family, version, inputs, order, reason)?;
+    plan.discard = true;
+    Some(plan)
+}
+
+/// A plan to drop a table of deletions unread. `None` if something older lies in its range, or a running compaction is
+/// in the way.
+pub fn plan_needless(
+    column_family: u32,
+    version: &Arc<Version>,
+    (level, file): (usize, &Arc<FileMeta>),
+    order: &InternalComparator,
+) -> Option<CompactionPlan> {
+    if has_older(version, level, file, order) != (false, false) {
+        return None;
+    }
+    let reason = format!("table {:06} deletes what is not there", file.number);
+    plan_discard(column_family, version, (level, file), order, reason)
+}
+
 /// A plan for a table much of which has expired by `now`: to drop it unread, if all of it has and it hides nothing
 /// older, else to compact it, to the next level if that has something of its range. `None` if a running compaction is
 /// in the way.
@@ -286,19 +336,11 @@ pub fn plan_expired(
     options: &LevelOptions,
     order: &InternalComparator,
 ) -> Option<CompactionPlan> {
-    let range = file.range();
-    let meets = |below: usize| version.meeting(below, &range, order).next().is_some();
-    let is_older_below = (level + 1..version.levels.len()).any(meets);
-    let older_runs = version.runs(0).iter().skip_while(|run| !run.files.iter().any(|f| Arc::ptr_eq(f, file)));
-    let is_older_beside =
-        level == 0 && older_runs.skip(1).flat_map(|run| &run.files).any(|other| range.meets(other, order));
+    let (is_older_below, is_older_beside) = has_older(version, level, file, order);
     let whole = expires_whole(&file.properties) && file.properties.latest_expiry <= now;
     if whole && !is_older_below && !is_older_beside {
-        let inputs = Inputs { levels: vec![(level, vec![file.clone()])], range, output_level: level };
         let reason = format!("everything in table {:06} has expired", file.number);
-        let mut plan = claim(column_family, version, inputs, order, reason)?;
-        plan.discard = true;
-        return Some(plan);
+        return plan_discard(column_family, version, (level, file), order, reason);
     }
     let output_level = match level {
         0 => targets(&Observation::of(version, options, order)).base_level,
@@ -306,7 +348,7 @@ pub fn plan_expired(
         _ => level,
     };
     let inputs = expand(version, level, vec![file.clone()], output_level, order)?;
-    let reason = format!("half of table {:06} or more has expired", file.number);
+    let reason = format!("much of table {:06} has expired", file.number);
     claim(column_family, version, inputs, order, reason)
 }
 

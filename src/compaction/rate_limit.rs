@@ -2,7 +2,7 @@
 //!
 //! A token bucket: tokens (bytes) accrue with time, at most a tenth of a second's worth. A writer takes what it
 //! wrote, possibly into debt, and waits while there is debt. Flushes take without waiting, so that they go first
-//! and compactions pay for them. While somebody waits for space that background work frees, all do so.
+//! and compactions pay for them. While writers wait noticeably for space that background work frees, all do so.
 
 use crate::env::Env;
 use parking_lot::Mutex;
@@ -90,6 +90,11 @@ impl RateLimiter {
         self.hurried.store(hurried, Ordering::Relaxed);
     }
 
+    /// What `set_hurried` said last.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
+    }
+
     /// Accounts for `bytes` and waits until they are within the rate, or `cancel` is set, or there is a hurry; never
     /// for flushes and where background work runs inline.
     pub fn request(&self, bytes: u64, priority: Priority, cancel: &AtomicBool) {
@@ -101,7 +106,7 @@ impl RateLimiter {
         if priority == Priority::Flush || self.env.runs_inline() {
             return;
         }
-        while !cancel.load(Ordering::Relaxed) && !self.hurried.load(Ordering::Relaxed) {
+        while !cancel.load(Ordering::Relaxed) && !self.is_hurried() {
             let wait = {
                 let mut bucket = self.bucket.lock();
                 bucket.refill(self.env.now());
@@ -118,64 +123,10 @@ impl RateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Result;
-    use crate::env::simulated::SimEnv;
-    use crate::env::{File, FileLock, Joinable, OpenMode, Space};
-    use std::path::Path;
+    use crate::env::simulated::{SimEnv, Waiting};
 
-    /// The simulated clock, as if there were threads.
-    struct Waiting(Arc<SimEnv>);
-
-    impl Env for Waiting {
-        fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
-            self.0.open(path, mode)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-            self.0.rename(from, to)
-        }
-        fn remove_file(&self, path: &Path) -> Result<()> {
-            self.0.remove_file(path)
-        }
-        fn remove_dir(&self, path: &Path) -> Result<()> {
-            self.0.remove_dir(path)
-        }
-        fn list(&self, dir: &Path) -> Result<Vec<String>> {
-            self.0.list(dir)
-        }
-        fn create_dir_all(&self, dir: &Path) -> Result<()> {
-            self.0.create_dir_all(dir)
-        }
-        fn sync_dir(&self, dir: &Path) -> Result<()> {
-            self.0.sync_dir(dir)
-        }
-        fn exists(&self, path: &Path) -> bool {
-            self.0.exists(path)
-        }
-        fn file_len(&self, path: &Path) -> Result<u64> {
-            self.0.file_len(path)
-        }
-        fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>> {
-            self.0.lock(path)
-        }
-        fn space(&self, dir: &Path) -> Result<Space> {
-            self.0.space(dir)
-        }
-        fn now(&self) -> Duration {
-            self.0.now()
-        }
-        fn unix_seconds(&self) -> u64 {
-            self.0.unix_seconds()
-        }
-        fn sleep(&self, duration: Duration) {
-            assert!(duration <= LONGEST_SLEEP);
-            self.0.sleep(duration);
-        }
-        fn random(&self) -> u64 {
-            self.0.random()
-        }
-        fn spawn(&self, name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Joinable>> {
-            self.0.spawn(name, nice, body)
-        }
+    fn waiting(seed: u64) -> Arc<Waiting> {
+        Arc::new(Waiting::new(SimEnv::new(seed), |duration| assert!(duration <= LONGEST_SLEEP)))
     }
 
     fn seconds(env: &Waiting, from: Duration) -> f64 {
@@ -184,7 +135,7 @@ mod tests {
 
     #[test]
     fn compactions_are_held_to_the_rate_and_pay_for_flushes() {
-        let env = Arc::new(Waiting(SimEnv::new(1)));
+        let env = waiting(1);
         let go = AtomicBool::new(false);
         let limiter = RateLimiter::new(env.clone(), Some(1000));
         let start = env.now();
@@ -211,7 +162,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_while_there_is_a_hurry_but_it_is_paid() {
-        let env = Arc::new(Waiting(SimEnv::new(4)));
+        let env = waiting(4);
         let go = AtomicBool::new(false);
         let limiter = RateLimiter::new(env.clone(), Some(1000));
         let start = env.now();
@@ -225,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_cancel_ends_the_wait_and_inline_work_never_waits() {
-        let env = Arc::new(Waiting(SimEnv::new(2)));
+        let env = waiting(2);
         let limiter = RateLimiter::new(env.clone(), Some(10));
         let start = env.now();
         limiter.request(1 << 20, Priority::Compaction, &AtomicBool::new(true));

@@ -26,7 +26,8 @@ pub(super) fn run(
         edit.removed.extend(files.iter().map(|file| (*level as u32, file.number)));
     }
     if plan.discard {
-        count(&context.stats.expired_tables, edit.removed.len() as u64);
+        let expired = plan.files().filter(|file| file.properties.expiring > 0).count();
+        count(&context.stats.expired_tables, expired as u64);
         return Ok(edit);
     }
     if plan.trivial_move {

@@ -261,6 +261,9 @@ impl Engine {
         self.wake_workers(&mut state);
         drop(state);
         self.done.notify_all();
+        if ended == Ended::Compaction {
+            self.close_unheld_segments();
+        }
         self.remove_obsolete_files();
     }
 
@@ -392,7 +395,7 @@ impl Engine {
             pressure = Pressure::default();
         }
         // Any table may be one that a relocation has to rewrite.
-        self.rate_limiter.set_hurried(pressure.values > 0.0);
+        self.rate_limiter.set_hurried(pressure.hurries());
         self.throttle.set(pressure);
     }
 

@@ -1,4 +1,4 @@
-//! Tables in which everything or half of it has expired: they go, or are compacted, without waiting for compactions to
+//! Tables in which everything or much of it has expired: they go, or are compacted, without waiting for compactions to
 //! come by.
 //!
 //! 1. A table knows when its last entry expires and when half of them have (`TableProperties`): nothing is read to find
@@ -6,14 +6,16 @@
 //! 2. One in which everything has expired, with nothing older below that it hides, goes by an edit alone; value-log
 //!    segments that only it referred to go with it, whole.
 //! 3. Another one of which half has expired is compacted: what has expired becomes deletions, or goes with them.
-//! 4. Until the next one is due the workers sleep.
+//! 4. So is one that keeps much more in the value log than it takes itself, when the last of what expires in it has.
+//! 5. A table of deletions only goes as in 2: a relocation that leaves behind what newer tables hide makes such ones.
+//! 6. Until the next one is due the workers sleep.
 //!
 //! Snapshots play no part: what has expired is absent for them too.
 
 use super::background::Job;
 use super::state::{BackgroundState, Engine};
 use crate::compaction;
-use crate::sst::TableProperties;
+use crate::sst::{SegmentUse, TableProperties};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +24,22 @@ const WORTH_WAITING: u64 = 600;
 /// Workers look again after that, however far the next time is: the system's clock may be set.
 const LONGEST_SLEEP: u64 = 3600;
 
+/// A table of which less than half expires is compacted for so many times its size in the value log.
+const FREED_TO_REWRITTEN: u64 = 8;
+
+/// About how many value-log bytes the values of a table take that expire. The table does not tell whose they are.
+fn expiring_bytes(properties: &TableProperties) -> u64 {
+    let sum = |sum: (u64, u64), used: &SegmentUse| (sum.0 + used.bytes, sum.1 + used.values);
+    let (bytes, values) = properties.segments.iter().fold((0, 0), sum);
+    (bytes / values.max(1)).saturating_mul(properties.expiring.min(values))
+}
+
 /// When something is to be done about a table; `None` if never.
 fn due(properties: &TableProperties) -> Option<u64> {
     if properties.half_expired == 0 {
-        return None;
+        let rewritten = properties.file_size.saturating_mul(FREED_TO_REWRITTEN);
+        let is_worth_it = properties.expiring > 0 && expiring_bytes(properties) >= rewritten;
+        return is_worth_it.then_some(properties.latest_expiry);
     }
     let soon = properties.latest_expiry.saturating_sub(properties.half_expired) <= WORTH_WAITING;
     let waits = soon && compaction::expires_whole(properties);
@@ -51,6 +65,14 @@ impl Engine {
             let version = Arc::clone(&family.view().version);
             let options = self.level_options(&family);
             for (level, file) in version.files() {
+                if compaction::only_deletes(&file.properties) {
+                    let plan = compaction::plan_needless(family.id, &version, (level, file), &family.order);
+                    if let Some(plan) = plan {
+                        state.compactions += 1;
+                        return Some(Job::Compact(Arc::clone(&family), Arc::clone(&version), plan));
+                    }
+                    continue;
+                }
                 let Some(due) = due(&file.properties) else { continue };
                 if due > now {
                     next = Some(next.map_or(due, |next| next.min(due)));
@@ -67,6 +89,15 @@ impl Engine {
         }
         state.expiry_due = next;
         None
+    }
+
+    /// Open segments go as well when a compaction has dropped the last that referred to them, or a table: nobody may
+    /// write for long, and fill them.
+    pub(super) fn close_unheld_segments(&self) {
+        self.value_log.seal_unheld_segments();
+        if let Some(mut copier) = self.garbage.copier.try_lock() {
+            copier.close_unheld();
+        }
     }
 
     /// How long a worker without work sleeps; `None`: until it is woken.

@@ -4,12 +4,16 @@ use super::{
     ColumnFamily, ColumnFamilyOptions, CompactRangeOptions, Db, Options, ReadOptions, SharedBatch,
     WriteOptions,
 };
+use crate::base::expiry::ExpiryClock;
 use crate::base::extension::MergeOperator;
 use crate::batch::{IndexedBatch, WriteBatch};
 use crate::env::Env;
 use crate::env::simulated::{ImageKind, SimEnv};
+use crate::read::{ReadMode, ScanBounds, ScanIterator};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const BIG: usize = 3000;
@@ -449,5 +453,138 @@ fn what_an_iterator_read_ahead_expires_too() {
         let last = if backwards { b"a" } else { b"z" };
         assert!(iterator.valid() && iterator.key() == last, "{:?}", iterator.key());
         assert_eq!(iterator.value().len(), BIG);
+    }
+}
+
+#[test]
+fn a_scan_judges_all_versions_of_a_key_at_one_second() {
+    let env = SimEnv::new(14);
+    let db = open(&env, Some(100));
+    let (family, plain) = (db.default_column_family(), WriteOptions::default());
+    let keys = ["a", "b"];
+    for (key, len) in keys.iter().zip([10, BIG]) {
+        put(&db, key, len, 100);
+        for operand in [&b"x"[..], b"y", b"z"] {
+            db.merge(&family, key.as_bytes(), operand, &plain).unwrap();
+        }
+    }
+    let whole = names(&all(&db, None));
+    assert_eq!(whole, "a13 b3003 ");
+    let expiry = env.unix_seconds() + 101;
+    let stored = db.engine().family(0).unwrap();
+    let (view, mode) = (stored.view(), ReadMode { fill_cache: true, allow_io: true });
+    let visible = db.engine().durability.visible();
+    let mut shown = BTreeSet::new();
+    for begin in expiry - 8..=expiry {
+        for backwards in [false, true] {
+            // A second passes at each look.
+            let next = AtomicU64::new(begin);
+            let mut fold = stored.fold.clone();
+            fold.clock = Arc::new(ExpiryClock::new(move || next.fetch_add(1, Relaxed), || Duration::ZERO));
+            let (inner, tombstones) = (view.iter(&stored.order, mode), view.tombstones(&stored.order));
+            let (order, bounds) = (stored.order.clone(), ScanBounds::default());
+            let mut scan = ScanIterator::new(inner, tombstones, order, visible, fold, mode, bounds);
+            let mut found = Vec::new();
+            if backwards {
+                scan.seek_to_last()
+            } else {
+                scan.seek_to_first()
+            }
+            while scan.valid() {
+                let key = String::from_utf8(scan.key().to_vec()).unwrap();
+                found.push((key, scan.value().len()));
+                if backwards { scan.prev() } else { scan.next() }
+            }
+            scan.status().unwrap();
+            found.sort();
+            let found = names(&found);
+            let possible = [&whole[..], "a13 ", "b3003 ", ""];
+            assert!(possible.contains(&&found[..]), "{found} from {begin} on, backwards: {backwards}");
+            shown.insert(found);
+        }
+    }
+    assert!(shown.contains(&whole) && shown.contains(""), "{shown:?}");
+}
+
+/// Where there are no threads: what a worker does that wakes up by itself.
+fn wake(db: &Db) {
+    db.engine().run_inline();
+}
+
+#[test]
+fn a_segment_of_which_all_has_expired_goes_by_itself_also_beside_what_stays() {
+    let env = SimEnv::new(15);
+    let db = open(&env, None);
+    let family = db.default_column_family();
+    // Of the table fewer than half expire, and something older lies below or not.
+    for below in [false, true] {
+        for n in 0..90 {
+            put(&db, &format!("{n:02}-stays"), 20, 0);
+        }
+        for n in 0..20 {
+            put(&db, &format!("{n:02}-goes"), BIG, 1000);
+        }
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert!(number(&db, "auradb.value-log-bytes") > 20 * BIG as u64);
+        let due = db.engine().sleep_of_workers(&db.engine().state.lock());
+        assert!(due.is_some_and(|due| due <= Duration::from_secs(1001)), "{due:?}");
+        pass(&env, 1001);
+        wake(&db);
+        // Also what the last one, which is not full, takes.
+        let left = number(&db, "auradb.value-log-bytes");
+        assert!(left < BIG as u64, "below: {below}: {left} bytes are left");
+        assert_eq!((all(&db, None).len(), number(&db, "auradb.expiring-entries")), (90, 0));
+        assert_eq!(db.engine().sleep_of_workers(&db.engine().state.lock()), None, "nothing is to come");
+    }
+}
+
+#[test]
+fn a_table_for_little_of_its_size_in_values_is_left_to_compactions() {
+    let env = SimEnv::new(16);
+    let db = open(&env, None);
+    for n in 0..900 {
+        put(&db, &format!("{n:03}-stays"), 50, 0);
+    }
+    put(&db, "goes", BIG, 1000);
+    db.flush(&[&db.default_column_family()], true).unwrap();
+    let read = number(&db, "auradb.compaction-bytes-read");
+    pass(&env, 1001);
+    wake(&db);
+    assert_eq!(number(&db, "auradb.expiring-entries"), 1);
+    assert_eq!(number(&db, "auradb.compaction-bytes-read"), read);
+}
+
+#[test]
+fn a_table_of_deletions_goes_by_itself_unless_it_hides_something() {
+    for deeper in [false, true] {
+        let env = SimEnv::new(17);
+        let db = open(&env, None);
+        let (family, plain) = (db.default_column_family(), WriteOptions::default());
+        let tables = || db.engine().family(0).unwrap().view().version.files().count();
+        put(&db, "b", 10, 0);
+        put(&db, "x", 10, 0);
+        db.flush(&[&family], true).unwrap();
+        if deeper {
+            compact(&db, &family);
+        }
+        let delete = |key: &[u8]| db.delete(&family, key, &plain).unwrap();
+        delete(b"b");
+        delete(b"c");
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 2, "it is needed");
+        assert_eq!(names(&all(&db, None)), "x10 ");
+        delete(b"y");
+        delete(b"z");
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 2, "it deletes what is not there");
+        db.delete_range(&family, b"y", b"z", &plain).unwrap();
+        db.flush(&[&family], true).unwrap();
+        wake(&db);
+        assert_eq!(tables(), 3, "it has more than deletions of keys");
+        assert_eq!(names(&all(&db, None)), "x10 ");
+        assert_eq!(number(&db, "auradb.expired-tables-dropped"), 0);
     }
 }

@@ -12,6 +12,7 @@ use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::{ImageKind, SimEnv};
 use crate::write::commit::{CommitOptions, Owner};
 use crate::write::{Few, Prepared};
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -247,4 +248,33 @@ fn families_are_flushed_side_by_side() {
         assert_eq!(get(&db, family, b"key"), Some(vec![]));
     }
     assert_eq!(db.engine().state.lock().flushes, 0);
+}
+
+#[test]
+fn a_rate_limit_holds_while_writers_of_values_hardly_notice_that_they_are_slowed() {
+    let faulty = FaultyEnv::new(SimEnv::new(9));
+    let mut options = Options { create_if_missing: true, env: Some(faulty.clone()), ..Options::default() };
+    options.config.value_log.max_segment_size = 1 << 20;
+    options.config.value_log.max_space_amp = 1.1;
+    options.config.value_log.compress_values = false;
+    let db = Db::open(&options, Path::new("/db"), &ColumnFamilyOptions::default()).unwrap();
+    let (engine, seen) = (Arc::downgrade(db.engine()), Arc::new(Mutex::new(Vec::new())));
+    let samples = Arc::clone(&seen);
+    let look = move |_: OperationClass, _: &Path| {
+        if let Some(engine) = engine.upgrade() {
+            samples.lock().push((engine.throttle.value_rate() >> 20, engine.rate_limiter.is_hurried()));
+        }
+    };
+    faulty.plan().interrupt(Selection::of(&[OperationClass::Write]), Arc::new(look));
+    let (family, plain) = (db.default_column_family(), WriteOptions::default());
+    for n in 0..2000u64 {
+        let key = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        db.put(&family, &key.to_be_bytes(), &[n as u8; 3000], &plain).unwrap();
+    }
+    faulty.plan().interrupt_no_more();
+    let seen = seen.lock();
+    for &(megabytes, hurried) in &*seen {
+        assert_eq!(hurried, (1..=128).contains(&megabytes), "at {megabytes} MiB a second");
+    }
+    assert!(seen.iter().any(|(megabytes, _)| *megabytes > 128), "nobody was slowed a little");
 }

@@ -9,10 +9,10 @@
 //! Or, with `FaultPlan::interrupt`, a test does something else before each operation of a selection: what another
 //! thread could do then, in a place and an order that are the same every time.
 //!
-//! Errors are built as `posix` builds them, so nothing can tell the difference. A sync that fails leaves the unsynced
-//! bytes of a simulated file in the state a real one has them in (`File::lose_unsynced`); other failed operations
-//! change nothing, but a short write writes half. Writes through a mapping are memory copies and never fail; for
-//! faults at every write use an environment that refuses to map.
+//! Errors are built as `posix` builds them, so nothing can tell the difference. A sync that fails, also as it begins,
+//! leaves the unsynced bytes of a simulated file in the state a real one has them in (`File::lose_unsynced`); other
+//! failed operations change nothing, but a short write writes half. Writes through a mapping are memory copies and
+//! never fail; for faults at every write use an environment that refuses to map.
 
 use super::{Env, File, FileLock, Joinable, OpenMode, Space, action};
 use crate::base::{Error, Result};
@@ -37,6 +37,8 @@ pub enum OperationClass {
     Truncate,
     /// Syncing a file.
     Sync,
+    /// Having the system begin to write what a sync will wait for.
+    BeginSync,
     /// Syncing a directory.
     SyncDir,
     /// Renaming.
@@ -52,7 +54,7 @@ pub enum OperationClass {
 }
 
 use OperationClass::{
-    Create, CreateDir, Inspect, Lock, Open, Read, Remove, Rename, Sync, SyncDir, Truncate, Write,
+    BeginSync, Create, CreateDir, Inspect, Lock, Open, Read, Remove, Rename, Sync, SyncDir, Truncate, Write,
 };
 
 /// Which operations count.
@@ -70,7 +72,7 @@ impl Selection {
 
     /// All that change something or make a change durable.
     pub fn mutating() -> Selection {
-        Selection::of(&[Create, Write, Truncate, Sync, SyncDir, Rename, Remove, CreateDir])
+        Selection::of(&[Create, Write, Truncate, Sync, BeginSync, SyncDir, Rename, Remove, CreateDir])
     }
 
     /// All that only look.
@@ -349,6 +351,11 @@ impl FaultyFile {
         self.plan.check(class, self.path(), action)
     }
 
+    /// `check` for what loses the unsynced bytes when it fails.
+    fn check_sync(&self, class: OperationClass) -> Result<()> {
+        self.check(class, action::SYNC).inspect_err(|_| self.inner.lose_unsynced())
+    }
+
     /// Writes the first half of `parts`, in whole blocks; the error of the write as a whole.
     fn write_half(&self, offset: u64, parts: &[IoSlice<'_>], errno: i32) -> Error {
         let mut left = parts.iter().map(|part| part.len()).sum::<usize>() / 2;
@@ -384,18 +391,12 @@ impl File for FaultyFile {
     }
 
     fn sync_data(&self) -> Result<()> {
-        if let Err(error) = self.check(Sync, action::SYNC) {
-            self.inner.lose_unsynced();
-            return Err(error);
-        }
+        self.check_sync(Sync)?;
         self.inner.sync_data()
     }
 
     fn sync_first(&self, len: u64) -> Result<()> {
-        if let Err(error) = self.check(Sync, action::SYNC) {
-            self.inner.lose_unsynced();
-            return Err(error);
-        }
+        self.check_sync(Sync)?;
         self.inner.sync_first(len)
     }
 
@@ -434,6 +435,7 @@ impl File for FaultyFile {
     }
 
     fn begin_sync(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_sync(BeginSync)?;
         self.inner.begin_sync(offset, len)
     }
 

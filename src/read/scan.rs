@@ -4,6 +4,8 @@
 //! visible version of a key comes first, the rest is skipped. Backward, versions come oldest first, so a key is
 //! known only when the inner iterator has left it: it then stands before the key shown.
 //!
+//! All versions of a key are judged at one second, that in which the first of them that expires is met.
+//!
 //! Values are read from the value log only when `value` is called: a scan of keys never touches it.
 
 use super::ReadMode;
@@ -422,11 +424,13 @@ impl ScanIterator {
                 self.inner.next();
                 continue;
             }
+            // The newest of a key: what is older is passed over, or merged with it.
+            let mut second = None;
             let (kind, after) = match entry.kind.is_expiring() {
                 true => {
                     self.meets_expiring = true;
                     let stored = self.inner.value();
-                    let (kind, value) = self.fold.clock.seen(entry.kind, stored);
+                    let (kind, value) = self.fold.clock.seen(&mut second, entry.kind, stored);
                     (kind, stored.len() - value.len())
                 }
                 false => (entry.kind, 0),
@@ -440,11 +444,10 @@ impl ScanIterator {
                     self.inner.next();
                 }
                 EntryKind::Merge => {
-                    if self.merge_forward() {
-                        return;
-                    }
-                    skipping = true;
-                    skipped = 0;
+                    return match self.merge_forward(second) {
+                        Ok(()) => self.valid = true,
+                        Err(error) => self.fail(error),
+                    };
                 }
                 kind => {
                     self.current = Current::Inner { pointer: kind == EntryKind::Pointer, after };
@@ -458,58 +461,39 @@ impl ScanIterator {
         }
     }
 
-    /// The inner iterator stands on the newest operand of a key: collects to the base and merges. False if nothing is
-    /// to be shown after all: the operand has expired meanwhile.
-    fn merge_forward(&mut self) -> bool {
+    /// The inner iterator stands on the newest operand of a key, judged at `second`: collects to the base and merges.
+    fn merge_forward(&mut self, mut second: Option<u64>) -> Result<()> {
         self.copy_key();
         let covering = self.covering(&self.key);
         let mut operands: Vec<Vec<u8>> = Vec::new();
         let mut base: Option<super::PinnedValue> = None;
         while self.inner.valid() && self.inner_is_on(&self.key) {
-            let Some(entry) = ParsedKey::parse(self.inner.key()) else { return self.failed(bad_key()) };
+            let entry = ParsedKey::parse(self.inner.key()).ok_or_else(bad_key)?;
             if entry.sequence < covering {
                 break;
             }
             self.meets_expiring |= entry.kind.is_expiring();
-            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            let (kind, value) = self.fold.clock.seen(&mut second, entry.kind, self.inner.value());
             match kind {
                 EntryKind::Merge => operands.push(value.to_vec()),
                 EntryKind::Put => {
                     base = Some(super::PinnedValue::Owned(value.to_vec()));
                     break;
                 }
-                EntryKind::Pointer => match self.fold.resolve(&self.key, value, self.mode) {
-                    Ok(value) => {
-                        base = Some(value);
-                        break;
-                    }
-                    Err(error) => return self.failed(error),
-                },
+                EntryKind::Pointer => {
+                    base = Some(self.fold.resolve(&self.key, value, self.mode)?);
+                    break;
+                }
                 _ => break,
             }
             self.inner.next();
         }
         if let Some(error) = self.inner.error() {
-            return self.failed(error.clone());
-        }
-        if operands.is_empty() {
-            return false;
+            return Err(error.clone());
         }
         let oldest_first: Vec<&[u8]> = operands.iter().rev().map(Vec::as_slice).collect();
-        match self.fold.merge(&self.key, base.as_deref(), &oldest_first) {
-            Ok(merged) => {
-                self.current = Current::Owned(merged);
-                self.valid = true;
-                true
-            }
-            Err(error) => self.failed(error),
-        }
-    }
-
-    /// Fails, as something to be told.
-    fn failed(&mut self, error: Error) -> bool {
-        self.fail(error);
-        true
+        self.current = Current::Owned(self.fold.merge(&self.key, base.as_deref(), &oldest_first)?);
+        Ok(())
     }
 
     /// From the inner position backwards, to the first key shown; the inner iterator ends before it.
@@ -551,6 +535,7 @@ impl ScanIterator {
         let covering = self.covering(&self.key);
         let mut base: Option<(bool, Vec<u8>)> = None;
         let mut operands: Vec<Vec<u8>> = Vec::new();
+        let mut second = None;
         while self.inner.valid() && self.inner_is_on(&self.key) {
             let entry = ParsedKey::parse(self.inner.key()).ok_or_else(bad_key)?;
             if entry.sequence > self.snapshot {
@@ -559,7 +544,7 @@ impl ScanIterator {
                 break;
             }
             self.meets_expiring |= entry.kind.is_expiring();
-            let (kind, value) = self.fold.clock.seen(entry.kind, self.inner.value());
+            let (kind, value) = self.fold.clock.seen(&mut second, entry.kind, self.inner.value());
             match kind {
                 _ if entry.sequence < covering => (base, operands) = (None, Vec::new()),
                 EntryKind::Put | EntryKind::Pointer => {

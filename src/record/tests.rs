@@ -2,7 +2,10 @@ use super::format::{self, HEADER_LEN};
 use super::test_env::{Random, TestEnv};
 use super::*;
 use crate::base::error::Subcode;
+use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
+use crate::env::simulated::SimEnv;
 use crate::env::{Env, OpenMode};
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -231,4 +234,27 @@ fn syncs_cover_what_was_appended_and_are_not_repeated() {
     assert!(!file.sync().unwrap());
     assert_eq!(file.durable_len(), end);
     assert_eq!(env.faults.syncs.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_sync_that_fails_as_it_begins_is_a_failed_sync() {
+    let simulated = SimEnv::new(1);
+    let env = FaultyEnv::new(simulated.clone());
+    let file = DurableFile::new(env.open(Path::new("/log"), OpenMode::Create).unwrap(), 0, 0);
+    file.file().write_at(0, &[IoSlice::new(b"abc")]).unwrap();
+    file.set_appended(3);
+    assert!(file.begin_sync() && file.sync().unwrap());
+    assert!(!file.begin_sync(), "there is nothing to write");
+    file.file().write_at(3, &[IoSlice::new(b"def")]).unwrap();
+    file.set_appended(6);
+    let selection = Selection::of(&[OperationClass::BeginSync]);
+    env.plan().arm(Fault { selection, nth: 0, failure: Failure::FULL, lasting: false });
+    assert!(file.begin_sync(), "whoever asks goes on to sync, and is told there");
+    assert_eq!((env.plan().fired(), file.has_failed(), file.durable_len()), (1, true, 3));
+    for _ in 0..2 {
+        let error = file.sync().unwrap_err();
+        assert_eq!((error.subcode(), error.errno()), (Subcode::SyncUnknown, Some(libc::ENOSPC)));
+        assert!(!file.begin_sync(), "it is final");
+    }
+    assert_eq!(file.durable_len(), 3);
 }

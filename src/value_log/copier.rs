@@ -231,6 +231,19 @@ impl Copier {
         self.streams.iter_mut().for_each(|stream| _ = stream.seal());
     }
 
+    /// Closes open segments with copies that nobody refers to any more. Nothing may be waiting to be finished.
+    pub fn close_unheld(&mut self) {
+        for stream in &mut self.streams {
+            let is_unheld = stream.active.as_ref().is_some_and(|active| {
+                Arc::strong_count(&active.handle) == 1
+                    && active.segment.file.appended_len() > SEGMENT_HEADER_LEN
+            });
+            if is_unheld {
+                stream.seal();
+            }
+        }
+    }
+
     /// Closes the segments of classes that fill slowly, and all but those of the first one where there are no classes.
     /// Nothing may be waiting to be finished.
     pub fn close_slow(&mut self, log: &ValueLog) {

@@ -36,7 +36,9 @@ fn copies_read_as_their_originals_also_after_these_are_gone() {
     let holds = copier.finish(&log).unwrap();
     let victims = pointers.iter().map(|(_, (pointer, _))| pointer.segment).collect();
     let left = ValuePointer { offset: 1 << 20, ..pointers[0].1.0 };
-    let relocation = Relocation::new(victims, pairs, [(left, 9)], holds);
+    let relocation = Relocation::new(victims, pairs, [(left, 9)], [500].into(), holds);
+    assert!(relocation.has_emptied(left.segment) && relocation.has_emptied(500));
+    assert!(!relocation.has_emptied(501));
     let fate = |pointer: &ValuePointer, sequence| relocation.fate(&pointer.to_bytes(), sequence);
     assert_eq!((fate(&left, 9), fate(&left, 8)), (Fate::Hidden, Fate::Stays));
     assert_eq!(relocation.values(), 240);

@@ -300,6 +300,16 @@ impl ValueLog {
         *self.idle_of_compactions.lock() = None;
     }
 
+    /// Closes those of them with values that nobody refers to any more, so that they can go before they are full.
+    pub fn seal_unheld_segments(&self) {
+        self.queues.seal_unheld();
+        for idle in [&self.idle_of_flushes, &self.idle_of_compactions] {
+            if let Some(copier) = &mut *idle.lock() {
+                copier.close_unheld();
+            }
+        }
+    }
+
     fn idle_copier(&self, origin: Origin) -> &Mutex<Option<Copier>> {
         match origin {
             Origin::Memtables => &self.idle_of_flushes,

@@ -4,7 +4,8 @@
 //! is both places are valid: a record never changes. It lives in memory only. After a crash some tables refer to the
 //! old places and some to the new ones, and what nothing refers to is swept.
 //!
-//! What was found to be garbage that no compaction has met yet has no new place: its entries become deletions.
+//! What was found to be garbage that no compaction has met yet has no new place: its entries become deletions. So do
+//! those of values that have expired, whoever rewrites their table.
 
 use super::SegmentRef;
 use crate::base::{SequenceNumber, ValuePointer};
@@ -27,6 +28,8 @@ pub struct Relocation {
     moved: HashMap<(u64, u64), (u32, ValuePointer)>,
     /// Sequence numbers of entries that are hidden for good, by the places they point to.
     hidden: HashMap<(u64, u64), SequenceNumber>,
+    /// Segments with values that have expired.
+    expired: BTreeSet<u64>,
     bytes: u64,
     /// Keep the copies until tables refer to them.
     _holds: Vec<SegmentRef>,
@@ -34,11 +37,13 @@ pub struct Relocation {
 
 impl Relocation {
     /// Of the segments `victims`; `moved` are (old, new) pointers, the new ones durable in segments of `holds`;
-    /// `hidden` are pointers of entries of these sequence numbers that are hidden for good.
+    /// `hidden` are pointers of entries of these sequence numbers that are hidden for good; in the segments `expired`
+    /// there are values that have expired.
     pub fn new(
         victims: BTreeSet<u64>,
         moved: impl IntoIterator<Item = (ValuePointer, ValuePointer)>,
         hidden: impl IntoIterator<Item = (ValuePointer, SequenceNumber)>,
+        expired: BTreeSet<u64>,
         holds: Vec<SegmentRef>,
     ) -> Relocation {
         let moved: HashMap<_, _> =
@@ -46,7 +51,7 @@ impl Relocation {
         let bytes = moved.values().map(|(_, new)| u64::from(new.record_len)).sum();
         let place = |(pointer, sequence): (ValuePointer, _)| ((pointer.segment, pointer.offset), sequence);
         let hidden = hidden.into_iter().map(place).collect();
-        Relocation { victims, moved, hidden, bytes, _holds: holds }
+        Relocation { victims, moved, hidden, expired, bytes, _holds: holds }
     }
 
     /// The segments that are being emptied.
@@ -64,9 +69,10 @@ impl Relocation {
         self.bytes
     }
 
-    /// Whether something of `segment` was copied or found to be hidden.
+    /// Whether something of `segment` was copied, or found to be hidden or expired.
     pub fn has_emptied(&self, segment: u64) -> bool {
-        self.moved.keys().chain(self.hidden.keys()).any(|(from, _)| *from == segment)
+        self.expired.contains(&segment)
+            || self.moved.keys().chain(self.hidden.keys()).any(|(from, _)| *from == segment)
     }
 
     /// What becomes of the entry of `sequence` that stores the pointer `encoded`.

@@ -329,6 +329,35 @@ fn syncs_cover_the_named_segments_and_only_what_is_new() {
 }
 
 #[test]
+fn an_open_segment_that_nobody_refers_to_can_be_closed() {
+    let env = TestEnv::new();
+    let log = open(&env, 1);
+    let (_, hold) = append(&log, 0);
+    log.seal_unheld_segments();
+    assert!(!log.segments()[0].sealed, "somebody refers to it");
+    drop(hold);
+    assert_eq!(log.take_obsolete(), [0u64; 0]);
+    log.seal_unheld_segments();
+    assert_eq!(log.take_obsolete(), [1]);
+    log.remove(1).unwrap();
+    log.seal_unheld_segments();
+    assert_eq!(numbers(&log), [0u64; 0]);
+    let (pointer, hold) = append(&log, 1);
+    assert_eq!((pointer.segment, get(&log, &pointer, 1).unwrap()), (2, value(1)));
+    // Copies too, but none that no table has yet.
+    log.seal_open_segments();
+    let mut copier = Copier::default();
+    let Copied::To(copy) = copier.copy(&log, &pointer, 7, &key(1)).unwrap() else { panic!("it is whole") };
+    let copies = copier.finish(&log).unwrap();
+    copier.close_unheld();
+    assert!(log.segments().iter().any(|info| info.number == copy.segment && !info.sealed));
+    drop((hold, copies));
+    assert_eq!(log.take_obsolete(), [2]);
+    copier.close_unheld();
+    assert_eq!(log.take_obsolete(), [copy.segment]);
+}
+
+#[test]
 fn a_segment_is_obsolete_once_when_its_last_holder_lets_go() {
     let env = TestEnv::new();
     let log = open(&env, 1);

@@ -109,6 +109,18 @@ impl Queues {
         }
     }
 
+    /// Closes open segments with values that nobody refers to any more.
+    pub fn seal_unheld(&self) {
+        for queue in &self.queues {
+            // Who appends to it is about to refer to it.
+            if let Some(mut queue) = queue.0.try_lock()
+                && queue.active.as_ref().is_some_and(Active::is_unheld)
+            {
+                queue.seal();
+            }
+        }
+    }
+
     pub fn seal_all(&self) {
         self.queues.iter().for_each(|queue| queue.0.lock().seal());
     }
@@ -261,6 +273,11 @@ impl Queue {
 }
 
 impl Active {
+    /// Whether it has values, and nobody but the queue holds it.
+    fn is_unheld(&self) -> bool {
+        Arc::strong_count(&self.handle) == 1 && self.segment.file.appended_len() > SEGMENT_HEADER_LEN
+    }
+
     /// Whether the segment takes a record of `len` bytes. An empty one takes any.
     fn takes(&self, len: u32, max: u64) -> bool {
         let end = self.segment.file.appended_len();

@@ -2,14 +2,13 @@
 
 use super::super::FamilyTarget;
 use super::*;
-use crate::base::{Codec, InternalComparator};
+use crate::base::InternalComparator;
 use crate::batch::WriteBatch;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, OperationClass, Selection};
 use crate::env::simulated::SimEnv;
 use crate::memtable::Structure;
 use crate::memtable::write_buffer::WriteBuffer;
-use crate::value_log::{ValueLog, ValueLogOptions};
-use std::path::Path;
+use crate::write::testing;
 
 struct Engine(AtomicU64);
 
@@ -35,18 +34,7 @@ impl Owner for Engine {
 }
 
 fn committer(env: Arc<dyn Env>) -> Committer {
-    env.create_dir_all(Path::new("/db")).unwrap();
-    let options = ValueLogOptions {
-        dir: "/db".into(),
-        database: [1; 16],
-        max_segment_size: 1 << 20,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    };
-    let value_log = ValueLog::open(env.clone(), options, Arc::new(AtomicU64::new(100))).unwrap();
+    let value_log = testing::value_log(env.clone());
     let settings = WalSettings {
         env: env.clone(),
         dir: "/db".into(),

@@ -1,26 +1,12 @@
 //! Waits that meet in ways no load makes often.
 
 use super::*;
-use crate::base::Codec;
 use crate::env::simulated::SimEnv;
-use crate::value_log::ValueLogOptions;
-use std::path::Path;
+use crate::write::testing;
 
 fn durability() -> Arc<Durability> {
     let env = SimEnv::new(1);
-    env.create_dir_all(Path::new("/db")).unwrap();
-    let options = ValueLogOptions {
-        dir: "/db".into(),
-        database: [1; 16],
-        max_segment_size: 1 << 20,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    };
-    let value_log = ValueLog::open(env.clone(), options, Arc::new(AtomicU64::new(100))).unwrap();
-    Durability::new(env, value_log, 0)
+    Durability::new(env.clone(), testing::value_log(env), 0)
 }
 
 /// A writer that leads because the log thread runs a callback waits for others first. When the callback ends meanwhile

@@ -23,6 +23,8 @@ mod gather;
 mod log_ahead;
 mod publish;
 pub mod separate;
+#[cfg(test)]
+mod testing;
 pub mod throttle;
 
 pub use callback::Callback;

@@ -3,7 +3,8 @@
 //!
 //! The engine sets the pressure after every change of memtables or levels; a writer reads two atomics when there is
 //! none. Under pressure each write owes time for its bytes at the delayed rate, kept in one shared debt clock, so
-//! that many writers together get the rate and not each of them.
+//! that many writers together get the rate and not each of them. Bytes of values have a rate and a debt of their own.
+//! What is owed is paid in short sleeps, and forgiven when its pressure ends.
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::env::Env;
@@ -22,6 +23,10 @@ const VALUE_RATE_MIN: u64 = 4 << 20;
 const ROUNDS_INLINE: u32 = 8;
 /// A writer sleeps when it owes at least this.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
+/// It sleeps no longer than that before it looks whether it still owes.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// Writers of values notice that they are slowed from this pressure on: to a few hundred MiB a second.
+const VALUES_NOTICED: f64 = 0.5;
 
 /// Why and how much writers are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,6 +41,14 @@ pub struct Pressure {
     pub reason: &'static str,
 }
 
+impl Pressure {
+    /// Whether background work is to make haste for writers of values. Ordinary overwriting slows them a little all the
+    /// time: who set a limit to what background work writes meant it to hold then.
+    pub fn hurries(&self) -> bool {
+        self.values >= VALUES_NOTICED
+    }
+}
+
 /// Counts since open.
 #[derive(Debug, Default)]
 pub struct ThrottleStats {
@@ -47,15 +60,22 @@ pub struct ThrottleStats {
     pub micros: AtomicU64,
 }
 
+/// A rate that writers are slowed to, and when what they owe for it together will be paid.
+#[derive(Default)]
+struct Slowing {
+    /// Bytes a second; 0 = not slowed.
+    rate: AtomicU64,
+    owed_until: Mutex<Duration>,
+}
+
 /// Holds writers back.
 #[derive(Default)]
 pub struct Throttle {
-    rate: AtomicU64,
+    all: Slowing,
     stopped: AtomicBool,
-    value_rate: AtomicU64,
+    values: Slowing,
     values_stopped: AtomicBool,
     reason: Mutex<&'static str>,
-    owed_until: Mutex<Duration>,
     gate: Mutex<()>,
     opened: Condvar,
     /// Counts.
@@ -71,14 +91,14 @@ impl Throttle {
             let free = (1.0 - pressure.slow.min(1.0)).powi(2);
             RATE_MIN + ((RATE_MAX - RATE_MIN) as f64 * free) as u64
         };
-        self.rate.store(rate, Ordering::Relaxed);
+        self.all.set_rate(rate);
         let value_rate = if pressure.values <= 0.0 {
             0
         } else {
             let fall = VALUE_RATE_MIN as f64 / VALUE_RATE_MAX as f64;
             (VALUE_RATE_MAX as f64 * fall.powf(pressure.values.min(1.0))) as u64
         };
-        self.value_rate.store(value_rate, Ordering::Relaxed);
+        self.values.set_rate(value_rate);
         *self.reason.lock() = pressure.reason;
         let _gate = self.gate.lock();
         self.stopped.store(pressure.stop, Ordering::Release);
@@ -95,7 +115,7 @@ impl Throttle {
 
     /// Bytes of values a second that writers are slowed to; 0 = not slowed.
     pub fn value_rate(&self) -> u64 {
-        self.value_rate.load(Ordering::Relaxed)
+        self.values.rate.load(Ordering::Relaxed)
     }
 
     /// Whether a write with so many bytes of values has to wait.
@@ -110,7 +130,7 @@ impl Throttle {
 
     /// Bytes a second that writers are slowed to; 0 = not slowed.
     pub fn delayed_rate(&self) -> u64 {
-        self.rate.load(Ordering::Relaxed)
+        self.all.rate.load(Ordering::Relaxed)
     }
 
     /// Lets everybody pass, for close and failure: the next check tells them.
@@ -146,11 +166,11 @@ impl Throttle {
         }
         if let Some(nanos) = value_bytes.saturating_mul(1_000_000_000).checked_div(value_rate) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.pay(env, Duration::from_nanos(nanos));
+            self.values.pay(env, Duration::from_nanos(nanos));
         }
         if let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(self.delayed_rate()) {
             self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.pay(env, Duration::from_nanos(nanos));
+            self.all.pay(env, Duration::from_nanos(nanos));
         }
         self.stats.micros.fetch_add((env.now() - started).as_micros() as u64, Ordering::Relaxed);
         Ok(())
@@ -178,16 +198,127 @@ impl Throttle {
         }
         check()
     }
+}
 
+impl Slowing {
+    /// At 0 what is owed is forgiven.
+    fn set_rate(&self, rate: u64) {
+        if self.rate.swap(rate, Ordering::Relaxed) > 0 && rate == 0 {
+            *self.owed_until.lock() = Duration::ZERO;
+        }
+    }
+
+    /// Owes `cost` more, and waits until all is paid or forgiven.
     fn pay(&self, env: &dyn Env, cost: Duration) {
-        let wait = {
+        let (mut now, until) = {
             let mut owed_until = self.owed_until.lock();
             let now = env.now();
             *owed_until = (*owed_until).max(now) + cost;
-            *owed_until - now
+            (now, *owed_until)
         };
-        if wait >= SLEEP_MIN && !env.runs_inline() {
-            env.sleep(wait);
+        if until - now < SLEEP_MIN || env.runs_inline() {
+            return;
+        }
+        while now < until && *self.owed_until.lock() >= until {
+            env.sleep((until - now).min(SLEEP_MAX));
+            now = env.now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::simulated::{SimEnv, Waiting};
+    use std::sync::Arc;
+
+    fn values(pressure: f64) -> Pressure {
+        Pressure { values: pressure, ..Pressure::default() }
+    }
+
+    /// How long a write of so many bytes of values waits; `at_sleep` is told how often it has slept before.
+    fn wait(throttle: &Throttle, bytes: u64, at_sleep: impl Fn(u32) + Send + Sync + 'static) -> Duration {
+        wait_for(throttle, 0, bytes, at_sleep)
+    }
+
+    fn wait_for(
+        throttle: &Throttle,
+        bytes: u64,
+        value_bytes: u64,
+        at_sleep: impl Fn(u32) + Send + Sync + 'static,
+    ) -> Duration {
+        let sleeps = AtomicU64::new(0);
+        let env = Waiting::new(SimEnv::new(1), move |duration| {
+            assert!(duration <= SLEEP_MAX, "{duration:?} at once");
+            at_sleep(sleeps.fetch_add(1, Ordering::Relaxed) as u32);
+        });
+        let start = env.now();
+        throttle.admit(&env, bytes, value_bytes, false, &|| {}, &|| Ok(())).unwrap();
+        env.now() - start
+    }
+
+    #[test]
+    fn a_debt_is_paid_unless_the_pressure_ends() {
+        let throttle: Arc<Throttle> = Arc::default();
+        throttle.set(values(0.9));
+        let bytes = throttle.value_rate() * 2;
+        let paid = wait(&throttle, bytes, |_| {});
+        assert!((Duration::from_secs(2)..Duration::from_millis(2100)).contains(&paid), "{paid:?}");
+        for then in [Pressure::default(), Pressure { slow: 0.1, ..Pressure::default() }] {
+            let throttle: Arc<Throttle> = Arc::default();
+            throttle.set(values(0.9));
+            let other = Arc::clone(&throttle);
+            let paid = wait(&throttle, bytes, move |slept| {
+                if slept == 3 {
+                    other.set(then);
+                }
+            });
+            assert!(paid < SLEEP_MAX * 5, "{paid:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_forgiven_is_not_owed_again() {
+        let throttle: Arc<Throttle> = Arc::default();
+        throttle.set(values(0.9));
+        let bytes = throttle.value_rate();
+        let other = Arc::clone(&throttle);
+        // It ends and begins again while the writer sleeps.
+        let paid = wait(&throttle, bytes * 100, move |slept| {
+            if slept == 3 {
+                other.set(Pressure::default());
+                other.set(values(0.9));
+            }
+        });
+        assert!(paid < SLEEP_MAX * 5, "{paid:?}");
+        let paid = wait(&throttle, bytes, |_| {});
+        assert!(paid < Duration::from_millis(1100), "{paid:?}");
+    }
+
+    #[test]
+    fn the_end_of_one_pressure_forgives_nothing_of_the_other() {
+        let throttle: Arc<Throttle> = Arc::default();
+        let slow = Pressure { slow: 0.5, ..Pressure::default() };
+        throttle.set(Pressure { values: 0.9, ..slow });
+        let (bytes, value_bytes) = (throttle.delayed_rate(), throttle.value_rate());
+        let other = Arc::clone(&throttle);
+        let paid = wait_for(&throttle, bytes, value_bytes, move |slept| {
+            if slept == 3 {
+                other.set(slow);
+            }
+        });
+        let expected = Duration::from_secs(1)..Duration::from_millis(1100);
+        assert!(expected.contains(&paid), "{paid:?}");
+    }
+
+    #[test]
+    fn a_limit_to_background_work_holds_until_writers_notice_that_they_are_slowed() {
+        let throttle = Throttle::default();
+        for (pressure, hurries) in [(0.0, false), (0.1, false), (0.4, false), (0.6, true), (1.0, true)] {
+            throttle.set(values(pressure));
+            assert_eq!(values(pressure).hurries(), hurries, "{pressure}");
+            let megabytes = throttle.value_rate() >> 20;
+            assert!(hurries == (pressure > 0.0 && megabytes < 200), "{megabytes} MiB/s at {pressure}");
         }
     }
 }

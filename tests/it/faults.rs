@@ -126,9 +126,18 @@ impl Case {
 
 /// All cases of a selection. `failures`: which ways to fail.
 fn cases(selection: &Selection, failures: &[(&'static str, Failure)]) -> Vec<Case> {
+    cases_of(0..WORKLOADS.len(), selection, failures)
+}
+
+/// The same of these workloads.
+fn cases_of(
+    workloads: impl IntoIterator<Item = usize>,
+    selection: &Selection,
+    failures: &[(&'static str, Failure)],
+) -> Vec<Case> {
     let step = setting("AURADB_FAULT_STEP", 1) as usize;
     let mut cases = Vec::new();
-    for workload in 0..WORKLOADS.len() {
+    for workload in workloads {
         for policy in 0..Driver::POLICIES {
             let operations = count(workload, selection, policy);
             for nth in (0..operations).step_by(step) {
@@ -202,6 +211,26 @@ fn writes_go_on_once_there_is_space_again() {
         driver.check("gone on")?;
         driver.kill_and_reopen()
     });
+}
+
+#[test]
+fn a_sync_that_fails_as_it_begins_ends_all_writes_and_loses_nothing_acknowledged() {
+    let workloads =
+        || WORKLOADS.iter().enumerate().filter(|(_, workload)| workload.name.contains("big values"));
+    // A log goes by the name that its file was created under.
+    for part in [".vlog", ".tmp"] {
+        let selection = Selection::of(&[OperationClass::BeginSync]).named(part);
+        let cases = cases_of(workloads().map(|(number, _)| number), &selection, &FAILURES[..2]);
+        run_all(&cases, |case, driver| {
+            driver.plan().heal();
+            // Where the workload reopens the database, that has ended it.
+            let reopens = WORKLOADS[case.workload].steps.iter().any(|step| matches!(step, Reopen));
+            if !reopens && !driver.takes_no_writes() {
+                return Err("the failure was passed over".to_string());
+            }
+            driver.kill_and_reopen()
+        });
+    }
 }
 
 #[test]

@@ -72,6 +72,8 @@ struct Copying<'a> {
     copier: &'a mut Copier,
     moved: Vec<(ValuePointer, ValuePointer)>,
     hidden: Vec<(ValuePointer, SequenceNumber)>,
+    /// Segments with values that have expired.
+    expired: BTreeSet<u64>,
     damaged: BTreeSet<u64>,
     bytes: u64,
     unpaced: u64,
@@ -233,12 +235,13 @@ impl Engine {
             copier: &mut copier,
             moved: Vec::new(),
             hidden: Vec::new(),
+            expired: BTreeSet::new(),
             damaged: BTreeSet::new(),
             bytes: 0,
             unpaced: 0,
         };
         let outcome = self.copy_all(work, &readers, &victims, &mut copying);
-        let Copying { moved, hidden, damaged, bytes, .. } = copying;
+        let Copying { moved, hidden, expired, damaged, bytes, .. } = copying;
         let holds = match outcome.and_then(|()| copier.finish(&self.value_log)) {
             Ok(holds) => holds,
             Err(error) => {
@@ -255,7 +258,7 @@ impl Engine {
         stats.copied.fetch_add(bytes, Ordering::Relaxed);
         let left: u64 = hidden.iter().map(|(pointer, _)| u64::from(pointer.record_len)).sum();
         stats.left_behind.fetch_add(left, Ordering::Relaxed);
-        let relocation = Arc::new(Relocation::new(victims, moved, hidden, holds));
+        let relocation = Arc::new(Relocation::new(victims, moved, hidden, expired, holds));
         let mut state = self.state.lock();
         state.garbage.left_alone.extend(damaged);
         state.garbage.relocation = Some(relocation);
@@ -304,7 +307,7 @@ impl Engine {
                     Is::Alive | Is::Hidden => {
                         self.copy_one(family, &found.pointer, found.user_key, copying)?;
                     }
-                    Is::Expired => {}
+                    Is::Expired => _ = copying.expired.insert(found.pointer.segment),
                 }
                 Ok(())
             })?;

@@ -119,13 +119,18 @@ fn writes_through_a_mapping_do_not_fail_but_allocating_does() {
 
 #[test]
 fn after_a_failed_sync_the_cache_lies() {
+    after_one_that_fails(Sync, |file| file.sync_data());
+    after_one_that_fails(BeginSync, |file| file.begin_sync(0, 0));
+}
+
+fn after_one_that_fails(class: OperationClass, sync: fn(&dyn File) -> Result<()>) {
     let (simulated, env) = machine();
     let path = Path::new("/db/a");
     let file = env.open(path, OpenMode::Create).unwrap();
     env.sync_dir(Path::new("/db")).unwrap();
     file.write_at(0, &[IoSlice::new(b"abc")]).unwrap();
-    env.plan().arm(once(Selection::of(&[Sync]), 0, Failure::BROKEN));
-    assert!(file.sync_data().is_err());
+    env.plan().arm(once(Selection::of(&[class]), 0, Failure::BROKEN));
+    assert!(sync(&*file).is_err());
     file.write_at(3, &[IoSlice::new(b"def")]).unwrap();
     file.sync_data().unwrap();
     assert_eq!(simulated.read_raw(path), b"abcdef");

@@ -23,8 +23,12 @@ mod world;
 mod image_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting;
 
 pub use image::ImageKind;
+#[cfg(test)]
+pub(crate) use waiting::Waiting;
 
 use super::aligned::PAGE;
 use super::random::Random;

@@ -3,6 +3,7 @@
 use super::show_all;
 use crate::support::settings::{family, options, tiny};
 use crate::support::{check, reference::show};
+use auradb::base::error::Subcode;
 use auradb::base::{Error, Result};
 use auradb::batch::WriteBatch;
 use auradb::config::{Config, MemtableImplementation, SyncPolicy};
@@ -440,6 +441,12 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether a failure has made the database read-only.
+    pub fn takes_no_writes(&self) -> bool {
+        let failure = self.db.as_ref().and_then(|db| db.health().failure);
+        failure.is_some_and(|failure| failure.subcode() == Subcode::SyncUnknown)
     }
 
     /// After a close: everything acknowledged is there, and stays so over a power loss.
