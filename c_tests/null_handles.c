@@ -77,6 +77,8 @@ static void options(void) {
   CHECK_ERROR(error, "Invalid argument: ");
   auradb_options_set_separation_threshold(NULL, 0);
   ZERO(auradb_options_get_separation_threshold(NULL));
+  auradb_options_set_synced_separation_threshold(NULL, 0);
+  ZERO(auradb_options_get_synced_separation_threshold(NULL));
   auradb_options_set_wal_sync_policy(NULL, 0, 0);
   ZERO(auradb_options_get_wal_sync_policy(NULL));
   ZERO(auradb_options_get_wal_sync_policy_n(NULL));

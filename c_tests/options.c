@@ -88,6 +88,8 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, bottommost_compression, auradb_zstd_compression, 255);
   ROUND_TRIP(o, options, compaction_style, auradb_universal_compaction, auradb_level_compaction);
   ROUND_TRIP(o, options, separation_threshold, UINT64_MAX, 0);
+  CHECK(auradb_options_get_synced_separation_threshold(o) == 64 << 10);
+  ROUND_TRIP(o, options, synced_separation_threshold, 1 << 30, 0);
   ROUND_TRIP(o, options, value_log_write_queues, 7, 2);
   ROUND_TRIP(o, options, value_log_compression, auradb_no_compression, auradb_zstd_compression);
   ROUND_TRIP(o, options, value_log_segment_size, (uint64_t)1 << 33, 1 << 20);
@@ -182,12 +184,13 @@ static void texts(void) {
       base,
       "create_if_missing=true;write_buffer_size=2M;compression=kLZ4Compression;max_open_files=-1;"
       "block_based_table_factory={block_size=8K;filter_policy=bloomfilter:10:false};auradb.separation_threshold=4096;"
-      "memtable_kind=btree",
+      "memtable_kind=btree;auradb.synced_separation_threshold=32K",
       o, &error);
   CHECK_OK(error);
   CHECK(auradb_options_get_create_if_missing(o) == 1 && auradb_options_get_write_buffer_size(o) == 2 << 20);
   CHECK(auradb_options_get_compression(o) == auradb_lz4_compression && auradb_options_get_num_levels(o) == 4);
   CHECK(auradb_options_get_separation_threshold(o) == 4096);
+  CHECK(auradb_options_get_synced_separation_threshold(o) == 32 << 10);
   CHECK(auradb_options_get_memtable_kind(o) == auradb_memtable_btree);
   const char *wrong[] = {"abc", "no_such_option=1", "num_levels=x", "num_levels=3;compression=kNothing"};
   for (int i = 0; i < 4; i++) {

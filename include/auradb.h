@@ -1648,12 +1648,23 @@ void auradb_options_set_prefix_extractor(auradb_options_t *options, auradb_slice
 void auradb_options_set_info_log(auradb_options_t *options, const auradb_logger_t *v);
 
 // Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
-// memtables, tables and compactions carry a pointer. 0 = all values, UINT64_MAX = none. For each column family.
+// memtables, tables and compactions carry a pointer. Those of short synced batches are moved there by the flush (see
+// `auradb_options_set_synced_separation_threshold`). 0 = all values, UINT64_MAX = none. For each column family.
 // Default 1024.
 void auradb_options_set_separation_threshold(auradb_options_t *options, uint64_t v);
 
 // What `auradb_options_set_separation_threshold` set.
 uint64_t auradb_options_get_separation_threshold(const auradb_options_t *options);
+
+// A batch of fewer bytes than this that is durable when its write returns (sync in the write options, or the WAL sync
+// policy of every write) keeps its values in the log and in memory: it waits for one sync of the device, not for two.
+// The flush moves those of at least separation_threshold bytes to the value log. They are written twice, so it pays
+// for short batches. Writes that are not synced, or not waited for, separate values at once, and all writes do with 0.
+// At most 1 GiB. For all column families. Default 65536.
+void auradb_options_set_synced_separation_threshold(auradb_options_t *options, uint64_t v);
+
+// What `auradb_options_set_synced_separation_threshold` set.
+uint64_t auradb_options_get_synced_separation_threshold(const auradb_options_t *options);
 
 // When the write-ahead log is synced by itself: `policy` is an `auradb_wal_sync_policy_t`, `n` its number of writes or
 // milliseconds (at least 1; ignored where there is none). A write with sync set is durable whatever the policy.

@@ -84,6 +84,8 @@ static void set_engine_specific(struct database *database, const struct options 
     if (strcmp(options->memtable, "default") != 0) die("--memtable is an option of AuraDB, this is %s", ENGINE_NAME);
     if (options->separation_threshold != 1024 || options->segment_size != 256u << 20)
         die("--separation_threshold and --segment_size are options of AuraDB, this is %s", ENGINE_NAME);
+    if (options->synced_separation_threshold != 64u << 10)
+        die("--synced_separation_threshold is an option of AuraDB, this is %s", ENGINE_NAME);
     rocksdb_options_set_unordered_write(database->options, options->unordered_write);
     rocksdb_options_set_enable_pipelined_write(database->options, options->pipelined_write);
     set_direct_io(database, options);
@@ -112,6 +114,16 @@ static void set_memtable(struct database *database, const char *name) {
     if (get && get(database->options) != kind) die("--memtable %s: this libauradb.so does not take it", name);
 }
 
+/* A library that lacks the setter separates values at once. */
+static void set_synced_separation(struct database *database, uint64_t threshold) {
+    typedef void setter(ENGINE(options_t) *, uint64_t);
+    setter *set = (setter *)(uintptr_t)dlsym(RTLD_DEFAULT, "auradb_options_set_synced_separation_threshold");
+    if (set)
+        set(database->options, threshold);
+    else if (threshold != 0 && threshold != 64u << 10)
+        die("this libauradb.so has no auradb_options_set_synced_separation_threshold");
+}
+
 static void set_flag(struct database *database, const char *setter_name, bool wanted) {
     if (!wanted) return;
     typedef void setter(ENGINE(options_t) *, unsigned char);
@@ -131,6 +143,7 @@ static void set_engine_specific(struct database *database, const struct options 
              options->use_direct_io_for_flush_and_compaction);
     uint64_t threshold = options->separation_threshold;
     auradb_options_set_separation_threshold(database->options, threshold > 64u << 20 ? UINT64_MAX : threshold);
+    set_synced_separation(database, options->synced_separation_threshold);
     auradb_options_set_value_log_segment_size(database->options, options->segment_size);
     auradb_options_set_value_log_compression(database->options, compression_of(options->compression));
 }

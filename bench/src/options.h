@@ -51,6 +51,7 @@ struct options {
     /* AuraDB only */
     const char *memtable;
     uint64_t separation_threshold;
+    uint64_t synced_separation_threshold;
     uint64_t segment_size;
     /* RocksDB only */
     bool unordered_write;

@@ -73,6 +73,9 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
         printf("            values separated from %s, segments of %s\n",
                bytes_text((double)o->separation_threshold, a, sizeof a),
                bytes_text((double)o->segment_size, b, sizeof b));
+    if (o->synced_separation_threshold != 64u << 10)
+        printf("            synced batches keep their values below %s\n",
+               bytes_text((double)o->synced_separation_threshold, a, sizeof a));
     if (o->unordered_write || o->pipelined_write)
         printf("            %s\n", o->unordered_write ? "unordered writes" : "pipelined writes");
     printf("run with    %llu threads, sync %d, batch %llu, seed %llu\n", (unsigned long long)o->threads, o->sync,
@@ -217,6 +220,7 @@ static void json_options(FILE *out, const struct options *o) {
     json_number(out, "blob_direct_write", o->blob_direct_write);
     json_number(out, "min_blob_size", (double)o->min_blob_size);
     json_number(out, "separation_threshold", (double)o->separation_threshold);
+    json_number(out, "synced_separation_threshold", (double)o->synced_separation_threshold);
     json_number(out, "segment_size", (double)o->segment_size);
     json_number(out, "unordered_write", o->unordered_write);
     json_number(out, "pipelined_write", o->pipelined_write);

@@ -18,7 +18,7 @@ use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
 use crate::env::direct::DirectIo;
 use crate::sst::TableOptions;
-use crate::value_log::{Relocation, SegmentRef, ValueLog};
+use crate::value_log::{Origin, Relocation, SegmentRef, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -156,7 +156,8 @@ pub struct MergeContext {
     pub value_log: Arc<ValueLog>,
     /// Values that stand elsewhere now: pointers to them are replaced as they pass.
     pub relocation: Option<Arc<Relocation>>,
-    /// Moves values into the value log or out of it as they pass; `None` = they stay where they are.
+    /// Moves values into the value log or out of it as they pass (flushes only into it); `None` = they stay where they
+    /// are.
     pub separation: Option<Arc<Separation>>,
     /// Paces writing; `None` = unlimited.
     pub rate_limiter: Option<Arc<rate_limit::RateLimiter>>,
@@ -170,15 +171,17 @@ pub struct MergeContext {
 pub struct Separation {
     /// Values of at least so many bytes belong into the value log, shorter ones into tables.
     threshold: u64,
+    /// Tables for compactions, memtables for flushes.
+    origin: Origin,
     value_log: Arc<ValueLog>,
     /// Keep what was written until tables refer to it.
     holds: Mutex<Vec<SegmentRef>>,
 }
 
 impl Separation {
-    /// By this threshold, into this value log.
-    pub fn new(threshold: u64, value_log: &Arc<ValueLog>) -> Separation {
-        Separation { threshold, value_log: Arc::clone(value_log), holds: Mutex::default() }
+    /// Of values from `origin`, by this threshold, into this value log.
+    pub fn new(origin: Origin, threshold: u64, value_log: &Arc<ValueLog>) -> Separation {
+        Separation { threshold, origin, value_log: Arc::clone(value_log), holds: Mutex::default() }
     }
 }
 
@@ -219,6 +222,8 @@ pub struct CompactionStats {
     pub dropped_entries: AtomicU64,
     /// Values that compactions moved from tables to the value log, the threshold having been lowered.
     pub separated_values: AtomicU64,
+    /// Values that flushes moved from memtables to the value log.
+    pub flush_separated_values: AtomicU64,
     /// Values that compactions moved from the value log into tables, the threshold having been raised.
     pub inlined_values: AtomicU64,
 }

@@ -120,7 +120,7 @@ impl<'a> Outputs<'a> {
             created: Vec::new(),
             committed: false,
             keys: 0,
-            placement: Placement::new(context),
+            placement: Placement::new(context, priority),
         }
     }
 

@@ -7,6 +7,9 @@
 //! 3. An inline value at or above the threshold is written to the value log through a copier, and a pointer stands in
 //!    its place. `finish` makes those values durable, before any edit names the table (W2, G1).
 //!
+//! A flush takes steps 2 and 3: its inline values are those of batches that kept them, or the threshold was lowered. It
+//! reads no value, so what lies in the value log stays there.
+//!
 //! The kind of an entry says where its value is, so it may change; user key and sequence number, and with them the
 //! order of entries, never do, nor does the expiry of what can be read.
 
@@ -15,7 +18,7 @@ use super::{MergeContext, Separation};
 use crate::base::expiry::split;
 use crate::base::key::{append_internal_key, key_sequence, key_trailer, user_key};
 use crate::base::{EntryKind, ErrorKind, Result, ValuePointer};
-use crate::value_log::{Copier, Fate};
+use crate::value_log::{Copier, Fate, Origin};
 use std::sync::atomic::Ordering;
 
 /// Bytes of values written between two visits to the rate limiter.
@@ -24,6 +27,7 @@ const PACE_BYTES: u64 = 1 << 20;
 /// Puts values where they belong, for one merge.
 pub(super) struct Placement<'a> {
     context: &'a MergeContext,
+    priority: Priority,
     copier: Option<Copier>,
     /// Bytes of values that the rate limiter does not know of.
     unpaced: u64,
@@ -33,8 +37,8 @@ pub(super) struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
-    pub(super) fn new(context: &'a MergeContext) -> Placement<'a> {
-        Placement { context, copier: None, unpaced: 0, key: Vec::new(), stored: Vec::new() }
+    pub(super) fn new(context: &'a MergeContext, priority: Priority) -> Placement<'a> {
+        Placement { context, priority, copier: None, unpaced: 0, key: Vec::new(), stored: Vec::new() }
     }
 
     /// An internal key and stored value as they are to be written.
@@ -70,6 +74,7 @@ impl<'a> Placement<'a> {
         let context = self.context;
         let (expiry, encoded) = split(kind, stored);
         if let Some(separation) = &context.separation
+            && separation.origin == Origin::Tables
             && let Some(pointer) = ValuePointer::decode(encoded)
             && u64::from(pointer.value_len) < separation.threshold
             && self.inline(&pointer, expiry, internal_key)?
@@ -112,18 +117,25 @@ impl<'a> Placement<'a> {
     ) -> Result<()> {
         let context = self.context;
         let (expiry, value) = split(kind, stored);
-        let copier = self.copier.get_or_insert_with(|| separation.value_log.take_copier());
+        let copier = self.copier.get_or_insert_with(|| separation.value_log.take_copier(separation.origin));
         let key = user_key(internal_key);
         let pointer = copier.append(&context.value_log, context.column_family, key, value)?;
         self.begin(internal_key, EntryKind::Pointer, expiry);
         pointer.encode(&mut self.stored);
-        context.stats.separated_values.fetch_add(1, Ordering::Relaxed);
+        let separated = match separation.origin {
+            Origin::Memtables => &context.stats.flush_separated_values,
+            _ => &context.stats.separated_values,
+        };
+        separated.fetch_add(1, Ordering::Relaxed);
         self.unpaced += u64::from(pointer.record_len);
         if self.unpaced >= PACE_BYTES {
             if let Some(limiter) = &context.rate_limiter {
-                limiter.request(self.unpaced, Priority::Compaction, &context.cancel);
+                limiter.request(self.unpaced, self.priority, &context.cancel);
             }
             self.unpaced = 0;
+            if let Some(copier) = self.copier.as_ref().filter(|_| context.bytes_per_sync > 0) {
+                copier.begin_sync();
+            }
             context.check_cancel()?;
         }
         Ok(())

@@ -66,6 +66,7 @@ setters!(WalConfig {
 setters!(ValueLogConfig {
     with_max_segment_size: max_segment_size = u64,
     with_separation_threshold: separation_threshold = u64,
+    with_synced_separation_threshold: synced_separation_threshold = u64,
     with_write_queues: write_queues = usize,
     with_cache_size: cache_size = u64,
     with_compress_values: compress_values = bool,

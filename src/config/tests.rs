@@ -16,6 +16,7 @@ fn specification() -> BTreeMap<&'static str, Value> {
         ("value_log.vlog_path", Value::Null),
         ("value_log.max_segment_size", json!(256 << 20)),
         ("value_log.separation_threshold", json!(1 << 10)),
+        ("value_log.synced_separation_threshold", json!(64 << 10)),
         ("value_log.write_queues", json!(4)),
         ("value_log.cache_size", json!(64 << 20)),
         ("value_log.compress_values", json!(true)),
@@ -140,6 +141,10 @@ fn values_out_of_range_are_invalid_by_name() {
                 |c| c.value_log.separation_threshold = (256 << 20) + 1,
                 "value_log.separation_threshold: 268435457 must be at most value_log.max_segment_size, which is \
                  268435456, or none",
+            ),
+            (
+                |c| c.value_log.synced_separation_threshold = (1 << 30) + 1,
+                "value_log.synced_separation_threshold: 1073741825 must be at most 1073741824",
             ),
             (|c| c.value_log.write_queues = 0, "value_log.write_queues: 0 must be at least 1"),
             (|c| c.value_log.write_queues = 65, "value_log.write_queues: 65 must be at most 64"),
@@ -356,6 +361,7 @@ fn customised() -> Config {
                 .with_vlog_path("/big/values")
                 .with_max_segment_size(1 << 40)
                 .with_separation_threshold(u64::MAX)
+                .with_synced_separation_threshold(1u64 << 30)
                 .with_write_queues(1)
                 .with_cache_size(1)
                 .with_compress_values(false)
@@ -446,6 +452,7 @@ fn builders_set_what_they_name() {
         ("value_log.vlog_path", json!("/big/values")),
         ("value_log.max_segment_size", json!(1u64 << 40)),
         ("value_log.separation_threshold", json!("none")),
+        ("value_log.synced_separation_threshold", json!(1 << 30)),
         ("value_log.write_queues", json!(1)),
         ("value_log.cache_size", json!(1)),
         ("value_log.compress_values", json!(false)),

@@ -53,6 +53,7 @@ fn value_log(value_log: &ValueLogConfig) -> Result<()> {
         let why = format!("must be at most value_log.max_segment_size, which is {segment}, or none");
         return invalid("value_log.separation_threshold", threshold, why);
     }
+    within("value_log.synced_separation_threshold", value_log.synced_separation_threshold, 0, GIB)?;
     within("value_log.write_queues", value_log.write_queues, 1, 64)?;
     within("value_log.cache_size", value_log.cache_size, 1, 1024 * TIB)?;
     let bound = value_log.max_space_amp;

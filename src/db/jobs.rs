@@ -19,6 +19,7 @@ use crate::flush;
 use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
+use crate::value_log::Origin;
 use crate::version::{NewFile, Version, VersionEdit};
 use crate::write::CommitState;
 use std::sync::Arc;
@@ -123,8 +124,12 @@ impl Engine {
     ) -> Result<()> {
         let started = self.env.now();
         let mut edits = Vec::with_capacity(work.len());
+        // They hold what is separated until the tables that point there are installed.
+        let mut separations = Vec::with_capacity(work.len());
         for (family, sealed) in work {
-            let file = self.write_table(family, sealed, rescue)?;
+            let separation = self.separation(family, Origin::Memtables);
+            separations.push(Arc::clone(&separation));
+            let file = self.write_table(family, sealed, separation, rescue)?;
             written.extend(file.as_ref().map(|file| file.number));
             let size = file.as_ref().map_or(0, |file| file.properties.file_size);
             self.log(
@@ -172,6 +177,7 @@ impl Engine {
         &self,
         family: &Family,
         sealed: &[Arc<WriteBuffer>],
+        separation: Arc<Separation>,
         rescue: Option<&Arc<Rescue>>,
     ) -> Result<Option<NewFile>> {
         let children = sealed.iter().map(|buffer| Arc::clone(buffer.table()).iter()).collect();
@@ -185,6 +191,7 @@ impl Engine {
             .flat_map(|buffer| buffer.deletions().all())
             .collect();
         let mut context = self.merge_context(family, 0, false);
+        context.separation = Some(separation);
         // After a failed sync (resume) there may be entries nobody sees yet: what readers see now is kept.
         let visible = self.durability.visible();
         if sealed.iter().any(|buffer| buffer.last_sequence() > visible)
@@ -196,6 +203,11 @@ impl Engine {
         flush::write_level0(entries, &tombstones, &context)
     }
 
+    /// Where the values of a family belong now.
+    fn separation(&self, family: &Family, origin: Origin) -> Arc<Separation> {
+        Arc::new(Separation::new(origin, family.threshold.load(Ordering::Relaxed), &self.value_log))
+    }
+
     /// Runs a compaction and installs its outcome.
     pub(super) fn compact(
         &self,
@@ -205,8 +217,7 @@ impl Engine {
     ) -> Result<()> {
         let started = self.env.now();
         let mut context = self.merge_context(family, plan.output_level, plan.bottommost);
-        let threshold = family.threshold.load(Ordering::Relaxed);
-        context.separation = Some(Arc::new(Separation::new(threshold, &self.value_log)));
+        context.separation = Some(self.separation(family, Origin::Tables));
         let edit = compaction::run(plan, version, &context, &self.level_options(family))?;
         let (files, bytes) =
             (edit.added.len(), edit.added.iter().map(|file| file.properties.file_size).sum::<u64>());

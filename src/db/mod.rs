@@ -21,6 +21,8 @@ mod health;
 mod info_log;
 mod iterator;
 mod jobs;
+#[cfg(test)]
+mod kept_values_tests;
 mod maintenance;
 mod manage;
 mod memory;

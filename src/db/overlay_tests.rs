@@ -139,6 +139,7 @@ target!(IndexedBatch);
 fn open(env: Arc<dyn crate::env::Env>) -> (Db, Vec<ColumnFamily>) {
     let mut options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
     options.create_missing_column_families = true;
+    options.config.value_log.synced_separation_threshold = 0;
     let plain = ColumnFamilyOptions {
         merge_operator: Some(Arc::new(Append)),
         prefix_extractor: Some(Arc::new(FirstByte)),

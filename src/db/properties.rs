@@ -130,6 +130,8 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "compaction-bytes-written" => relaxed(&engine.stats.write_bytes),
         "expired-tables-dropped" => relaxed(&engine.stats.expired_tables),
         "compaction-values-separated" => relaxed(&engine.stats.separated_values),
+        "flush-values-separated" => relaxed(&engine.stats.flush_separated_values),
+        "flush-value-bytes-separated" => Some(engine.value_log.stats().flushed_bytes),
         "compaction-values-inlined" => relaxed(&engine.stats.inlined_values),
         "compaction-value-bytes-separated" => Some(engine.value_log.stats().separated_bytes),
         "user-bytes-written" => relaxed(&engine.user_bytes),

@@ -18,7 +18,9 @@ fn world(seed: u64) -> World {
 }
 
 fn options(env: Arc<dyn crate::env::Env>) -> Options {
-    Options { create_if_missing: true, env: Some(env), ..Options::default() }
+    let mut options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
+    options.config.value_log.synced_separation_threshold = 0;
+    options
 }
 
 fn open(env: Arc<dyn crate::env::Env>) -> Db {

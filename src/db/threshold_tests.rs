@@ -16,6 +16,7 @@ const KEYS: usize = 40;
 fn options(env: Arc<dyn Env>, threshold: u64) -> Options {
     let mut options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
     options.config.value_log.separation_threshold = threshold;
+    options.config.value_log.synced_separation_threshold = 0;
     options.config.value_log.max_segment_size = 16 << 10;
     options
 }

@@ -11,11 +11,12 @@ use crate::base::expiry::EXPIRY_LEN;
 use crate::base::key::TRAILER_LEN;
 use crate::base::{EntryKind, Error, Result, SequenceNumber, ValuePointer};
 use crate::batch::{MAX_RECORD_BYTES, PackedOperations, WriteBatch, check_lengths};
+use crate::config::SyncPolicy;
 use crate::memtable::write_buffer::Hold;
 use crate::sst::builder::MAX_ENTRY_LEN;
 use crate::write::Callback;
 use crate::write::commit::CommitOptions;
-use crate::write::separate::{FamilyRules, unknown_family};
+use crate::write::separate::{BigValues, FamilyRules, unknown_family};
 use crate::write::{Few, Prepared};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +44,8 @@ impl Db {
         }
         engine.admit_batch(batch.data().len(), options)?;
         with_buffer(&REWRITTEN, |buffer| {
-            let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+            let big_values = engine.big_values(batch.data().len(), options);
+            let prepared = engine.separator.prepare(batch, buffer, &**engine, big_values)?;
             engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
             engine.commit(prepared, options)
         })
@@ -70,7 +72,7 @@ impl Db {
         } else {
             engine.admit_batch(batch.data().len(), options)?;
             with_buffer(&REWRITTEN, |buffer| {
-                let prepared = engine.separator.prepare(batch, buffer, &**engine)?;
+                let prepared = engine.separator.prepare(batch, buffer, &**engine, BigValues::Separated)?;
                 engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
                 engine.guard(|| engine.committer.commit_asynchronously(&prepared, &**engine, callback))
             })?;
@@ -101,7 +103,8 @@ impl Db {
         let id_at = |index: usize| Ok(self.own(family_at(index)?)?.id);
         with_buffer(&BATCH, |batch| {
             let operations = PackedOperations::new(data, &id_at);
-            let prepared = engine.separator.prepare_packed(&operations, batch, &**engine)?;
+            let big_values = engine.big_values(data.len(), options);
+            let prepared = engine.separator.prepare_packed(&operations, batch, &**engine, big_values)?;
             engine.user_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
             engine.commit(prepared, options)
         })
@@ -125,8 +128,11 @@ impl Db {
         let engine = self.engine();
         let id = self.own(family)?.id;
         let expiry = engine.expiry_of(ttl);
-        if (value.len() as u64) < family.family.threshold.load(Ordering::Relaxed) {
-            return self.write_one(family, key.len() + value.len(), options, |batch| {
+        let bytes = key.len() + value.len();
+        let is_big = value.len() as u64 >= family.family.threshold.load(Ordering::Relaxed);
+        if !is_big || engine.big_values(bytes, options) == BigValues::Kept {
+            let value_bytes = if is_big { value.len().max(1) } else { 0 };
+            return self.write_one(family, (bytes, value_bytes), options, |batch| {
                 batch.put_entry(id, EntryKind::Put, key, expiry, value)
             });
         }
@@ -137,7 +143,7 @@ impl Db {
             return Err(unknown_family(id));
         }
         let (pointer, segment) = engine.value_log.append(id, key, value)?;
-        engine.user_bytes.fetch_add((key.len() + value.len()) as u64, Ordering::Relaxed);
+        engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let hold: Hold = segment;
         self.commit_one(family, Few::One((pointer.segment, hold)), options, |batch| {
             batch.put_entry(id, EntryKind::Pointer, key, expiry, &pointer.to_bytes())
@@ -147,13 +153,13 @@ impl Db {
     /// Deletes one key.
     pub fn delete(&self, family: &ColumnFamily, key: &[u8], options: &WriteOptions) -> Result<()> {
         let id = self.own(family)?.id;
-        self.write_one(family, key.len(), options, |batch| batch.delete(id, key))
+        self.write_one(family, (key.len(), 0), options, |batch| batch.delete(id, key))
     }
 
     /// Deletes a key written once since it was last deleted.
     pub fn single_delete(&self, family: &ColumnFamily, key: &[u8], options: &WriteOptions) -> Result<()> {
         let id = self.own(family)?.id;
-        self.write_one(family, key.len(), options, |batch| batch.single_delete(id, key))
+        self.write_one(family, (key.len(), 0), options, |batch| batch.single_delete(id, key))
     }
 
     /// Deletes `[start, end)`; `InvalidArgument` if reversed.
@@ -170,7 +176,7 @@ impl Db {
                 "end key comes before start key: give the range in key order",
             ));
         }
-        self.write_one(family, start.len() + end.len(), options, |batch| {
+        self.write_one(family, (start.len() + end.len(), 0), options, |batch| {
             batch.delete_range(own.id, start, end)
         })
     }
@@ -188,22 +194,23 @@ impl Db {
             return Err(self.engine().cannot_merge(own.id));
         }
         let expiry = self.engine().expiry_of(own.ttl.load(Ordering::Relaxed));
-        self.write_one(family, key.len() + operand.len(), options, |batch| {
+        self.write_one(family, (key.len() + operand.len(), 0), options, |batch| {
             batch.put_entry(own.id, EntryKind::Merge, key, expiry, operand)
         })
     }
 
-    /// One record of `bytes` payload bytes, built in the thread's buffer.
+    /// One record, built in the thread's buffer, of so many payload bytes, of which so many are to go to the value log
+    /// one day.
     fn write_one(
         &self,
         family: &ColumnFamily,
-        bytes: usize,
+        (bytes, value_bytes): (usize, usize),
         options: &WriteOptions,
         build: impl FnOnce(&mut WriteBatch) -> Result<()>,
     ) -> Result<()> {
         let engine = self.engine();
         engine.check_writes()?;
-        engine.admit(bytes, 0, options)?;
+        engine.admit(bytes, value_bytes, options)?;
         engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.commit_one(family, Few::None, options, build)
     }
@@ -232,7 +239,19 @@ impl Engine {
         (ttl > 0).then(|| self.clock.now().saturating_add(ttl).saturating_add(1))
     }
 
-    /// Waits or slows down as the throttle says; `value_bytes` go to the value log.
+    /// Where the big values of a batch of `bytes` go. Who waits for the device anyway waits for one sync, of the log,
+    /// and not for two, where the batch is so short that writing it twice costs less than that.
+    fn big_values(&self, bytes: usize, options: &WriteOptions) -> BigValues {
+        let config = &self.options.config;
+        let waits = options.sync || config.wal.sync_policy == SyncPolicy::EveryWrite;
+        let limit = config.value_log.synced_separation_threshold.min(config.wal.max_file_size);
+        match waits && !options.disable_wal && (bytes as u64) < limit {
+            true => BigValues::Kept,
+            false => BigValues::Separated,
+        }
+    }
+
+    /// Waits or slows down as the throttle says; `value_bytes` go to the value log, at once or when they are flushed.
     fn admit(&self, bytes: usize, value_bytes: usize, options: &WriteOptions) -> Result<()> {
         if value_bytes > 0 {
             let state = match self.garbage.look_after(value_bytes as u64) {

@@ -2,8 +2,10 @@
 //!
 //! 1. Go through the merged entries key by key (`compaction::shadowing`): versions no snapshot can see are left
 //!    out, operands are combined where that is right. Deletions stay: older versions lie in the tables below.
-//! 2. Write one table, with the range tombstones, one a stripe. 3. Sync it and its directory. The caller installs
-//!    it, after W2: every segment that the table points into is synced first.
+//! 2. Values that lie inline and are long enough go to the value log (`compaction::placement`): those of synced batches
+//!    that kept them.
+//! 3. Write one table, with the range tombstones, one a stripe. 4. Sync those values, the table and its directory. The
+//!    caller installs it, after W2: every segment that the table points into is synced first.
 
 use crate::base::Result;
 use crate::base::range_tombstone::{RangeTombstone, TombstoneList};

@@ -33,6 +33,9 @@ pub struct WriteBuffer {
     first_unlogged: AtomicU64,
     /// Value-log bytes that its pointers refer to.
     value_bytes: AtomicU64,
+    /// Bytes of its inline values that the flush will move to the value log, and from how many bytes on it does.
+    kept_bytes: AtomicU64,
+    separate_from: AtomicU64,
     /// Value-log bytes that its deletions may make dead, about.
     deleted_bytes: AtomicU64,
     /// Value-log bytes by which it is full.
@@ -55,6 +58,8 @@ impl WriteBuffer {
             hold_count: AtomicUsize::new(0),
             first_unlogged: AtomicU64::new(u64::MAX),
             value_bytes: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(0),
+            separate_from: AtomicU64::new(u64::MAX),
             deleted_bytes: AtomicU64::new(0),
             value_limit: AtomicU64::new(u64::MAX),
             deletion_weight: AtomicU64::new(0),
@@ -70,6 +75,11 @@ impl WriteBuffer {
             EntryKind::Pointer | EntryKind::ExpiringPointer => {
                 let bytes = decoded_pointer(kind, value).map_or(0, |pointer| pointer.record_len.into());
                 self.value_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            EntryKind::Put | EntryKind::ExpiringPut
+                if value.len() as u64 >= self.separate_from.load(Ordering::Relaxed) =>
+            {
+                self.kept_bytes.fetch_add((user_key.len() + value.len()) as u64, Ordering::Relaxed);
             }
             EntryKind::Delete | EntryKind::SingleDelete => self.note_deletion(),
             _ => {}
@@ -97,6 +107,17 @@ impl WriteBuffer {
         self.deletion_weight.store(deletion_weight, Ordering::Relaxed);
     }
 
+    /// Inline values of at least so many bytes will be moved to the value log when it is flushed. Those that come from
+    /// now on are counted by it.
+    pub fn separate_from(&self, bytes: u64) {
+        self.separate_from.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of inline values that the flush will move to the value log, about: not compressed, and of all versions.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Ordering::Relaxed)
+    }
+
     /// Bytes of whole value-log records that its pointers refer to.
     pub fn value_bytes(&self) -> u64 {
         self.value_bytes.load(Ordering::Relaxed)
@@ -104,7 +125,8 @@ impl WriteBuffer {
 
     /// Value-log bytes that its entries may have made dead, at most: each may replace or delete an older value.
     pub fn hidden_bytes(&self) -> u64 {
-        self.value_bytes().saturating_add(self.deleted_bytes.load(Ordering::Relaxed))
+        let values = self.value_bytes().saturating_add(self.kept_bytes());
+        values.saturating_add(self.deleted_bytes.load(Ordering::Relaxed))
     }
 
     /// Whether it is to be sealed before the next write: by `seal_at` bytes of memory or by its limit of values.

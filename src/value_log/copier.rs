@@ -10,18 +10,21 @@
 //! What survives a segment's cleaning is likely to live on, so it is kept apart from new values, and what has lived
 //! long from what has not (`lifetimes`): there is one segment for each class of copies, open from one job to the next.
 //! One that a quarter of a turnover was not enough to fill is closed as it is. Logs never point into such segments, so
-//! a log's sync does not cover them. Compactions that separate values have copiers of their own, which they take from
-//! the value log and give back. What they write arrives when their tables are installed; a segment counts as part of
-//! the space when all has arrived that compactions wrote to it.
+//! a log's sync does not cover them. Compactions and flushes that separate values have copiers of their own, which they
+//! take from the value log and give back. What they write arrives when their tables are installed, and counts as part
+//! of the space from then on.
+//!
+//! What a flush separates is new, though no log points to it: it advances the clock of bytes and has the classes of new
+//! values, in segments of its own. What a compaction separates is old, and does neither.
 
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
-use super::lifetimes::{COPY_CLASSES, OPEN_PARTS};
+use super::lifetimes::{COPY_CLASSES, NEW_CLASSES, OPEN_PARTS};
 use super::reader::read_raw;
-use super::segments::{Segment, SegmentRef};
+use super::segments::{Filler, Segment, SegmentRef};
 use super::writer::{Record, check_len};
 use super::{SegmentClass, ValueLog};
-use crate::base::checksum::{bind, unbind};
+use crate::base::checksum::{bind, hash64, unbind};
 use crate::base::{Result, ValuePointer};
 use crate::env::File;
 use crate::env::aligned::AlignedBuffer;
@@ -33,11 +36,28 @@ use std::sync::atomic::Ordering;
 /// Bytes of copies that are gathered before they are written. A larger record is written alone.
 const WRITE_BYTES: usize = 1 << 20;
 
+/// One for each class of copies, or of new values.
+const STREAMS: usize = COPY_CLASSES;
+const _: () = assert!(NEW_CLASSES == STREAMS && SegmentClass::Copies as usize == STREAMS);
+
+/// Where a copier's values come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Other segments: copies.
+    #[default]
+    Segments,
+    /// Tables, in which they lay inline: compactions write them.
+    Tables,
+    /// Memtables, in which they lay inline: flushes write them, and they are new.
+    Memtables,
+}
+
 /// Writes copies, one after another. One thread at a time.
 #[derive(Default)]
 pub struct Copier {
+    origin: Origin,
     /// By class.
-    streams: [Stream; COPY_CLASSES],
+    streams: [Stream; STREAMS],
     /// Segments that were filled since the last `finish`.
     filled: Vec<SegmentRef>,
     /// Memory for writes past the page cache.
@@ -50,8 +70,6 @@ struct Stream {
     active: Option<Active>,
     /// Records that are not written yet; they follow what the segment holds.
     buffer: Vec<u8>,
-    /// It writes values that have no other copy in the value log.
-    separates: bool,
 }
 
 struct Active {
@@ -71,11 +89,14 @@ pub enum Copied {
 }
 
 impl Copier {
-    /// One for values that lie inline in tables.
-    pub(super) fn for_separation() -> Copier {
+    pub(super) fn of(origin: Origin) -> Copier {
         let mut copier = Copier::default();
-        copier.streams.iter_mut().for_each(|stream| stream.separates = true);
+        copier.origin = origin;
         copier
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Writes a value that lay inline until now. The pointer is not to be shown before `finish`.
@@ -87,17 +108,25 @@ impl Copier {
         value: &[u8],
     ) -> Result<ValuePointer> {
         check_len(key, value)?;
-        let class = SegmentClass::Copies;
         let outcome = with_compressed(log.codec(), value, |stored, codec| {
             let record = Record::new(column_family, key, value.len() as u32, stored, codec);
-            let (stream, staging) = self.stream(class);
-            let full = stream.make_room(log, class, u64::from(record.len), staging)?;
-            let pointer = stream.append(log, record, staging);
+            let class = match self.origin {
+                Origin::Memtables => {
+                    let hash = || hash64(key, u64::from(column_family));
+                    log.lifetimes.class_of_new(u64::from(record.len), hash)
+                }
+                Origin::Tables | Origin::Segments => SegmentClass::Copies,
+            };
+            let (origin, (stream, staging)) = (self.origin, self.stream(class));
+            let full = stream.make_room(log, origin, class, u64::from(record.len), staging)?;
+            let pointer = stream.append(log, origin, record, staging);
             self.filled.extend(full);
             pointer
         });
-        if outcome.is_err() {
-            self.give_up(log);
+        match &outcome {
+            Err(_) => self.give_up(log),
+            Ok(_) if self.origin == Origin::Memtables => log.flushed.count(value.len() as u64),
+            Ok(_) => {}
         }
         outcome
     }
@@ -116,8 +145,8 @@ impl Copier {
         }
         let birth = log.registry.get(pointer.segment).map_or(log.lifetimes.now(), |from| from.birth());
         let class = log.lifetimes.class_of_copy(birth);
-        let (stream, staging) = self.stream(class);
-        match stream.make_room(log, class, u64::from(pointer.record_len), staging) {
+        let (origin, (stream, staging)) = (self.origin, self.stream(class));
+        match stream.make_room(log, origin, class, u64::from(pointer.record_len), staging) {
             Ok(full) => self.filled.extend(full),
             Err(error) => {
                 self.give_up(log);
@@ -132,7 +161,7 @@ impl Copier {
         }
         let copy = stream.bind(pointer, start, birth);
         if stream.buffer.len() >= WRITE_BYTES
-            && let Err(error) = stream.write(log, staging)
+            && let Err(error) = stream.write(log, origin, staging)
         {
             self.give_up(log);
             return Err(error);
@@ -141,14 +170,14 @@ impl Copier {
     }
 
     fn stream(&mut self, class: SegmentClass) -> (&mut Stream, &mut AlignedBuffer) {
-        (&mut self.streams[class as usize - SegmentClass::Copies as usize], &mut self.staging)
+        (&mut self.streams[class as usize % STREAMS], &mut self.staging)
     }
 
     /// Writes and syncs everything copied since the last call. The segments it stands in, held: keep them until what
     /// points into them holds them too.
     pub fn finish(&mut self, log: &ValueLog) -> Result<Vec<SegmentRef>> {
-        let staging = &mut self.staging;
-        let written = self.streams.iter_mut().try_for_each(|stream| stream.write(log, staging));
+        let (origin, staging) = (self.origin, &mut self.staging);
+        let written = self.streams.iter_mut().try_for_each(|stream| stream.write(log, origin, staging));
         let outcome = written.and_then(|()| {
             let mut held = self.filled.clone();
             held.extend(
@@ -162,6 +191,13 @@ impl Copier {
             Err(_) => self.give_up(log),
         }
         outcome
+    }
+
+    /// Has the system begin to write what is not synced, without waiting. A hint: `finish` waits for less then, and
+    /// those who sync meanwhile wait behind less.
+    pub fn begin_sync(&self) {
+        let open = self.streams.iter().filter_map(|stream| stream.active.as_ref());
+        open.for_each(|active| _ = active.segment.file.begin_sync());
     }
 
     /// For one that was idle: what it goes on to write has to arrive like the rest.
@@ -179,12 +215,11 @@ impl Copier {
 
     /// After a failure: nothing that was not finished will be pointed at.
     fn give_up(&mut self, log: &ValueLog) {
-        let separates = self.streams.iter().any(|stream| stream.separates);
         for stream in &mut self.streams {
             self.filled.extend(stream.seal());
             stream.buffer.clear();
         }
-        if separates {
+        if self.origin != Origin::Segments {
             log.have_arrived(&self.filled);
         }
         self.filled.clear();
@@ -209,13 +244,13 @@ impl Copier {
         }
     }
 
-    /// Closes the segments of classes that fill slowly, and all but one where there are no classes. Nothing may be
-    /// waiting to be finished.
+    /// Closes the segments of classes that fill slowly, and all but those of the first one where there are no classes.
+    /// Nothing may be waiting to be finished.
     pub fn close_slow(&mut self, log: &ValueLog) {
         let (now, turnover) = (log.lifetimes.now(), log.lifetimes.turnover());
         for stream in &mut self.streams {
             let is_slow = stream.active.as_ref().is_some_and(|active| match turnover {
-                0 => active.segment.class != SegmentClass::Copies,
+                0 => !matches!(active.segment.class, SegmentClass::Copies | SegmentClass::New),
                 _ => now.saturating_sub(active.segment.created_at) > turnover / OPEN_PARTS,
             });
             if is_slow {
@@ -236,6 +271,7 @@ impl Stream {
     fn make_room(
         &mut self,
         log: &ValueLog,
+        origin: Origin,
         class: SegmentClass,
         len: u64,
         staging: &mut AlignedBuffer,
@@ -245,12 +281,12 @@ impl Stream {
             if end == SEGMENT_HEADER_LEN || end + len <= log.options.max_segment_size {
                 return Ok(None);
             }
-            self.write(log, staging)?;
+            self.write(log, origin, staging)?;
         }
         // First: what fails has to know of the one that was open.
-        let (segment, handle) = log.create_segment(class)?;
+        let (segment, handle) = log.create_segment(class, Filler::Copier)?;
         let full = self.seal();
-        if self.separates {
+        if origin != Origin::Segments {
             segment.expect();
         }
         let direct = log.options.direct.open_for_writing(&*log.env, segment.file.file().path());
@@ -262,6 +298,7 @@ impl Stream {
     fn append(
         &mut self,
         log: &ValueLog,
+        origin: Origin,
         record: Record<'_>,
         staging: &mut AlignedBuffer,
     ) -> Result<ValuePointer> {
@@ -269,7 +306,7 @@ impl Stream {
         let offset = segment.file.appended_len() + self.buffer.len() as u64;
         let pointer = record.put(&mut self.buffer, segment.number, offset);
         if self.buffer.len() >= WRITE_BYTES {
-            self.write(log, staging)?;
+            self.write(log, origin, staging)?;
         }
         Ok(pointer)
     }
@@ -289,7 +326,7 @@ impl Stream {
         ValuePointer { segment: segment.number, offset, checksum, ..*pointer }
     }
 
-    fn write(&mut self, log: &ValueLog, staging: &mut AlignedBuffer) -> Result<()> {
+    fn write(&mut self, log: &ValueLog, origin: Origin, staging: &mut AlignedBuffer) -> Result<()> {
         let Some(active) = self.active.as_ref().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
         let (file, offset) = (active.segment.file.file(), active.segment.file.appended_len());
         let outcome = match &active.direct {
@@ -302,7 +339,11 @@ impl Stream {
             return Err(error);
         }
         active.segment.file.set_appended(offset + self.buffer.len() as u64);
-        let written = if self.separates { &log.separated_bytes } else { &log.copied_bytes };
+        let written = match origin {
+            Origin::Segments => &log.copied_bytes,
+            Origin::Tables => &log.separated_bytes,
+            Origin::Memtables => &log.flushed.bytes,
+        };
         written.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
         if self.buffer.capacity() > 2 * WRITE_BYTES {
             self.buffer = Vec::new();

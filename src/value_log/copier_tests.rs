@@ -117,7 +117,7 @@ fn a_segment_arrives_with_the_last_compaction_that_writes_to_it() {
     let log = open(&env, 5);
     let arriving = || log.segments().iter().filter(|segment| segment.is_arriving).count();
     let separate = |n: u64| {
-        let mut copier = log.take_copier();
+        let mut copier = log.take_copier(Origin::Tables);
         copier.append(&log, 7, &key(n), b"inline until now").unwrap();
         copier
     };
@@ -194,4 +194,86 @@ fn every_failing_operation_is_told_and_copying_can_begin_again() {
         assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
     }
     assert!(failures > 8, "{failures}");
+}
+
+/// What flushes write is new: it advances the clock and has the classes of new values. What compactions write is not.
+#[test]
+fn values_of_memtables_are_new_and_those_of_tables_are_old() {
+    let env = TestEnv::new();
+    let log = open(&env, 5);
+    let value = [7; 1000];
+    log.set_live(400 * 1000, 400);
+    let mut clock = log.lifetimes.now();
+    let mut classes = |origin: Origin, n: u64, others: u64| {
+        let mut copier = log.take_copier(origin);
+        for other in 0..others {
+            copier.append(&log, 7, &key(1000 * n + other), &value).unwrap();
+        }
+        let pointer = copier.append(&log, 7, &key(n), &value).unwrap();
+        log.have_arrived(&copier.finish(&log).unwrap());
+        log.give_back_copier(copier);
+        let passed = log.lifetimes.now() - std::mem::replace(&mut clock, log.lifetimes.now());
+        assert_eq!(passed > 0, origin == Origin::Memtables, "{passed} bytes");
+        assert!(log.verify(&pointer, 7, &key(n)).unwrap());
+        log.segments().iter().find(|segment| segment.number == pointer.segment).unwrap().class
+    };
+    assert_eq!(classes(Origin::Memtables, 1, 0), SegmentClass::New);
+    assert_eq!(classes(Origin::Tables, 1, 0), SegmentClass::Copies);
+    assert_eq!(classes(Origin::Memtables, 1, 0), SegmentClass::Hottest);
+    assert_eq!(classes(Origin::Memtables, 1, 300), SegmentClass::Warm);
+    assert_eq!(classes(Origin::Tables, 1, 300), SegmentClass::Copies);
+    let stats = log.stats();
+    assert_eq!((stats.values_written, stats.value_bytes), (303, 303_000));
+    assert!(stats.flushed_bytes > 0 && stats.flushed_bytes == stats.bytes_written);
+    assert!(stats.separated_bytes > 0 && stats.copied_bytes == 0);
+}
+
+/// A log's sync does not cover what a flush is writing, marks do not name it, and what has arrived before counts.
+#[test]
+fn segments_that_flushes_fill_are_left_to_them() {
+    let env = TestEnv::new();
+    let log = open(&env, 5);
+    let append = |copier: &mut Copier, n: u64| copier.append(&log, 7, &key(n), &[n as u8; 300]).unwrap();
+    let info = |number: u64| log.segments().into_iter().find(|segment| segment.number == number).unwrap();
+    let mut copier = log.take_copier(Origin::Memtables);
+    let first = append(&mut copier, 1);
+    let holds = copier.finish(&log).unwrap();
+    log.give_back_copier(copier);
+    assert_eq!(
+        (info(first.segment).is_arriving, info(first.segment).arrived_len),
+        (true, SEGMENT_HEADER_LEN)
+    );
+    log.have_arrived(&holds);
+    let len = info(first.segment).len;
+    assert_eq!((info(first.segment).is_arriving, info(first.segment).arrived_len), (false, len));
+    let mut copier = log.take_copier(Origin::Memtables);
+    let second = append(&mut copier, 2);
+    assert_eq!(second.segment, first.segment, "the open segment is used again");
+    let holds = copier.finish(&log).unwrap();
+    assert_eq!((info(first.segment).is_arriving, info(first.segment).arrived_len), (true, len));
+    assert!(info(first.segment).len > len);
+    log.have_arrived(&holds);
+    log.give_back_copier(copier);
+    let mut copier = log.take_copier(Origin::Memtables);
+    let third = append(&mut copier, 3);
+    let syncs = log.stats().syncs;
+    log.sync(None).unwrap();
+    assert_eq!(log.stats().syncs, syncs);
+    assert!(log.durable_marks().iter().all(|(segment, _)| *segment != third.segment));
+    copier.abandon(&log);
+    log.give_back_copier(copier);
+    assert!(
+        !info(first.segment).is_arriving && info(first.segment).sealed,
+        "what was given up never arrives"
+    );
+    assert!(log.verify(&first, 7, &key(1)).unwrap() && log.verify(&second, 7, &key(2)).unwrap());
+    // One that is left open where there are no classes is of the first class.
+    let mut copier = log.take_copier(Origin::Memtables);
+    let fourth = append(&mut copier, 4);
+    log.have_arrived(&copier.finish(&log).unwrap());
+    log.give_back_copier(copier);
+    log.set_live(0, 0);
+    assert!(!info(fourth.segment).sealed);
+    log.seal_open_segments();
+    assert!(info(fourth.segment).sealed);
 }

@@ -9,7 +9,8 @@
 //! 4. `ReadAhead` reads what a scan will come to, many records with one call.
 //! 5. `lifetimes` puts values that are likely to die together into segments of their own.
 //! 6. `Copier` moves what is alive in a segment that is mostly dead to another one, and a `Relocation` says where to.
-//!    It also takes values that lay inline, from compactions after the threshold was lowered.
+//!    It also takes values that lay inline: from flushes, those of batches that kept them, and from compactions after
+//!    the threshold was lowered.
 //! 7. Recovery asks of each value that a log names whether it is whole; `VerifyAhead` finds out before, in threads.
 //! 8. A segment that is sealed and that nobody holds any more is reported by `take_obsolete`.
 //!
@@ -47,7 +48,7 @@ mod verify_ahead;
 mod verify_ahead_tests;
 mod writer;
 
-pub use copier::{Copied, Copier};
+pub use copier::{Copied, Copier, Origin};
 pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 pub use group::ValueGroup;
 pub(crate) use lifetimes::Lifetimes;
@@ -61,7 +62,7 @@ use crate::cache::{Buffer, Cache};
 use crate::env::direct::DirectIo;
 use crate::env::{Env, File};
 use parking_lot::Mutex;
-use segments::Registry;
+use segments::{Filler, Registry};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -141,7 +142,7 @@ impl SegmentClass {
         SegmentClass::OldestCopies,
     ];
 
-    /// Whether it is one of copies: no log points into its segments.
+    /// Whether it is one of copies: no log points into its segments, nor into those of new values that flushes fill.
     pub fn is_copies(self) -> bool {
         self as u8 >= SegmentClass::Copies as u8
     }
@@ -168,11 +169,13 @@ pub struct SegmentInfo {
     pub number: u64,
     /// Bytes of the file.
     pub len: u64,
+    /// Those before what is arriving.
+    pub arrived_len: u64,
     /// Whether it is closed for appending.
     pub sealed: bool,
     /// Whether nobody holds it any more: its file is about to be removed.
     pub is_leaving: bool,
-    /// Whether a compaction is writing values to it that lay inline before, and no table refers to them yet.
+    /// Whether a flush or a compaction is writing values to it that lay inline before, and no table refers to them yet.
     pub is_arriving: bool,
     /// What it was made for.
     pub class: SegmentClass,
@@ -187,9 +190,9 @@ pub struct SegmentInfo {
 /// Counts since open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ValueLogStats {
-    /// Values appended.
+    /// New values written, by writers or by flushes.
     pub values_written: u64,
-    /// Bytes appended, headers and keys included.
+    /// Their bytes, headers and keys included.
     pub bytes_written: u64,
     /// Bytes of values before compression.
     pub value_bytes: u64,
@@ -201,6 +204,24 @@ pub struct ValueLogStats {
     pub copied_bytes: u64,
     /// Bytes of records that compactions wrote, of values that lay inline before.
     pub separated_bytes: u64,
+    /// Bytes of records that flushes wrote; they count as written too.
+    pub flushed_bytes: u64,
+}
+
+/// New values that flushes wrote.
+#[derive(Default)]
+struct Flushed {
+    values: AtomicU64,
+    value_bytes: AtomicU64,
+    /// Of records.
+    bytes: AtomicU64,
+}
+
+impl Flushed {
+    fn count(&self, value_bytes: u64) {
+        self.values.fetch_add(1, Ordering::Relaxed);
+        self.value_bytes.fetch_add(value_bytes, Ordering::Relaxed);
+    }
 }
 
 /// The value log of one database. All methods may be called from any thread.
@@ -216,8 +237,10 @@ pub struct ValueLog {
     any_abandoned: AtomicBool,
     copied_bytes: AtomicU64,
     separated_bytes: AtomicU64,
-    /// Of compactions that separated values: at most one, for the next compaction that does.
-    idle_copier: Mutex<Option<Copier>>,
+    flushed: Flushed,
+    /// Of flushes that separated values: at most one, for the next flush that does. The same of compactions.
+    idle_of_flushes: Mutex<Option<Copier>>,
+    idle_of_compactions: Mutex<Option<Copier>>,
 }
 
 impl ValueLog {
@@ -246,7 +269,9 @@ impl ValueLog {
             any_abandoned,
             copied_bytes,
             separated_bytes,
-            idle_copier: Mutex::default(),
+            flushed: Flushed::default(),
+            idle_of_flushes: Mutex::default(),
+            idle_of_compactions: Mutex::default(),
         }))
     }
 
@@ -271,28 +296,39 @@ impl ValueLog {
     /// Closes the segments that are open for append: the next values go to new ones.
     pub fn seal_open_segments(&self) {
         self.queues.seal_all();
-        *self.idle_copier.lock() = None;
+        *self.idle_of_flushes.lock() = None;
+        *self.idle_of_compactions.lock() = None;
     }
 
     /// Closes those of them with values that nobody refers to any more, so that they can go before they are full.
     pub fn seal_unheld_segments(&self) {
         self.queues.seal_unheld();
-        if let Some(copier) = &mut *self.idle_copier.lock() {
-            copier.close_unheld();
+        for idle in [&self.idle_of_flushes, &self.idle_of_compactions] {
+            if let Some(copier) = &mut *idle.lock() {
+                copier.close_unheld();
+            }
         }
     }
 
-    /// A copier for values that lie inline in tables. While it is in use, what it fills is not part of the space that
-    /// garbage collection looks at.
-    pub fn take_copier(&self) -> Copier {
-        let idle = self.idle_copier.lock().take();
-        idle.inspect(Copier::expect).unwrap_or_else(Copier::for_separation)
+    fn idle_copier(&self, origin: Origin) -> &Mutex<Option<Copier>> {
+        match origin {
+            Origin::Memtables => &self.idle_of_flushes,
+            Origin::Tables | Origin::Segments => &self.idle_of_compactions,
+        }
+    }
+
+    /// A copier for values that lie inline in tables or memtables. What it writes is not part of the space that garbage
+    /// collection looks at until it has arrived.
+    pub fn take_copier(&self, origin: Origin) -> Copier {
+        debug_assert!(origin != Origin::Segments, "relocation has its own");
+        let idle = self.idle_copier(origin).lock().take();
+        idle.inspect(Copier::expect).unwrap_or_else(|| Copier::of(origin))
     }
 
     /// Keeps a copier of `take_copier` for the next one, with its open segment.
     pub fn give_back_copier(&self, copier: Copier) {
         // Another one's segment is sealed as it goes.
-        let other = self.idle_copier.lock().replace(copier);
+        let other = self.idle_copier(copier.origin()).lock().replace(copier);
         drop(other);
     }
 
@@ -309,7 +345,10 @@ impl ValueLog {
     pub fn set_live(&self, bytes: u64, values: u64) {
         self.lifetimes.set_live(bytes, values);
         self.queues.seal_slow(&self.lifetimes);
-        let mut idle = self.idle_copier.lock();
+        if let Some(copier) = &mut *self.idle_of_flushes.lock() {
+            copier.close_slow(self);
+        }
+        let mut idle = self.idle_of_compactions.lock();
         if idle.as_ref().is_some_and(|copier| copier.is_stale(self)) {
             *idle = None;
         }
@@ -417,6 +456,10 @@ impl ValueLog {
         stats.values_read = self.values_read.load(Ordering::Relaxed);
         stats.copied_bytes = self.copied_bytes.load(Ordering::Relaxed);
         stats.separated_bytes = self.separated_bytes.load(Ordering::Relaxed);
+        stats.flushed_bytes = self.flushed.bytes.load(Ordering::Relaxed);
+        stats.values_written += self.flushed.values.load(Ordering::Relaxed);
+        stats.value_bytes += self.flushed.value_bytes.load(Ordering::Relaxed);
+        stats.bytes_written += stats.flushed_bytes;
         stats
     }
 
@@ -426,9 +469,13 @@ impl ValueLog {
     }
 
     /// A new segment for values of `class`.
-    fn create_segment(&self, class: SegmentClass) -> Result<(Arc<segments::Segment>, SegmentRef)> {
+    fn create_segment(
+        &self,
+        class: SegmentClass,
+        filler: Filler,
+    ) -> Result<(Arc<segments::Segment>, SegmentRef)> {
         let (number, now) = (self.queues.next_number(), self.lifetimes.now());
-        self.registry.create(&*self.env, number, &self.options.database, class, now)
+        self.registry.create(&*self.env, number, &self.options.database, (class, filler), now)
     }
 
     /// What the bytes of `segment` before `end` are read through.

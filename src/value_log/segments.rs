@@ -66,6 +66,15 @@ enum Hold {
     Stuck,
 }
 
+/// Who writes a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filler {
+    /// Writers, through a queue: logs point into it, and their syncs cover it (W1).
+    Queue,
+    /// A copier: only tables point into it, once it has synced what they point to.
+    Copier,
+}
+
 /// A segment's file.
 pub(super) struct Segment {
     pub number: u64,
@@ -76,11 +85,14 @@ pub(super) struct Segment {
     /// Created since open, not found.
     pub created: bool,
     pub class: SegmentClass,
+    filler: Filler,
     /// When it was created, by the clock of bytes, and when its values were written, on average.
     pub created_at: u64,
     birth: AtomicU64,
-    /// Compactions that have written values to it which no installed table refers to yet.
+    /// Flushes and compactions that have written values to it which no installed table refers to yet.
     arriving: AtomicU32,
+    /// Where it ended when there was none of them.
+    arrived_len: AtomicU64,
     since: Duration,
     header_damaged: bool,
     hold: Mutex<Hold>,
@@ -93,9 +105,20 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// A compaction begins to write to it. Until `has_arrived` it counts as one whose tables are not installed.
+    /// A flush or a compaction begins to write to it. Until `has_arrived` that counts as one whose tables are not
+    /// installed.
     pub fn expect(&self) {
-        self.arriving.fetch_add(1, Ordering::AcqRel);
+        if self.arriving.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.arrived_len.store(self.file.appended_len(), Ordering::Release);
+        }
+    }
+
+    /// Whether something is expected, and its length without that.
+    fn arrival(&self) -> (bool, u64) {
+        match self.arriving.load(Ordering::Acquire) > 0 {
+            true => (true, self.arrived_len.load(Ordering::Acquire)),
+            false => (false, self.file.appended_len()),
+        }
     }
 
     pub fn has_arrived(&self) {
@@ -190,14 +213,14 @@ impl Registry {
         path_of(&self.dir, FileKind::Segment(number))
     }
 
-    /// Creates a segment with a durable header and directory entry (V3), at `now` of the clock of bytes. One for
-    /// copies is synced by whoever writes them, when it names it, and by nobody else.
+    /// Creates a segment with a durable header and directory entry (V3), at `now` of the clock of bytes. One that a
+    /// copier fills is synced by whoever has it filled, when it names it, and by nobody else.
     pub fn create(
         &self,
         env: &dyn Env,
         number: u64,
         database: &[u8; 16],
-        class: SegmentClass,
+        (class, filler): (SegmentClass, Filler),
         now: u64,
     ) -> Result<(Arc<Segment>, SegmentRef)> {
         let (path, temporary) = (self.path(number), path_of(&self.dir, FileKind::Temporary(number)));
@@ -223,9 +246,11 @@ impl Registry {
             sealed: AtomicBool::new(false),
             created: true,
             class,
+            filler,
             created_at: now,
             birth: AtomicU64::new(now),
             arriving: AtomicU32::new(0),
+            arrived_len: AtomicU64::new(0),
             since: env.now(),
             header_damaged: false,
             hold: Mutex::new(Hold::Once(Arc::downgrade(&handle))),
@@ -287,7 +312,9 @@ impl Registry {
                 .filter(is_unsynced)
                 .cloned()
                 .collect(),
-            None => segments.values().filter(|s| !s.class.is_copies()).filter(is_unsynced).cloned().collect(),
+            None => {
+                segments.values().filter(|s| s.filler == Filler::Queue).filter(is_unsynced).cloned().collect()
+            }
         }
     }
 
@@ -302,8 +329,9 @@ impl Registry {
         let segments = self.segments.read();
         let marks = segments.values().map(|segment| (segment, segment.file.durable_len()));
         // Marks are about what logs point to.
-        let known = marks
-            .filter(|(segment, durable)| (segment.created || *durable > 0) && !segment.class.is_copies());
+        let known = marks.filter(|(segment, durable)| {
+            (segment.created || *durable > 0) && segment.filler == Filler::Queue
+        });
         known.map(|(segment, durable)| (segment.number, durable)).collect()
     }
 
@@ -328,16 +356,20 @@ impl Registry {
 
     pub fn infos(&self, now: u64) -> Vec<SegmentInfo> {
         let segments = self.segments.read();
-        let info = |segment: &Arc<Segment>| SegmentInfo {
-            number: segment.number,
-            len: segment.file.appended_len(),
-            sealed: segment.sealed.load(Ordering::Acquire),
-            is_leaving: segment.is_leaving(),
-            class: segment.class,
-            age: now.saturating_sub(segment.created_at),
-            holders: segment.holders(),
-            is_arriving: segment.arriving.load(Ordering::Acquire) > 0,
-            since: segment.since,
+        let info = |segment: &Arc<Segment>| {
+            let (is_arriving, arrived_len) = segment.arrival();
+            SegmentInfo {
+                number: segment.number,
+                len: segment.file.appended_len(),
+                arrived_len,
+                sealed: segment.sealed.load(Ordering::Acquire),
+                is_leaving: segment.is_leaving(),
+                class: segment.class,
+                age: now.saturating_sub(segment.created_at),
+                holders: segment.holders(),
+                is_arriving,
+                since: segment.since,
+            }
         };
         segments.values().map(info).collect()
     }
@@ -420,9 +452,11 @@ fn found_segment(file: Arc<dyn File>, number: u64, database: &[u8; 16], since: D
         sealed: AtomicBool::new(true),
         created: false,
         class,
+        filler: if class.is_copies() { Filler::Copier } else { Filler::Queue },
         created_at: 0,
         birth: AtomicU64::new(0),
         arriving: AtomicU32::new(0),
+        arrived_len: AtomicU64::new(0),
         since,
         header_damaged,
         hold: Mutex::new(Hold::Never),

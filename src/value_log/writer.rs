@@ -10,7 +10,7 @@
 use super::compress::with_compressed;
 use super::format::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use super::lifetimes::{Lifetimes, NEW_CLASSES, OPEN_PARTS};
-use super::segments::{Segment, SegmentRef};
+use super::segments::{Filler, Segment, SegmentRef};
 use super::{SegmentClass, ValueLog, ValueLogStats};
 use crate::base::checksum::{bind, crc32_of, hash64};
 use crate::base::{Codec, Error, Result, ValuePointer};
@@ -231,7 +231,7 @@ impl Queue {
         match &mut self.active {
             Some(active) => Ok(active),
             none => {
-                let (segment, handle) = log.create_segment(class)?;
+                let (segment, handle) = log.create_segment(class, Filler::Queue)?;
                 Ok(none.insert(Active { segment, handle }))
             }
         }

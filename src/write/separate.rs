@@ -6,6 +6,9 @@
 //! without a big value and without a TTL is borrowed as it is; another one is rewritten in a buffer that the caller
 //! keeps. All TTLs of a batch, its records' own and those of the families, count from one second.
 //!
+//! A short batch that is durable when its write returns keeps its values (`BigValues::Kept`): one sync of the log is
+//! enough for it, where a separated value takes one of its segment before that (W1). The flush separates them.
+//!
 //! Big values are gathered and appended in groups (`ValueGroup`); the records after the first value of a group wait
 //! until it is appended, for they are logged in the batch's order.
 
@@ -30,6 +33,15 @@ pub struct Rules {
     pub can_merge: bool,
     /// Seconds after which what is written without a TTL of its own expires; 0 = never.
     pub ttl: u64,
+}
+
+/// Where the big values of a batch go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BigValues {
+    /// Into the value log, before the batch is logged.
+    Separated,
+    /// Into the log and the memtable with their batch, until the flush separates them.
+    Kept,
 }
 
 /// The column families, for who writes to them.
@@ -72,8 +84,9 @@ impl Separator {
         batch: &'a WriteBatch,
         buffer: &'a mut Vec<u8>,
         families: &dyn FamilyRules,
+        big_values: BigValues,
     ) -> Result<Prepared<'a>> {
-        let mut touched = Touched::new(families);
+        let mut touched = Touched::new(families, big_values);
         let mut rewrite = Rewrite::new(batch, buffer);
         let mut separation = Separation::new(&self.value_log, batch.count() as usize);
         let mut log = |place: Range<usize>, logged: Option<Logged<'_>>| {
@@ -101,8 +114,9 @@ impl Separator {
         operations: &PackedOperations<'_>,
         batch: &'a mut WriteBatch,
         families: &dyn FamilyRules,
+        big_values: BigValues,
     ) -> Result<Prepared<'a>> {
-        let mut touched = Touched::new(families);
+        let mut touched = Touched::new(families, big_values);
         let mut unchecked = operations.clone();
         // How much shorter the batch is than the operations; those that expire are longer.
         let (mut start, mut separated, mut expiring) = (0, 0, 0);
@@ -139,6 +153,7 @@ impl Separator {
 /// The column families that a batch touches.
 struct Touched<'f> {
     families: &'f dyn FamilyRules,
+    big_values: BigValues,
     seen: Few<u32>,
     /// Those of the record before: most batches stay in one family.
     last: Option<(u32, Rules)>,
@@ -147,8 +162,8 @@ struct Touched<'f> {
 }
 
 impl<'f> Touched<'f> {
-    fn new(families: &'f dyn FamilyRules) -> Touched<'f> {
-        Touched { families, seen: Few::None, last: None, now: None }
+    fn new(families: &'f dyn FamilyRules, big_values: BigValues) -> Touched<'f> {
+        Touched { families, big_values, seen: Few::None, last: None, now: None }
     }
 
     /// Refuses a record that its family does not take. Gives what takes the place of one that is not logged as it is.
@@ -220,7 +235,10 @@ impl<'f> Touched<'f> {
     }
 
     fn look_up(&mut self, column_family: u32) -> Result<Rules> {
-        let rules = self.families.rules(column_family).ok_or_else(|| unknown_family(column_family))?;
+        let mut rules = self.families.rules(column_family).ok_or_else(|| unknown_family(column_family))?;
+        if self.big_values == BigValues::Kept {
+            rules.separate_from = u64::MAX;
+        }
         if !self.seen.contains(&column_family) {
             self.seen.push(column_family);
         }

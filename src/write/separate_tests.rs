@@ -154,10 +154,11 @@ fn batches_and_packed_operations_are_logged_as_written() {
     let (mut buffer, mut target) = (Vec::new(), WriteBatch::new());
     for seed in 1..=300u64 {
         let (batch, packed) = random_batch(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let prepared = separator.prepare(&batch, &mut buffer, &Families).unwrap();
+        let prepared = separator.prepare(&batch, &mut buffer, &Families, BigValues::Separated).unwrap();
         check(&separator, &prepared, &batch, seed);
         let operations = PackedOperations::new(&packed, &id_at);
-        let prepared = separator.prepare_packed(&operations, &mut target, &Families).unwrap();
+        let prepared =
+            separator.prepare_packed(&operations, &mut target, &Families, BigValues::Separated).unwrap();
         check(&separator, &prepared, &batch, seed);
     }
 }
@@ -167,9 +168,36 @@ fn a_batch_without_big_values_is_borrowed() {
     let mut batch = WriteBatch::new();
     batch.put(0, b"key", b"value").unwrap();
     let mut buffer = Vec::new();
-    let prepared = separator().prepare(&batch, &mut buffer, &Families).unwrap();
+    let prepared = separator().prepare(&batch, &mut buffer, &Families, BigValues::Separated).unwrap();
     assert_eq!(prepared.bytes.as_ptr(), batch.data().as_ptr());
     assert!(prepared.holds.is_empty());
+}
+
+#[test]
+fn kept_values_stay_with_their_batch() {
+    let separator = separator();
+    let (mut buffer, mut target) = (Vec::new(), WriteBatch::new());
+    for seed in 1..=100u64 {
+        let (batch, packed) = random_batch(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let kept = separator.prepare(&batch, &mut buffer, &Families, BigValues::Kept).unwrap();
+        assert_eq!(kept.bytes.as_ptr(), batch.data().as_ptr(), "seed {seed}: nothing is copied");
+        assert!(kept.holds.is_empty() && kept.count == batch.count(), "seed {seed}");
+        let families = kept.families[..].to_vec();
+        let operations = PackedOperations::new(&packed, &id_at);
+        let kept = separator.prepare_packed(&operations, &mut target, &Families, BigValues::Kept).unwrap();
+        assert_eq!((kept.bytes, &kept.families[..]), (batch.data(), &families[..]), "seed {seed}");
+        assert!(kept.holds.is_empty() && kept.count == batch.count(), "seed {seed}");
+    }
+    assert_eq!(separator.value_log.stats().values_written, 0);
+    // One that expires is rewritten, with its value.
+    let mut batch = WriteBatch::new();
+    batch.put_with_ttl(0, b"key", &[7; 100], 60).unwrap();
+    let kept = separator.prepare(&batch, &mut buffer, &Families, BigValues::Kept).unwrap();
+    let records: Vec<_> = BatchIter::over(kept.bytes).unwrap().map(Result::unwrap).collect();
+    let [Record::Expiring { kind: EntryKind::ExpiringPut, stored, .. }] = records[..] else {
+        panic!("{records:?}");
+    };
+    assert_eq!(crate::base::expiry::split(EntryKind::ExpiringPut, stored), (Some(1061), &[7; 100][..]));
 }
 
 #[test]
@@ -184,7 +212,8 @@ fn what_a_family_does_not_take_is_refused() {
         let mut batch = WriteBatch::new();
         batch.put(0, b"good", &[7; 100]).unwrap();
         build(&mut batch).unwrap();
-        let error = separator().prepare(&batch, &mut Vec::new(), &Families).err().unwrap();
+        let error =
+            separator().prepare(&batch, &mut Vec::new(), &Families, BigValues::Separated).err().unwrap();
         assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains(text), "{error}");
     }
 }
@@ -202,7 +231,9 @@ fn refused_packed_operations_append_no_value() {
     }
     let separator = separator();
     let operations = PackedOperations::new(&packed, &id_at);
-    let error = separator.prepare_packed(&operations, &mut WriteBatch::new(), &Families).err().unwrap();
+    let mut target = WriteBatch::new();
+    let prepared = separator.prepare_packed(&operations, &mut target, &Families, BigValues::Separated);
+    let error = prepared.err().unwrap();
     assert_eq!(error.message(), "packed operations: operation 1 at byte 113: no operator: 300");
     assert_eq!(separator.value_log.stats().values_written, 0);
 }

@@ -8,7 +8,8 @@ use crate::config::{MemtableImplementation, SyncPolicy};
 use libc::{c_double, c_int, c_uchar};
 
 /// Values of at least so many bytes are written once, to the value log, before the write-ahead log record; log,
-/// memtables, tables and compactions carry a pointer. 0 = all values, UINT64_MAX = none. For each column family.
+/// memtables, tables and compactions carry a pointer. Those of short synced batches are moved there by the flush (see
+/// `auradb_options_set_synced_separation_threshold`). 0 = all values, UINT64_MAX = none. For each column family.
 /// Default 1024.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_separation_threshold(options: Option<&mut auradb_options_t>, v: u64) {
@@ -19,6 +20,25 @@ pub extern "C" fn auradb_options_set_separation_threshold(options: Option<&mut a
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_get_separation_threshold(options: Option<&auradb_options_t>) -> u64 {
     look(options, |options| options.separation_threshold)
+}
+
+/// A batch of fewer bytes than this that is durable when its write returns (sync in the write options, or the WAL sync
+/// policy of every write) keeps its values in the log and in memory: it waits for one sync of the device, not for two.
+/// The flush moves those of at least separation_threshold bytes to the value log. They are written twice, so it pays
+/// for short batches. Writes that are not synced, or not waited for, separate values at once, and all writes do with 0.
+/// At most 1 GiB. For all column families. Default 65536.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_synced_separation_threshold(
+    options: Option<&mut auradb_options_t>,
+    v: u64,
+) {
+    change(options, |options| options.synced_separation_threshold = v);
+}
+
+/// What `auradb_options_set_synced_separation_threshold` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_synced_separation_threshold(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.synced_separation_threshold)
 }
 
 /// When the write-ahead log is synced by itself: `policy` is an `auradb_wal_sync_policy_t`, `n` its number of writes or

@@ -122,6 +122,7 @@ impl auradb_options_t {
         config.performance.direct_reads = self.direct_reads;
         config.performance.direct_background_writes = self.direct_background_writes;
         config.value_log.separation_threshold = self.separation_threshold;
+        config.value_log.synced_separation_threshold = self.synced_separation_threshold;
         config.value_log.write_queues = self.value_log_write_queues;
         config.value_log.max_segment_size = self.value_log_segment_size;
         config.value_log.max_space_amp = self.max_space_amp;

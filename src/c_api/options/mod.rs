@@ -91,6 +91,7 @@ pub struct auradb_options_t {
     table: TableOptions,
 
     separation_threshold: u64,
+    synced_separation_threshold: u64,
     sync_policy: SyncPolicy,
     async_writes: bool,
     memory_mapped_wal: bool,
@@ -157,6 +158,7 @@ impl Default for auradb_options_t {
             prefix_extractor: None,
             table: TableOptions::default(),
             separation_threshold: config.value_log.separation_threshold,
+            synced_separation_threshold: config.value_log.synced_separation_threshold,
             sync_policy: SyncPolicy::Manual,
             async_writes: config.wal.async_writes,
             memory_mapped_wal: config.performance.memory_mapped,

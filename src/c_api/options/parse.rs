@@ -67,6 +67,7 @@ impl auradb_options_t {
     fn change_own(&mut self, name: &str, value: &str) -> Result<()> {
         match name.strip_prefix("auradb.").unwrap_or(name) {
             "separation_threshold" => self.separation_threshold = size(name, value)?,
+            "synced_separation_threshold" => self.synced_separation_threshold = size(name, value)?,
             "async_writes" => self.async_writes = boolean(name, value)?,
             "memory_mapped_wal" => self.memory_mapped_wal = boolean(name, value)?,
             "value_log_write_queues" => self.value_log_write_queues = size(name, value)? as usize,
@@ -278,6 +279,7 @@ mod tests {
         assert!(changed("").is_ok() && changed(" ; ").is_err());
         // The prefix of own names may be left out, as in `set_options`.
         assert_eq!(changed("separation_threshold=5K").unwrap().separation_threshold, 5120);
+        assert_eq!(changed("synced_separation_threshold=9K").unwrap().synced_separation_threshold, 9216);
         let options = changed(
             "auradb.max_space_amp=1.25;value_log_garbage_collection=false;background_nice=3;\
                      bytes_per_sync=512K",

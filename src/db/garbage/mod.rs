@@ -264,11 +264,15 @@ impl Engine {
         let segments = self.value_log.segments();
         let (mut candidates, mut pinned) = (Vec::new(), BTreeMap::new());
         for segment in &segments {
+            let live = uses.get(&segment.number).copied().unwrap_or(0);
             if segment.is_arriving {
-                // Its values stand in tables still; it takes their place with the edit that names it.
+                // Values that are arriving stand in tables or memtables still; they take their place with the edit that
+                // names the segment, which may just have been installed.
+                let named = if live > 0 { live + crate::value_log::SEGMENT_HEADER_LEN } else { 0 };
+                space.total += segment.arrived_len.max(named);
+                space.referenced += live;
                 continue;
             }
-            let live = uses.get(&segment.number).copied().unwrap_or(0);
             if live == 0 && work.is_coming(segment) {
                 space.total += segment.len;
                 continue;
@@ -444,6 +448,7 @@ fn limit_values(family: &Family, view: &ReadView, buffer: &WriteBuffer, limit: u
     // Without compactions, flushing early would not tell what is garbage.
     let limit = if family.options.read().disable_auto_compactions { u64::MAX } else { limit };
     buffer.limit_values(limit, HiddenBytes::new(&view.version, &family.order).mean_value());
+    buffer.separate_from(family.threshold.load(Ordering::Relaxed));
 }
 
 /// Adds what one family hides and holds.
@@ -460,8 +465,10 @@ fn see_family(family: &Family, view: &ReadView, space: &mut Space, in_memory: &m
     }
     for buffer in view.buffers() {
         in_memory.extend(buffer.held());
-        space.referenced += buffer.value_bytes();
-        has_values |= buffer.value_bytes() > 0;
+        // What a flush will separate counts as if it had been.
+        space.total += buffer.kept_bytes();
+        space.referenced += buffer.value_bytes() + buffer.kept_bytes();
+        has_values |= buffer.value_bytes() + buffer.kept_bytes() > 0;
         if !is_first {
             space.hidden += buffer.hidden_bytes();
         }

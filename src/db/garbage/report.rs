@@ -124,7 +124,7 @@ pub(in crate::db) fn segments_text(engine: &Engine) -> String {
         let records = segment.len.saturating_sub(crate::value_log::SEGMENT_HEADER_LEN);
         let seconds = now.saturating_sub(segment.since).as_secs();
         let state = match pinned.get(&segment.number) {
-            _ if segment.is_arriving => "being filled by a compaction".to_string(),
+            _ if segment.is_arriving => "being filled by a flush or a compaction".to_string(),
             Some(pin) => pin.text(),
             None if segment.is_leaving => "leaving".to_string(),
             None if segment.sealed => "sealed".to_string(),

@@ -1,17 +1,21 @@
 //! Workloads in which values are relocated and segments removed.
 
 use super::recorder::Recorder;
-use super::workloads::{Workload, anything, direct, manual, not_mapped, plain, put, tight, workload};
+use super::workloads::{
+    Workload, anything, direct, kept_tight, manual, not_mapped, plain, put, tight, workload,
+};
 use crate::support::Random;
 use crate::support::reference::Change;
 use auradb::config::Config;
 use auradb::env::simulated::ImageKind;
 
-pub const WORKLOADS: [Workload; 19] = [
+pub const WORKLOADS: [Workload; 21] = [
     workload("garbage collected by itself", tight, |run, _| overwrites(run)),
     workload("garbage collected by classes", tight, |run, _| classes(run)),
     workload("garbage collected by hand", manual, |run, _| collections(run)),
     workload("anything, tight", tight, anything),
+    workload("garbage of kept values", kept_tight, |run, _| overwrites(run)),
+    workload("garbage of kept values by classes", kept_tight, |run, _| classes(run)),
     workload("garbage under readers", manual, |run, _| under_readers(run)),
     workload("garbage under readers, synced", plain, |run, _| under_readers(run)),
     workload("garbage of deletes", manual, |run, _| of_deletes(run)),

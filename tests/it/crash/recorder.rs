@@ -92,6 +92,8 @@ pub struct Recording {
     pub collected: (u64, u64),
     /// Logs in files that held others.
     pub recycled: u64,
+    /// Values that lay in the log until a flush separated them.
+    pub kept: u64,
 }
 
 impl Recording {
@@ -134,6 +136,7 @@ pub struct Recorder {
     plan: Option<Arc<FaultPlan>>,
     collected: (u64, u64),
     recycled: u64,
+    kept: u64,
     options: Options,
     family: ColumnFamilyOptions,
     handles: BTreeMap<String, ColumnFamily>,
@@ -168,6 +171,7 @@ impl Recorder {
             plan: None,
             collected: (0, 0),
             recycled: 0,
+            kept: 0,
             options,
             family,
             handles,
@@ -209,6 +213,7 @@ impl Recorder {
             timed: self.timed,
             collected: self.collected,
             recycled: self.recycled,
+            kept: self.kept,
         }
     }
 
@@ -478,6 +483,7 @@ impl Recorder {
         self.collected.0 += number("auradb.value-log-gc-relocations");
         self.collected.1 += number("auradb.value-log-gc-segments-removed");
         self.recycled += number("auradb.wal-files-recycled");
+        self.kept += number("auradb.flush-values-separated");
     }
 
     pub fn create_family(&mut self, name: &str) {

@@ -57,7 +57,7 @@ fn manual_by_leader(config: &mut Config) {
     config.wal.async_writes = false;
 }
 
-pub const WORKLOADS: [Workload; 55] = [
+pub const WORKLOADS: [Workload; 63] = [
     workload("first create", plain, |mut run, _| {
         run.put("a", 10, false);
         run
@@ -147,6 +147,21 @@ pub const WORKLOADS: [Workload; 55] = [
     workload("TTL, tight", tight, |run, _| expiries(run)),
     workload("TTL with synced writes", plain, |run, _| expiries(run)),
     workload("snapshots", manual, |run, _| snapshots(run)),
+    workload("kept values", kept, |run, _| flushes(run)),
+    workload("kept values of a few synced writes", kept_by_some, |run, _| kept_and_flushed(run)),
+    workload("kept values in batches", kept, |run, _| big_batches(run)),
+    workload("kept values, tight", kept_tight, |run, _| compactions(run)),
+    workload("kept values while the threshold moves", kept, |run, _| thresholds(run)),
+    workload("kept values that expire", kept, |run, _| expiries(run)),
+    workload("kept values of anything", kept_by_some, anything),
+    workload(
+        "kept values, past the page cache",
+        |config| {
+            direct(config);
+            kept(config);
+        },
+        |run, _| flushes(run),
+    ),
     workload("not mapped", not_mapped, |run, _| some_synced(run, 200)),
     Workload {
         name: "mapping refused",
@@ -185,6 +200,23 @@ pub fn tight(config: &mut Config) {
     config.value_log.max_segment_size = 4 << 10;
     config.value_log.max_space_amp = 1.05;
     config.value_log.write_queues = 1;
+}
+
+/// Every write is synced and keeps its values, unless they fill a log file.
+fn kept(config: &mut Config) {
+    config.wal.sync_policy = SyncPolicy::EveryWrite;
+    config.value_log.synced_separation_threshold = 1 << 20;
+}
+
+/// So do those that ask for a sync, if they have not many bytes.
+fn kept_by_some(config: &mut Config) {
+    manual(config);
+    config.value_log.synced_separation_threshold = 1000;
+}
+
+pub fn kept_tight(config: &mut Config) {
+    tight(config);
+    kept(config);
 }
 
 fn small_logs(config: &mut Config) {
@@ -317,6 +349,22 @@ fn flushes(mut run: Recorder) -> Recorder {
         run.flush(&["default"]);
     }
     run.put("last", 100, false);
+    run
+}
+
+/// Values of one memtable in the log and in the value log, over each other.
+fn kept_and_flushed(mut run: Recorder) -> Recorder {
+    for round in 0..4 {
+        for index in 0..9 {
+            run.put(&format!("k{}", (index + round) % 5), [30, 300, 1200][index % 3], index % 4 != 1);
+        }
+        if round == 1 {
+            run.snapshot();
+        }
+        run.merge("k1", true);
+        run.flush(&["default"]);
+        run.put("k2", 400, round % 2 == 0);
+    }
     run
 }
 

@@ -138,15 +138,24 @@ fn max_segment_size_rolls_over() {
 
 #[test]
 fn separation_threshold_decides_and_may_change() {
-    let at = |threshold: u64| with(|config| config.value_log.separation_threshold = threshold);
+    let at = |threshold: u64| {
+        with(|config| {
+            config.value_log.separation_threshold = threshold;
+            config.value_log.synced_separation_threshold = 0;
+        })
+    };
     let mut fixture = Fixture::new(&at(100));
     let mut round = 0;
-    for (threshold, separated) in [(100, 2), (0, 4), (NONE, 0), (101, 1), (100, 2)] {
+    for (threshold, separated, recovered) in [(100, 2, 0), (0, 4, 2), (NONE, 0, 0), (101, 1, 1), (100, 2, 0)]
+    {
         fixture = fixture.reopened(&at(threshold));
         for len in [0, 99, 100, 101] {
             fixture.put(format!("{round}-{len}"), noise(len, len));
         }
-        assert_eq!(fixture.number("auradb.value-log-values-written"), separated, "threshold {threshold}");
+        // What the log held was flushed by the new threshold too.
+        let flushed = fixture.number("auradb.flush-values-separated");
+        let written = fixture.number("auradb.value-log-values-written") - flushed;
+        assert_eq!((written, flushed), (separated, recovered), "threshold {threshold}");
         round += 1;
         if round % 2 == 0 {
             fixture.compact();
@@ -155,6 +164,34 @@ fn separation_threshold_decides_and_may_change() {
             assert_eq!(fixture.get(format!("{earlier}-{len}")), Some(noise(len, len)), "{earlier}-{len}");
         }
     }
+}
+
+#[test]
+fn synced_separation_threshold_decides_when_values_are_separated() {
+    let numbers = |least: u64, policy: SyncPolicy| {
+        let fixture = Fixture::new(&with(|config| {
+            config.value_log.separation_threshold = 100;
+            config.value_log.synced_separation_threshold = least;
+            config.wal.sync_policy = policy;
+        }));
+        for len in [99, 100, 500, 1000] {
+            fixture.put(format!("{len}"), noise(len, len));
+        }
+        let before = fixture.number("auradb.value-log-values-written");
+        fixture.compact();
+        for len in [99, 100, 500, 1000] {
+            assert_eq!(fixture.get(format!("{len}")), Some(noise(len, len)), "{len}");
+        }
+        let flushed = fixture.number("auradb.flush-values-separated");
+        assert_eq!(fixture.number("auradb.value-log-values-written"), before + flushed);
+        (before, flushed)
+    };
+    assert_eq!(numbers(0, SyncPolicy::EveryWrite), (3, 0));
+    // The key has 3 bytes.
+    assert_eq!(numbers(503, SyncPolicy::EveryWrite), (2, 1));
+    assert_eq!(numbers(504, SyncPolicy::EveryWrite), (1, 2));
+    assert_eq!(numbers(1 << 20, SyncPolicy::EveryWrite), (0, 3));
+    assert_eq!(numbers(1 << 20, SyncPolicy::Manual), (3, 0));
 }
 
 #[test]

@@ -14,13 +14,15 @@ use std::sync::{Arc, LazyLock};
 
 pub const NONE: u64 = u64::MAX;
 
-/// 4 KiB memtables, logs, segments and tables, 256-byte blocks; values of 24 bytes are separated.
+/// 4 KiB memtables, logs, segments and tables, 256-byte blocks; values of 24 bytes are separated, at once unless they
+/// are in a synced batch of less than 100.
 pub fn tiny() -> Config {
     Config::default()
         .with_wal(WalConfig::default().with_max_file_size(8u64 << 10).with_buffer_size(4u64 << 10))
         .with_value_log(
             ValueLogConfig::default()
                 .with_separation_threshold(24u64)
+                .with_synced_separation_threshold(100u64)
                 .with_max_segment_size(4u64 << 10)
                 .with_write_queues(2usize),
         )
@@ -134,12 +136,18 @@ fn large_memtables(config: &mut Config) {
 /// A name, and what is chosen.
 type Choice = (&'static str, fn(&mut Config));
 
-const CHOICES: [Choice; 21] = [
+const CHOICES: [Choice; 23] = [
     ("any", |_| {}),
     ("all separated", |config| config.value_log.separation_threshold = 0),
     ("separated from 24 bytes", |config| config.value_log.separation_threshold = 24),
     ("separated from 1 KiB", |config| config.value_log.separation_threshold = 1 << 10),
     ("none separated", |config| config.value_log.separation_threshold = NONE),
+    ("synced values kept", |config| {
+        config.wal.sync_policy = SyncPolicy::EveryWrite;
+        config.value_log.separation_threshold = 24;
+        config.value_log.synced_separation_threshold = 1 << 30;
+    }),
+    ("no values kept", |config| config.value_log.synced_separation_threshold = 0),
     ("values raw", |config| config.value_log.compress_values = false),
     ("values lz4", |config| config.value_log.compression_algorithm = Codec::Lz4),
     ("values zstd", |config| config.value_log.compression_algorithm = Codec::Zstd),
@@ -175,6 +183,7 @@ pub fn draw(random: &mut Random, arm: &Arm) -> Config {
     let mut config = tiny();
     let codecs = [Codec::None, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     config.value_log.separation_threshold = random.pick(&[0, 24, 24, 200, 1 << 10, NONE]);
+    config.value_log.synced_separation_threshold = random.pick(&[0, 100, 100, 600, 128 << 10]);
     config.value_log.compression_algorithm = random.pick(&codecs);
     config.value_log.max_segment_size = random.pick(&[4 << 10, 64 << 10]);
     config.value_log.write_queues = random.pick(&[1, 2, 4]);
