@@ -88,7 +88,7 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, bottommost_compression, auradb_zstd_compression, 255);
   ROUND_TRIP(o, options, compaction_style, auradb_universal_compaction, auradb_level_compaction);
   ROUND_TRIP(o, options, separation_threshold, UINT64_MAX, 0);
-  CHECK(auradb_options_get_synced_separation_threshold(o) == 64 << 10);
+  CHECK(auradb_options_get_synced_separation_threshold(o) == 128 << 10);
   ROUND_TRIP(o, options, synced_separation_threshold, 1 << 30, 0);
   ROUND_TRIP(o, options, value_log_write_queues, 7, 2);
   ROUND_TRIP(o, options, value_log_compression, auradb_no_compression, auradb_zstd_compression);

@@ -1660,7 +1660,7 @@ uint64_t auradb_options_get_separation_threshold(const auradb_options_t *options
 // policy of every write) keeps its values in the log and in memory: it waits for one sync of the device, not for two.
 // The flush moves those of at least separation_threshold bytes to the value log. They are written twice, so it pays
 // for short batches. Writes that are not synced, or not waited for, separate values at once, and all writes do with 0.
-// At most 1 GiB. For all column families. Default 65536.
+// At most 1 GiB. For all column families. Default 131072.
 void auradb_options_set_synced_separation_threshold(auradb_options_t *options, uint64_t v);
 
 // What `auradb_options_set_synced_separation_threshold` set.

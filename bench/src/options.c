@@ -70,7 +70,7 @@ static const struct description TABLE[] = {
     SECTION("AuraDB only (an error with any other engine)"),
     OPTION(TEXT, memtable, "default", "default, skiplist, art or btree"),
     OPTION(SIZE, separation_threshold, "1K", "values of so many bytes go to the value log (more than 64M: none)"),
-    OPTION(SIZE, synced_separation_threshold, "64K", "synced batches below it keep values until the flush"),
+    OPTION(SIZE, synced_separation_threshold, "128K", "synced batches below it keep values until the flush"),
     OPTION(SIZE, segment_size, "256M", "bytes at which a segment of the value log is closed"),
     SECTION("RocksDB only (an error with any other engine)"),
     OPTION(FLAG, unordered_write, "0", "1: unordered_write, which weakens what a snapshot promises"),

@@ -41,7 +41,7 @@ impl Default for ValueLogConfig {
             vlog_path: None,
             max_segment_size: 256 * MIB,
             separation_threshold: 1 << 10,
-            synced_separation_threshold: 64 << 10,
+            synced_separation_threshold: 128 << 10,
             write_queues: 4,
             cache_size: 64 * MIB,
             compress_values: true,

@@ -52,7 +52,7 @@ pub struct ValueLogConfig {
     pub separation_threshold: u64,
     /// A batch of fewer bytes that is durable when its write returns keeps its values in the log, and the flush
     /// separates them; 0 = values are always separated before the log is written, and so they are where the batch does
-    /// not fit into a log file of `wal.max_file_size`. Default 64 KiB. Range 0 to 1 GiB.
+    /// not fit into a log file of `wal.max_file_size`. Default 128 KiB. Range 0 to 1 GiB.
     pub synced_separation_threshold: u64,
     /// Segments open for append at once. Default 4. Range 1 to 64.
     pub write_queues: usize,

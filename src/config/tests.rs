@@ -16,7 +16,7 @@ fn specification() -> BTreeMap<&'static str, Value> {
         ("value_log.vlog_path", Value::Null),
         ("value_log.max_segment_size", json!(256 << 20)),
         ("value_log.separation_threshold", json!(1 << 10)),
-        ("value_log.synced_separation_threshold", json!(64 << 10)),
+        ("value_log.synced_separation_threshold", json!(128 << 10)),
         ("value_log.write_queues", json!(4)),
         ("value_log.cache_size", json!(64 << 20)),
         ("value_log.compress_values", json!(true)),

@@ -5,7 +5,7 @@
 //!    `continue_from` appends when it is taken into use, says it.
 //!    A full log that is not needed any more can give its file to the next one (`put_by`, `create_in`): see L4.
 //! 2. `append` puts frames into it, some with a `DurableMark`: what was durable when they were written (R3).
-//!    `append_for_sync` does so where a sync follows: with a call instead of through the mapping, which would have the
+//!    `append_frame` does so where a sync follows: with a call instead of through the mapping, which would have the
 //!    sync write whole folios. `append` does too once it finds the file synced often.
 //! 3. `replay` reads all files, collects the marks, and shows the frames in order up to where the log ends.
 //!

@@ -69,10 +69,8 @@ fn random_log(random: &mut Random) -> (Arc<TestEnv>, Written) {
         let place = writer.position();
         let with_mark = random.below(3) == 0;
         let (payload, mark) = (payload(n), with_mark.then_some(&durable_mark));
-        let position = match random.below(2) {
-            0 => writer.append(&[&payload], mark).unwrap(),
-            _ => writer.append_for_sync(&[&payload], mark).unwrap(),
-        };
+        let for_sync = random.below(2) == 0;
+        let position = writer.append_frame(&[&payload], mark, for_sync).unwrap();
         frames.push((place.log, place.offset));
         match random.below(12) {
             0 | 1

@@ -175,11 +175,8 @@ fn any_mix_of_lives_is_a_prefix_with_everything_that_was_synced() {
             let durable = places[n.min(synced)];
             let mark = DurableMark { wal: WalPosition { log: 8, offset: durable }, segments: vec![] };
             let mark = (random.below(4) == 0).then_some(&mark);
-            let appended = match random.below(2) {
-                0 => writer.append(&[&payload(8, n)], mark),
-                _ => writer.append_for_sync(&[&payload(8, n)], mark),
-            };
-            places.push(appended.unwrap().offset);
+            let for_sync = random.below(2) == 0;
+            places.push(writer.append_frame(&[&payload(8, n)], mark, for_sync).unwrap().offset);
         }
         let mut bytes = env.bytes(&path(8));
         let durable = places[synced] as usize;

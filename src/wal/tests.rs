@@ -511,7 +511,7 @@ fn a_mapped_file_says_when_it_is_full() {
     let header = WalHeader { database: DATABASE, number: 5, previous: Previous::At(writer.position()) };
     let mut larger = WalWriter::create(&*env, dir(), &header, options).unwrap();
     assert!(larger.has_room(100_000) && !larger.has_room(100_001));
-    larger.append_for_sync(&[&vec![1; 100_000]], Some(&mark(4, 1))).unwrap();
+    larger.append_frame(&[&vec![1; 100_000]], Some(&mark(4, 1)), true).unwrap();
     assert_eq!(point_in_time(&env, &[4, 5]).unwrap().0.len(), frames + 2);
 }
 
@@ -533,10 +533,10 @@ fn frames_for_a_sync_have_zeros_behind_them_and_need_no_pages() {
     writer.append(&[b"mapped"], None).unwrap();
     assert!(!writer.was_for_sync());
     assert_eq!(zeros_from(&writer) as u64, writer.position().offset);
-    writer.append_for_sync(&[b"synced"], None).unwrap();
+    writer.append_frame(&[b"synced"], None, true).unwrap();
     assert_eq!((writer.was_for_sync(), zeros_from(&writer)), (true, 256 << 10));
-    writer.append_for_sync(&[&vec![1; 200 << 10]], None).unwrap();
-    writer.append_for_sync(&[&vec![2; 100 << 10]], None).unwrap();
+    writer.append_frame(&[&vec![1; 200 << 10]], None, true).unwrap();
+    writer.append_frame(&[&vec![2; 100 << 10]], None, true).unwrap();
     assert_eq!(zeros_from(&writer), 512 << 10);
     writer.append(&[b"mapped"], None).unwrap();
     assert!(!writer.was_for_sync(), "it was never synced");
@@ -546,7 +546,7 @@ fn frames_for_a_sync_have_zeros_behind_them_and_need_no_pages() {
         assert_eq!(writer.was_for_sync(), near, "{len} bytes, {} in no sync", writer.position().offset);
     }
     while writer.has_room(100 << 10) {
-        writer.append_for_sync(&[&vec![4; 100 << 10]], None).unwrap();
+        writer.append_frame(&[&vec![4; 100 << 10]], None, true).unwrap();
     }
     assert_eq!((zeros_from(&writer), env.bytes(&path(3)).len()), (1 << 20, 1 << 20));
     assert_eq!(point_in_time(&env, &[3]).unwrap().1.end, Some(writer.position()));

@@ -211,14 +211,9 @@ impl WalWriter {
         self.append_frame(parts, mark, false)
     }
 
-    /// As `append`, where a sync is to follow at once.
+    /// As `append`; `for_sync`: a sync is to follow at once.
     #[inline]
-    pub fn append_for_sync(&mut self, parts: &[&[u8]], mark: Option<&DurableMark>) -> Result<WalPosition> {
-        self.append_frame(parts, mark, true)
-    }
-
-    #[inline]
-    fn append_frame(
+    pub fn append_frame(
         &mut self,
         parts: &[&[u8]],
         mark: Option<&DurableMark>,

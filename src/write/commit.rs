@@ -350,12 +350,7 @@ impl Committer {
         let mark = (version != state.mark_version).then(|| self.durability.mark());
         let wal = state.wal.as_mut().expect("rotate made one");
         let sequence = first.to_le_bytes();
-        let parts: [&[u8]; 2] = [&sequence, &bytes[8..]];
-        let appended = match for_sync {
-            true => wal.append_for_sync(&parts, mark.as_ref()),
-            false => wal.append(&parts, mark.as_ref()),
-        };
-        match appended {
+        match wal.append_frame(&[&sequence, &bytes[8..]], mark.as_ref(), for_sync) {
             Ok(position) => {
                 state.mark_version = version;
                 let live = state.wals.back_mut().expect("the active log is listed");

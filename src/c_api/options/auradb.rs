@@ -26,7 +26,7 @@ pub extern "C" fn auradb_options_get_separation_threshold(options: Option<&aurad
 /// policy of every write) keeps its values in the log and in memory: it waits for one sync of the device, not for two.
 /// The flush moves those of at least separation_threshold bytes to the value log. They are written twice, so it pays
 /// for short batches. Writes that are not synced, or not waited for, separate values at once, and all writes do with 0.
-/// At most 1 GiB. For all column families. Default 65536.
+/// At most 1 GiB. For all column families. Default 131072.
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_synced_separation_threshold(
     options: Option<&mut auradb_options_t>,
