@@ -84,7 +84,7 @@ static void set_engine_specific(struct database *database, const struct options 
     if (strcmp(options->memtable, "default") != 0) die("--memtable is an option of AuraDB, this is %s", ENGINE_NAME);
     if (options->separation_threshold != 1024 || options->segment_size != 256u << 20)
         die("--separation_threshold and --segment_size are options of AuraDB, this is %s", ENGINE_NAME);
-    if (options->synced_separation_threshold != 64u << 10)
+    if (options->synced_separation_threshold != 128u << 10)
         die("--synced_separation_threshold is an option of AuraDB, this is %s", ENGINE_NAME);
     rocksdb_options_set_unordered_write(database->options, options->unordered_write);
     rocksdb_options_set_enable_pipelined_write(database->options, options->pipelined_write);

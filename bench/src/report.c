@@ -73,7 +73,7 @@ void report_header(const struct options *o, struct clock_cost clock_cost) {
         printf("            values separated from %s, segments of %s\n",
                bytes_text((double)o->separation_threshold, a, sizeof a),
                bytes_text((double)o->segment_size, b, sizeof b));
-    if (o->synced_separation_threshold != 64u << 10)
+    if (o->synced_separation_threshold != 128u << 10)
         printf("            synced batches keep their values below %s\n",
                bytes_text((double)o->synced_separation_threshold, a, sizeof a));
     if (o->unordered_write || o->pipelined_write)

@@ -129,8 +129,9 @@ impl<'a> Outputs<'a> {
         if self.current.is_none() && !self.tombstones.is_empty() {
             self.open()?;
         }
-        self.finish_table(None)?;
+        // Values first: a table that is whole, which a repair may find, has all that it points to.
         self.placement.finish()?;
+        self.finish_table(None)?;
         if !self.finished.is_empty() {
             self.context.env.sync_dir(&self.context.sst_dir)?;
         }

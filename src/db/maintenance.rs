@@ -136,6 +136,7 @@ impl Engine {
                     self.wake_workers(&mut state);
                     drop(state);
                     self.done.notify_all();
+                    self.close_unheld_segments();
                     self.remove_obsolete_files();
                     return outcome;
                 }

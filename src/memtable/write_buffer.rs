@@ -5,7 +5,7 @@
 
 use super::budget::{Charge, WriteBufferManager};
 use super::{MemTable, RangeDeletions, Structure, create};
-use crate::base::expiry::decoded_pointer;
+use crate::base::expiry::{decoded_pointer, split};
 use crate::base::memory::allocation;
 use crate::base::range_tombstone::{RangeTombstone, TombstoneList};
 use crate::base::{EntryKind, InternalComparator, SequenceNumber};
@@ -76,10 +76,11 @@ impl WriteBuffer {
                 let bytes = decoded_pointer(kind, value).map_or(0, |pointer| pointer.record_len.into());
                 self.value_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            EntryKind::Put | EntryKind::ExpiringPut
-                if value.len() as u64 >= self.separate_from.load(Ordering::Relaxed) =>
-            {
-                self.kept_bytes.fetch_add((user_key.len() + value.len()) as u64, Ordering::Relaxed);
+            EntryKind::Put | EntryKind::ExpiringPut => {
+                let len = split(kind, value).1.len();
+                if len as u64 >= self.separate_from.load(Ordering::Relaxed) {
+                    self.kept_bytes.fetch_add((user_key.len() + len) as u64, Ordering::Relaxed);
+                }
             }
             EntryKind::Delete | EntryKind::SingleDelete => self.note_deletion(),
             _ => {}

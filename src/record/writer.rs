@@ -9,7 +9,12 @@ use std::sync::Arc;
 
 /// Pieces of a frame, the header among them, that need no allocation.
 const PARTS_ON_STACK: usize = 8;
+/// What the page cache reads and writes at least.
+const PAGE: u64 = 4096;
+/// More than `zeros_behind` asks for.
 static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+/// Pieces of zeros in one call.
+const CLEARED_PIECES: usize = 16;
 
 /// How a record gets into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub enum Way {
     /// As the file likes it best.
     Any,
     /// So that a sync which is to follow has little to write (`File::write_for_sync`). In a file without other records
-    /// there are zeros up to `cleared` at least when this is done, in blocks that the file system has noted as written.
+    /// zeros are then written up to `cleared`, so that later syncs find blocks that the file system has noted already.
     ForSync {
         /// Not past what the file may hold.
         cleared: u64,
@@ -81,41 +86,68 @@ impl RecordWriter {
         let place = format::place(self.number, self.salt, self.offset);
         let header = format::encode_header(place, kind, length as u32, parts);
         let end = self.offset + (HEADER_LEN + length) as u64;
-        let mut zeros = self.clear_to.saturating_sub(end).min(HEADER_LEN as u64);
+        let zeros = self.zeros_behind(way, end);
+        if let Err(error) = self.write(way, &header, parts, &ZEROS[..zeros]) {
+            self.failure = Some(error.clone());
+            return Err(error);
+        }
+        self.offset = end;
+        self.file.set_appended(self.offset);
         if let Way::ForSync { cleared } = way
             && self.clear_to == 0
             && self.cleared < end
         {
-            zeros = cleared.saturating_sub(end);
+            self.clear(cleared);
         }
-        if let Err(error) = self.write(way, &header, parts, zeros as usize) {
-            self.failure = Some(error.clone());
-            return Err(error);
-        }
-        self.cleared = self.cleared.max(end + zeros);
-        self.offset = end;
-        self.file.set_appended(self.offset);
         Ok(self.offset)
     }
 
+    /// How many zeros a record that ends at `end` takes behind it, where other records stand. For a sync, up to the end
+    /// of the page: one that is not in memory need not be read before it is written to.
     #[inline]
-    fn write(&self, way: Way, header: &[u8], parts: &[&[u8]], zeros: usize) -> Result<()> {
-        if parts.len() + 2 <= PARTS_ON_STACK && zeros <= HEADER_LEN {
+    fn zeros_behind(&self, way: Way, end: u64) -> usize {
+        let least = end + HEADER_LEN as u64;
+        let to = if way == Way::Any { least } else { least.next_multiple_of(PAGE) };
+        to.min(self.clear_to).saturating_sub(end) as usize
+    }
+
+    /// Writes zeros from the last record up to `to`. If that fails, syncs have more to note and nothing else.
+    #[cold]
+    fn clear(&mut self, to: u64) {
+        let (file, end) = (self.file.file(), self.offset);
+        let mut slices = [IoSlice::new(&[]); CLEARED_PIECES];
+        let mut at = end;
+        while at < to {
+            let mut left = to - at;
+            for slice in &mut slices {
+                let len = left.min(ZEROS.len() as u64);
+                *slice = IoSlice::new(&ZEROS[..len as usize]);
+                left -= len;
+            }
+            if file.write_for_sync(at, &slices).is_err() {
+                break;
+            }
+            at = to - left;
+        }
+        self.cleared = to.max(end);
+    }
+
+    #[inline]
+    fn write(&self, way: Way, header: &[u8], parts: &[&[u8]], zeros: &[u8]) -> Result<()> {
+        if parts.len() + 2 <= PARTS_ON_STACK {
             let mut slices = [IoSlice::new(&[]); PARTS_ON_STACK];
             slices[0] = IoSlice::new(header);
             for (slice, part) in slices[1..].iter_mut().zip(parts) {
                 *slice = IoSlice::new(part);
             }
             let last = parts.len() + 1;
-            slices[last] = IoSlice::new(&ZEROS[..zeros]);
-            return self.write_slices(way, &slices[..last + usize::from(zeros > 0)]);
+            slices[last] = IoSlice::new(zeros);
+            return self.write_slices(way, &slices[..last + usize::from(!zeros.is_empty())]);
         }
-        let mut slices = Vec::with_capacity(parts.len() + 2 + zeros / ZEROS.len());
+        let mut slices = Vec::with_capacity(parts.len() + 2);
         slices.push(IoSlice::new(header));
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
-        let whole = (0..zeros / ZEROS.len()).map(|_| IoSlice::new(&ZEROS));
-        slices.extend(whole);
-        slices.push(IoSlice::new(&ZEROS[..zeros % ZEROS.len()]));
+        slices.push(IoSlice::new(zeros));
         self.write_slices(way, &slices)
     }
 

@@ -225,6 +225,13 @@ impl Copier {
         self.filled.clear();
     }
 
+    /// Gives the memory back that copies wait in. Nothing may be waiting to be finished.
+    pub(super) fn free_buffers(&mut self) {
+        debug_assert!(self.streams.iter().all(|stream| stream.buffer.is_empty()));
+        self.streams.iter_mut().for_each(|stream| stream.buffer = Vec::new());
+        self.staging = AlignedBuffer::default();
+    }
+
     /// Closes the segments that are open for copies; nothing may be waiting to be finished.
     pub fn close_segments(&mut self) {
         debug_assert!(self.filled.is_empty() && self.streams.iter().all(|stream| stream.buffer.is_empty()));

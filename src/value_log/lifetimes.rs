@@ -5,7 +5,8 @@
 //! 1. The clock counts bytes of new values; a turnover is as many as are alive.
 //! 2. A new value's class follows from how long ago its key was last written, in parts of a turnover (`REWRITTEN`). A
 //!    table of hashes remembers that for about as many keys as have values. It is a hint: what it forgets, or takes for
-//!    another key, costs a copy and nothing else.
+//!    another key, costs a copy and nothing else. So do the keys of a flush that failed and is tried again: they
+//!    look as if they had just been written.
 //! 3. A copy's class follows from the age of the segment that it is taken from (`LIVED`), which for copies is the mean
 //!    age of their values: what has lived long lives on.
 //!

@@ -326,7 +326,8 @@ impl ValueLog {
     }
 
     /// Keeps a copier of `take_copier` for the next one, with its open segment.
-    pub fn give_back_copier(&self, copier: Copier) {
+    pub fn give_back_copier(&self, mut copier: Copier) {
+        copier.free_buffers();
         // Another one's segment is sealed as it goes.
         let other = self.idle_copier(copier.origin()).lock().replace(copier);
         drop(other);

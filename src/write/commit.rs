@@ -358,9 +358,10 @@ impl Committer {
                 Ok(())
             }
             Err(error) => {
-                // The frame may be half there. The next log says where this one ended, so replay ignores it.
+                // The frame may be half there. The next log says where this one ended, so replay ignores it, and it is
+                // cut off here if that works, with what else the file has to spare: the device may be full.
                 state.previous = Some(wal.position());
-                state.wal = None;
+                drop(state.wal.take().map(WalWriter::finish));
                 Err(error.context("write-ahead log: the write was not applied; a new log file is tried next"))
             }
         }
@@ -451,9 +452,8 @@ impl Committer {
         state.asked_for_next |= half.is_some_and(|half| end >= half);
         // Frames written with a call need no pages; perhaps later ones do.
         let pages = wal.pages().filter(|_| !wal.was_for_sync());
-        let look_again = end + self.settings.buffer_size.max(1);
-        let asked_again = if pages.is_some() { u64::MAX } else { look_again };
-        state.ask_at = self.ahead.ask(pages, end, unsynced, half).min(asked_again);
+        let again = if wal.was_for_sync() { end + self.settings.buffer_size.max(1) } else { u64::MAX };
+        state.ask_at = self.ahead.ask(pages, end, unsynced, half).min(again);
         true
     }
 

@@ -149,8 +149,7 @@ impl Throttle {
         work: &dyn Fn(),
         check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        let value_rate = if value_bytes > 0 { self.value_rate() } else { 0 };
-        if !self.is_stopped() && self.delayed_rate() == 0 && value_rate == 0 {
+        if !self.is_stopped() && self.delayed_rate() == 0 && (value_bytes == 0 || self.value_rate() == 0) {
             return Ok(());
         }
         if no_slowdown {
@@ -164,13 +163,10 @@ impl Throttle {
             self.stats.stops.fetch_add(1, Ordering::Relaxed);
             self.wait_until_open(env, value_bytes, work, check)?;
         }
-        if let Some(nanos) = value_bytes.saturating_mul(1_000_000_000).checked_div(value_rate) {
-            self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.values.pay(env, Duration::from_nanos(nanos));
-        }
-        if let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(self.delayed_rate()) {
-            self.stats.delays.fetch_add(1, Ordering::Relaxed);
-            self.all.pay(env, Duration::from_nanos(nanos));
+        for (slowing, bytes) in [(&self.values, value_bytes), (&self.all, bytes)] {
+            if bytes > 0 && slowing.pay(env, bytes) {
+                self.stats.delays.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.stats.micros.fetch_add((env.now() - started).as_micros() as u64, Ordering::Relaxed);
         Ok(())
@@ -208,21 +204,25 @@ impl Slowing {
         }
     }
 
-    /// Owes `cost` more, and waits until all is paid or forgiven.
-    fn pay(&self, env: &dyn Env, cost: Duration) {
+    /// Owes the time for `bytes` more, and waits until all is paid or forgiven. False if nothing is slowed.
+    fn pay(&self, env: &dyn Env, bytes: u64) -> bool {
         let (mut now, until) = {
             let mut owed_until = self.owed_until.lock();
+            // Under the lock: who ends the pressure forgives after this, or this finds it ended.
+            let rate = self.rate.load(Ordering::Relaxed);
+            let Some(nanos) = bytes.saturating_mul(1_000_000_000).checked_div(rate) else { return false };
             let now = env.now();
-            *owed_until = (*owed_until).max(now) + cost;
+            *owed_until = (*owed_until).max(now) + Duration::from_nanos(nanos);
             (now, *owed_until)
         };
         if until - now < SLEEP_MIN || env.runs_inline() {
-            return;
+            return true;
         }
         while now < until && *self.owed_until.lock() >= until {
             env.sleep((until - now).min(SLEEP_MAX));
             now = env.now();
         }
+        true
     }
 }
 
@@ -255,6 +255,19 @@ mod tests {
         let start = env.now();
         throttle.admit(&env, bytes, value_bytes, false, &|| {}, &|| Ok(())).unwrap();
         env.now() - start
+    }
+
+    #[test]
+    fn who_waited_for_a_stop_owes_nothing_once_all_pressure_is_gone() {
+        let throttle = Throttle::default();
+        throttle.set(values(1.0));
+        let env = Waiting::new(SimEnv::new(1), |_| panic!("a debt to a pressure that is gone"));
+        let stop_ends = || {
+            throttle.set(Pressure::default());
+            Ok(())
+        };
+        throttle.admit(&env, 0, 64 << 20, false, &|| {}, &stop_ends).unwrap();
+        assert_eq!(throttle.stats.stops.load(Ordering::Relaxed), 1);
     }
 
     #[test]

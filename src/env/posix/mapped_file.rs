@@ -1,8 +1,10 @@
-//! Files allocated ahead and written through a shared mapping: an append is a memory copy, no system call.
+//! Files allocated ahead and written through a shared mapping: an append that is not synced at once is a memory copy,
+//! no system call.
 //!
 //! 1. Allocate all blocks (fallocate), so that a full device is an error now and never a SIGBUS later.
 //! 2. Map them shared.
 //! 3. A write is a bounds check and a copy; the page cache has it at once, as after write(2).
+//!    What is to be synced at once is written with a call instead (`write_for_sync`): a mapping dirties whole folios.
 //! 4. Pages that are written are let go (`release`): they would count as this process's memory until the file is
 //!    unmapped, and stay in the page cache anyway.
 //!

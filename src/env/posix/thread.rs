@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 /// The kernel keeps 15 bytes of a thread's name.
 const MAX_NAME: usize = 15;
 
-/// A turn of a thread that stands back; others have about 3 ms. With 20, readers beside a writer are a fifth quicker.
+/// A turn of a thread that stands back; others have 1 to 3 ms. With 20, readers beside a writer are a fifth quicker.
 #[cfg(target_os = "linux")]
 const TURN_NANOS: u64 = 20_000_000;
 
@@ -47,7 +47,7 @@ pub(super) fn spawn(name: &str, nice: u8, body: Box<dyn FnOnce() + Send>) -> Res
     }
 }
 
-/// Lowers the priority of the calling thread, and has it make way at once for one that wakes up.
+/// Lowers the priority of the calling thread, and has it make way for those that wake up.
 #[cfg(target_os = "linux")]
 fn stand_back(nice: u8) {
     if nice == 0 {
@@ -65,7 +65,8 @@ fn stand_back(nice: u8) {
 }
 
 /// Asks for turns longer than those of other threads, at the priority `now`: since Linux 6.12 a thread that wakes up
-/// does not wait for the rest of a longer turn than its own. The share of the processor stays the same.
+/// need not wait for the rest of a longer turn than its own, unless it has had more than its share. The shares stay the
+/// same.
 #[cfg(target_os = "linux")]
 fn take_long_turns(now: libc::c_int) {
     // SAFETY: takes and gives numbers only.

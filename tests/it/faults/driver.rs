@@ -95,6 +95,11 @@ type Outcome = std::result::Result<(), String>;
 impl Driver {
     pub const POLICIES: usize = 3;
 
+    /// Whether values of synced writes stay in the log until they are flushed.
+    pub fn keeps(workload: usize, policy: usize) -> bool {
+        (workload + policy / 2).is_multiple_of(2)
+    }
+
     /// An empty machine. The policy says who syncs, and when, and whether the log is mapped: mostly the machine cannot,
     /// so that every write can fail. The structures of memtables take turns over workloads and policies.
     pub fn new(workload: usize, policy: usize) -> Driver {
@@ -103,9 +108,8 @@ impl Driver {
         let mut config = tiny();
         config.wal.max_file_size = 4 << 10;
         config.wal.async_writes = policy != 1;
-        // Values of synced writes stay in the log until they are flushed, or never.
-        let keeps = (workload + policy / 2).is_multiple_of(2);
-        config.value_log.synced_separation_threshold = if keeps { 1 << 20 } else { 0 };
+        config.value_log.synced_separation_threshold =
+            if Driver::keeps(workload, policy) { 1 << 20 } else { 0 };
         config.wal.sync_policy = if policy == 1 { SyncPolicy::Manual } else { SyncPolicy::EveryWrite };
         config.performance.direct_io = (workload + policy) % 3 == 1;
         config.memtable.implementation = MEMTABLES[(workload + policy) % MEMTABLES.len()];
