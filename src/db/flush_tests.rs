@@ -16,12 +16,6 @@ use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
-fn simulated(seed: u64) -> Arc<SimEnv> {
-    let env = SimEnv::new(seed);
-    env.refuse_mapping(true);
-    env
-}
-
 fn options(env: Arc<dyn Env>) -> Options {
     let mut options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
     options.create_missing_column_families = true;
@@ -52,7 +46,7 @@ fn seal(engine: &Engine, family: &ColumnFamily) {
 /// W3: two memtables sealed at different moments, flushed in one edit, while one family has older entries left.
 #[test]
 fn families_flushed_together_keep_one_history() {
-    let env = simulated(1);
+    let env = SimEnv::without_mapping(1);
     let options = options(env.clone());
     let (db, families) = open_two(&options, &ColumnFamilyOptions::default());
     db.engine().state.lock().hold_flushes = true;
@@ -72,7 +66,7 @@ fn families_flushed_together_keep_one_history() {
 /// W3: the table of one family has a part of a batch whose rest is nowhere but in the log.
 #[test]
 fn a_flush_of_one_family_does_not_tear_a_batch() {
-    let env = simulated(4);
+    let env = SimEnv::without_mapping(4);
     let (db, families) = open_two(&options(env.clone()), &ColumnFamilyOptions::default());
     let mut batch = crate::batch::WriteBatch::new();
     families.iter().for_each(|family| batch.put(family.id(), b"1", b"").unwrap());
@@ -87,7 +81,7 @@ fn a_flush_of_one_family_does_not_tear_a_batch() {
 /// With `atomic_flush` what is in no log is cut at one moment in all families.
 #[test]
 fn an_atomic_flush_takes_all_families_at_one_moment() {
-    let env = simulated(2);
+    let env = SimEnv::without_mapping(2);
     let mut options = options(env.clone());
     options.atomic_flush = true;
     let mut small = ColumnFamilyOptions::default();
@@ -111,7 +105,7 @@ fn count(env: &SimEnv, extension: &str) -> usize {
 /// On a device without room for the manifest, tries leave no files behind.
 #[test]
 fn failed_flushes_and_log_starts_leave_nothing_behind() {
-    let inner = simulated(3);
+    let inner = SimEnv::without_mapping(3);
     let faulty = FaultyEnv::new(inner.clone());
     let db = Db::open(&options(faulty.clone()), Path::new("/db"), &ColumnFamilyOptions::default()).unwrap();
     let family = db.default_column_family();
@@ -149,7 +143,7 @@ fn failed_flushes_and_log_starts_leave_nothing_behind() {
 /// W1 after a resume: a value that was appended but not yet committed when the sync of its segment failed.
 #[test]
 fn a_value_on_its_way_when_its_segment_failed_is_refused() {
-    let inner = simulated(4);
+    let inner = SimEnv::without_mapping(4);
     let faulty = FaultyEnv::new(inner.clone());
     let db = Db::open(&options(faulty.clone()), Path::new("/db"), &ColumnFamilyOptions::default()).unwrap();
     let family = db.default_column_family();
@@ -183,7 +177,7 @@ fn a_value_on_its_way_when_its_segment_failed_is_refused() {
 
 #[test]
 fn a_stop_below_the_compaction_trigger_is_no_stop_for_ever() {
-    let env = simulated(5);
+    let env = SimEnv::without_mapping(5);
     let family_options =
         ColumnFamilyOptions { level0_stop: 0, level0_slowdown: 0, ..ColumnFamilyOptions::default() };
     let db = Db::open(&options(env), Path::new("/db"), &family_options).unwrap();
@@ -198,7 +192,7 @@ fn a_stop_below_the_compaction_trigger_is_no_stop_for_ever() {
 /// Memtables of a family that wait together become one table, with the newest version of each key alone.
 #[test]
 fn memtables_that_wait_are_flushed_as_one() {
-    let env = simulated(6);
+    let env = SimEnv::without_mapping(6);
     let mut patient = ColumnFamilyOptions::default();
     patient.memtable.count = 8; // Writers do not wait while flushes are held.
     let db = Db::open(&options(env.clone()), Path::new("/db"), &patient).unwrap();
@@ -222,7 +216,7 @@ fn memtables_that_wait_are_flushed_as_one() {
 /// While one worker flushes a family, the next takes another family, and none the same.
 #[test]
 fn families_are_flushed_side_by_side() {
-    let env = simulated(7);
+    let env = SimEnv::without_mapping(7);
     let (db, families) = open_two(&options(env), &ColumnFamilyOptions::default());
     db.engine().state.lock().hold_flushes = true;
     for family in &families {

@@ -20,12 +20,6 @@ const LIMIT: usize = 2000;
 const SYNCED: WriteOptions = WriteOptions { sync: true, disable_wal: false, no_slowdown: false };
 const UNSYNCED: WriteOptions = WriteOptions { sync: false, disable_wal: false, no_slowdown: false };
 
-fn simulated(seed: u64) -> Arc<SimEnv> {
-    let env = SimEnv::new(seed);
-    env.refuse_mapping(true);
-    env
-}
-
 fn options(env: Arc<dyn Env>) -> Options {
     let mut options = Options { create_if_missing: true, env: Some(env), ..Options::default() };
     options.config.wal.sync_policy = SyncPolicy::Manual;
@@ -131,7 +125,7 @@ fn dead(db: &Db) -> u64 {
 
 #[test]
 fn only_short_batches_that_are_waited_for_keep_their_values() {
-    let db = open(simulated(1));
+    let db = open(SimEnv::without_mapping(1));
     let family = db.default_column_family();
     let (short, long) = (vec![7; 500], vec![7; LIMIT]);
     let batch = |value: &[u8]| {
@@ -177,7 +171,7 @@ fn the_policy_of_every_write_counts_as_sync_and_0_turns_it_off() {
         (SyncPolicy::EveryNWrites(1), LIMIT as u64, false),
         (SyncPolicy::EveryWrite, 0, false),
     ] {
-        let mut options = options(simulated(2));
+        let mut options = options(SimEnv::without_mapping(2));
         options.config.wal.sync_policy = policy;
         options.config.value_log.synced_separation_threshold = limit;
         let db = open_with(&options);
@@ -193,7 +187,7 @@ fn the_policy_of_every_write_counts_as_sync_and_0_turns_it_off() {
 
 #[test]
 fn a_batch_longer_than_a_log_file_is_separated_at_once() {
-    let mut options = options(simulated(3));
+    let mut options = options(SimEnv::without_mapping(3));
     options.config.wal.max_file_size = 4096;
     options.config.value_log.synced_separation_threshold = 1 << 20;
     let db = open_with(&options);
@@ -206,7 +200,7 @@ fn a_batch_longer_than_a_log_file_is_separated_at_once() {
 
 #[test]
 fn flushes_separate_them_and_every_byte_is_accounted_for() {
-    let env = simulated(4);
+    let env = SimEnv::without_mapping(4);
     let db = open(env.clone());
     for round in 0..5 {
         fill(&db, round, &SYNCED);
@@ -238,7 +232,7 @@ fn flushes_separate_them_and_every_byte_is_accounted_for() {
 /// What memtables keep counts for the space as what they point to does, before and after their flush.
 #[test]
 fn kept_values_count_before_they_are_flushed() {
-    let db = open(simulated(5));
+    let db = open(SimEnv::without_mapping(5));
     let bytes: usize =
         (0..KEYS).map(|n| value(n, 0).len()).filter(|len| *len >= 100).map(|len| len + 6).sum();
     fill(&db, 0, &SYNCED);
@@ -252,7 +246,7 @@ fn kept_values_count_before_they_are_flushed() {
 
 #[test]
 fn recovery_separates_what_the_log_kept() {
-    let env = simulated(6);
+    let env = SimEnv::without_mapping(6);
     let db = open(env.clone());
     fill(&db, 0, &SYNCED);
     for kind in [ImageKind::SyncedOnly, ImageKind::RandomSectors, ImageKind::ProcessCrash] {
@@ -268,7 +262,7 @@ fn recovery_separates_what_the_log_kept() {
 
 #[test]
 fn older_versions_operands_and_what_expires_are_separated_too() {
-    let db = open(simulated(7));
+    let db = open(SimEnv::without_mapping(7));
     let family = db.default_column_family();
     fill(&db, 0, &SYNCED);
     let snapshot = db.snapshot();
@@ -306,7 +300,7 @@ fn a_failing_flush_installs_nothing_and_is_done_again() {
     for (failure, what) in [(Failure::FULL, "full"), (Failure::BROKEN, "broken")] {
         let mut failures = 0;
         for nth in 0.. {
-            let simulated = simulated(nth);
+            let simulated = SimEnv::without_mapping(nth);
             let faulty = FaultyEnv::new(simulated.clone());
             let db = open(faulty.clone());
             fill(&db, 0, &SYNCED);
@@ -345,7 +339,7 @@ fn a_failing_flush_installs_nothing_and_is_done_again() {
 /// W2: a power loss at any moment of a flush finds every value, in the log or in segments.
 #[test]
 fn a_power_loss_during_the_flush_loses_nothing() {
-    let env = simulated(9);
+    let env = SimEnv::without_mapping(9);
     let db = open(env.clone());
     fill(&db, 0, &SYNCED);
     let before = env.journal_len();
@@ -368,7 +362,7 @@ fn a_power_loss_during_the_flush_loses_nothing() {
 
 #[test]
 fn families_are_flushed_by_their_own_thresholds() {
-    let db = open(simulated(10));
+    let db = open(SimEnv::without_mapping(10));
     let none = ColumnFamilyOptions { separation_threshold: Some(u64::MAX), ..ColumnFamilyOptions::default() };
     let all = ColumnFamilyOptions { separation_threshold: Some(0), ..ColumnFamilyOptions::default() };
     let none = db.create_column_family(&none, "none").unwrap();
@@ -396,7 +390,7 @@ fn families_are_flushed_by_their_own_thresholds() {
 /// A repair keeps the values with their writes, also in the logs that it makes of damaged ones; the next open flushes.
 #[test]
 fn a_repair_keeps_them_in_the_logs() {
-    let env = simulated(11);
+    let env = SimEnv::without_mapping(11);
     let db = open(env.clone());
     fill(&db, 0, &SYNCED);
     flush(&db);

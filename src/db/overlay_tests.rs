@@ -152,12 +152,6 @@ fn open(env: Arc<dyn crate::env::Env>) -> (Db, Vec<ColumnFamily>) {
     Db::open_column_families(&options, Path::new("/db"), &named).unwrap()
 }
 
-fn simulated(seed: u64) -> Arc<SimEnv> {
-    let env = SimEnv::new(seed);
-    env.refuse_mapping(true);
-    env
-}
-
 fn shared(overwrite: bool) -> SharedBatch {
     Arc::new(IndexedBatch::new(0, overwrite).into())
 }
@@ -290,7 +284,7 @@ fn tighter(a: Option<Vec<u8>>, b: Option<Vec<u8>>, a_wins: impl Fn(&[u8], &[u8])
 fn batch_and_database_read_as_if_the_batch_were_written() {
     for seed in 1..=150u64 {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (db, families) = open(simulated(seed));
+        let (db, families) = open(SimEnv::without_mapping(seed));
         let backwards = seed % 3 == 0;
         let family = &families[usize::from(backwards)];
         let order = move |a: &[u8], b: &[u8]| if backwards { b.cmp(a) } else { a.cmp(b) };
@@ -351,7 +345,7 @@ fn batch_and_database_read_as_if_the_batch_were_written() {
 fn a_key_reads_as_it_does_after_the_batch_is_written() {
     for seed in 1..=60u64 {
         let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let (db, families) = open(simulated(seed));
+        let (db, families) = open(SimEnv::without_mapping(seed));
         let backwards = seed % 3 == 0;
         let family = &families[usize::from(backwards)];
         let order = move |a: &[u8], b: &[u8]| if backwards { b.cmp(a) } else { a.cmp(b) };
@@ -416,7 +410,7 @@ fn the_default_family_alone_needs_an_operator_only_to_merge() {
 
 #[test]
 fn a_large_deleted_range_is_passed_over_both_ways() {
-    let (db, families) = open(simulated(1));
+    let (db, families) = open(SimEnv::without_mapping(1));
     let mut batch = WriteBatch::new();
     for n in 0..2000u32 {
         batch.put(0, &n.to_be_bytes(), b"").unwrap();
@@ -450,7 +444,7 @@ fn a_large_deleted_range_is_passed_over_both_ways() {
 /// A deleted range so long that it is left by a seek, which must not lead out of the prefix.
 #[test]
 fn a_deleted_range_does_not_lead_out_of_the_prefix() {
-    let (db, families) = open(simulated(1));
+    let (db, families) = open(SimEnv::without_mapping(1));
     let mut batch = WriteBatch::new();
     for n in 0..40 {
         batch.put(0, format!("b{n:02}").as_bytes(), b"").unwrap();
@@ -505,7 +499,7 @@ impl Comparator for CaseBlind {
 #[test]
 fn of_equal_keys_the_newest_bytes_are_shown() {
     for overwrite in [true, false] {
-        let (db, _) = open(simulated(1));
+        let (db, _) = open(SimEnv::without_mapping(1));
         let blind = ColumnFamilyOptions {
             comparator: Arc::new(CaseBlind),
             merge_operator: Some(Arc::new(Append)),
@@ -545,7 +539,7 @@ fn of_equal_keys_the_newest_bytes_are_shown() {
 /// A failure is not taken for the end: entries of the batch behind it are not shown.
 #[test]
 fn a_failed_read_of_the_database_ends_the_walk() {
-    let faulty = FaultyEnv::new(simulated(1));
+    let faulty = FaultyEnv::new(SimEnv::without_mapping(1));
     let (db, families) = open(faulty.clone());
     db.put(&families[0], b"b", &[b'v'; 5000], &WriteOptions::default()).unwrap();
     let batch = shared(false);

@@ -17,7 +17,7 @@ use super::state::Directories;
 use super::{DEFAULT_COLUMN_FAMILY, family};
 use crate::base::error::Subcode;
 use crate::base::file_name::{FileKind, parse, path_of};
-use crate::base::{Codec, Error, Result, SequenceNumber};
+use crate::base::{Error, Result, SequenceNumber};
 use crate::cache::{Cache, EvictionPolicy};
 use crate::env::{self, Env, OpenMode};
 use crate::sst::{Table, TableOptions, TableProperties};
@@ -69,16 +69,11 @@ pub(super) fn repair(options: &Options, path: &Path, named: &[(String, ColumnFam
     };
     let first_free = manifest.as_ref().map_or(0, |manifest| manifest.state.next_file_number);
     let next_file_number = Arc::new(AtomicU64::new(first_free.max(found.largest_number() + 1)));
-    let segments = ValueLogOptions {
-        dir: directories.value_log.clone(),
+    let segments = ValueLogOptions::plain(
+        directories.value_log.clone(),
         database,
-        max_segment_size: options.config.value_log.max_segment_size,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    };
+        options.config.value_log.max_segment_size,
+    );
     let value_log = ValueLog::open(Arc::clone(&env), segments, Arc::clone(&next_file_number))?;
     let cache = Cache::new(1 << 20, EvictionPolicy::Lru, 0);
     let options_of = |name: &str| {

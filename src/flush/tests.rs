@@ -35,16 +35,7 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         env.create_dir_all(Path::new(dir)).unwrap();
     }
     let numbers = Arc::new(AtomicU64::new(5));
-    let options = ValueLogOptions {
-        dir: "/vlog".into(),
-        database: [1; 16],
-        max_segment_size: 1 << 20,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    };
+    let options = ValueLogOptions::plain("/vlog", [1; 16], 1 << 20);
     MergeContext {
         value_log: ValueLog::open(env.clone(), options, numbers.clone()).unwrap(),
         env,

@@ -90,6 +90,22 @@ pub struct ValueLogOptions {
     pub direct: Arc<DirectIo>,
 }
 
+impl ValueLogOptions {
+    /// One queue, raw values, no cache, through the page cache.
+    pub fn plain(dir: impl Into<PathBuf>, database: [u8; 16], max_segment_size: u64) -> ValueLogOptions {
+        ValueLogOptions {
+            dir: dir.into(),
+            database,
+            max_segment_size,
+            write_queues: 1,
+            codec: Codec::None,
+            cache: None,
+            cache_owner: 0,
+            direct: Arc::default(),
+        }
+    }
+}
+
 /// A value read: the bytes, kept alive without a copy.
 #[derive(Clone, Debug)]
 pub struct ValueBytes {

@@ -18,16 +18,7 @@ fn path(segment: u64) -> PathBuf {
 }
 
 pub(super) fn options() -> ValueLogOptions {
-    ValueLogOptions {
-        dir: dir().to_path_buf(),
-        database: DATABASE,
-        max_segment_size: 4096,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    }
+    ValueLogOptions::plain(dir(), DATABASE, 4096)
 }
 
 fn open_with(env: &Arc<TestEnv>, options: ValueLogOptions, next: u64) -> Result<Arc<ValueLog>> {

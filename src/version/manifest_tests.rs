@@ -48,16 +48,7 @@ pub(super) fn context(env: Arc<dyn Env>) -> VersionSetContext {
 }
 
 pub(super) fn value_log(env: Arc<dyn Env>, next_file_number: &Arc<AtomicU64>) -> Arc<ValueLog> {
-    let options = ValueLogOptions {
-        dir: "/db/vlog".into(),
-        database: DATABASE,
-        max_segment_size: 1 << 20,
-        write_queues: 1,
-        codec: Codec::None,
-        cache: None,
-        cache_owner: 0,
-        direct: Arc::default(),
-    };
+    let options = ValueLogOptions::plain("/db/vlog", DATABASE, 1 << 20);
     ValueLog::open(env, options, next_file_number.clone()).unwrap()
 }
 

@@ -75,15 +75,9 @@ fn commit(committer: &Committer, key: &[u8], sync: bool) -> Result<SequenceNumbe
     committer.commit(&prepared(&batch(key)), options, &Engine(AtomicU64::new(1)))
 }
 
-fn simulated(seed: u64) -> Arc<SimEnv> {
-    let simulated = SimEnv::new(seed);
-    simulated.refuse_mapping(true);
-    simulated
-}
-
 #[test]
 fn a_synced_write_stays_durable_when_a_later_one_fails() {
-    let faulty = FaultyEnv::new(simulated(1));
+    let faulty = FaultyEnv::new(SimEnv::without_mapping(1));
     let committer = committer(faulty.clone());
     assert_eq!(commit(&committer, b"a", false).unwrap(), 1);
     assert_eq!((committer.durability.durable(), committer.durability.visible()), (0, 1));
@@ -97,7 +91,7 @@ fn a_synced_write_stays_durable_when_a_later_one_fails() {
 /// What a failed sync left in doubt is never seen, and neither is what came after it.
 #[test]
 fn nothing_from_a_failed_sync_on_becomes_visible() {
-    let faulty = FaultyEnv::new(simulated(3));
+    let faulty = FaultyEnv::new(SimEnv::without_mapping(3));
     let committer = committer(faulty.clone());
     commit(&committer, b"a", true).unwrap();
     let selection = Selection::of(&[OperationClass::Sync]);
@@ -112,7 +106,7 @@ fn nothing_from_a_failed_sync_on_becomes_visible() {
 /// A flush waits for entries that another thread is about to insert: nobody syncs for it.
 #[test]
 fn whoever_waits_for_a_write_hears_of_it_without_a_sync() {
-    let committer = &committer(simulated(2));
+    let committer = &committer(SimEnv::without_mapping(2));
     std::thread::scope(|scope| {
         for round in 1..=200u64 {
             let flush = scope.spawn(move || committer.durability.wait(round));
@@ -130,7 +124,7 @@ fn whoever_waits_for_a_write_hears_of_it_without_a_sync() {
 #[test]
 fn many_threads_get_what_they_asked_for() {
     for pipelined in [false, true] {
-        let committer = &committer(simulated(4));
+        let committer = &committer(SimEnv::without_mapping(4));
         let durability = &committer.durability;
         std::thread::scope(|scope| {
             let log_thread = scope.spawn(move || durability.run_log_thread(None, pipelined, &|_| ()));
@@ -159,7 +153,7 @@ fn many_threads_get_what_they_asked_for() {
 /// Every asynchronous write is called back once, in order, when it is durable.
 #[test]
 fn asynchronous_writes_are_called_back_in_order() {
-    let committer = &committer(simulated(5));
+    let committer = &committer(SimEnv::without_mapping(5));
     let durability = &committer.durability;
     let called = Arc::new(Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -186,7 +180,7 @@ fn asynchronous_writes_are_called_back_in_order() {
 
 #[test]
 fn an_asynchronous_write_is_told_of_a_failed_sync_and_of_the_end() {
-    let faulty = FaultyEnv::new(simulated(6));
+    let faulty = FaultyEnv::new(SimEnv::without_mapping(6));
     let committer = &committer(faulty.clone());
     let durability = &committer.durability;
     commit(committer, b"a", true).unwrap();
@@ -296,7 +290,7 @@ fn a_next_log_that_cannot_be_made_ahead_is_made_when_it_is_needed() {
     use OperationClass::{Create, Rename, Sync, SyncDir, Write};
     for class in [Create, Write, Sync, Rename, SyncDir] {
         for failure in [Failure::FULL, Failure::BROKEN] {
-            let machine = simulated(8);
+            let machine = SimEnv::without_mapping(8);
             let faulty = FaultyEnv::new(machine.clone());
             let committer = committer(faulty.clone());
             let owner = Engine(AtomicU64::new(1));
@@ -325,7 +319,7 @@ fn commit_with(committer: &Committer, owner: &Engine, len: usize) {
 /// Who gives up the logs gives up the one made ahead too, and never uses it for a history of its own.
 #[test]
 fn a_log_made_ahead_is_given_up_with_the_others() {
-    let env = simulated(9);
+    let env = SimEnv::without_mapping(9);
     let committer = committer(env.clone());
     let owner = Engine(AtomicU64::new(1));
     fill_half(&committer, &owner, 0);
@@ -401,7 +395,7 @@ fn a_helper_makes_what_many_writers_need() {
 /// Log data counts no record, yet a sync and those behind it go by sequence numbers.
 #[test]
 fn a_synced_batch_of_log_data_holds_nobody_back() {
-    let committer = committer(simulated(7));
+    let committer = committer(SimEnv::without_mapping(7));
     commit(&committer, b"a", true).unwrap();
     let mut batch = WriteBatch::new();
     batch.put_log_data(b"blob").unwrap();
@@ -418,7 +412,7 @@ fn a_synced_batch_of_log_data_holds_nobody_back() {
 
 #[test]
 fn a_write_that_is_in_no_log_is_known_before_it_is_inserted() {
-    let committer = committer(simulated(8));
+    let committer = committer(SimEnv::without_mapping(8));
     let options = CommitOptions { sync: false, disable_wal: true };
     let batch = batch(b"a");
     let logged = committer.log(&prepared(&batch), options, false, &Engine(AtomicU64::new(1))).unwrap();
@@ -430,7 +424,7 @@ fn a_write_that_is_in_no_log_is_known_before_it_is_inserted() {
 /// After a group stayed half inserted nothing is logged any more, and nobody waits for it.
 #[test]
 fn after_a_group_was_given_up_writes_are_refused() {
-    let committer = committer(simulated(9));
+    let committer = committer(SimEnv::without_mapping(9));
     let batch = batch(b"a");
     let logged = committer
         .log(&prepared(&batch), CommitOptions::default(), false, &Engine(AtomicU64::new(1)))

@@ -83,6 +83,20 @@ fn cannot_allocate_ahead(error: &io::Error) -> bool {
     )
 }
 
+impl MappedFile {
+    /// Refuses what would end past the limit (M1).
+    #[inline]
+    fn check_limit(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let limit = self.limit.load(Ordering::Relaxed);
+        let end = offset.checked_add(len);
+        if end.is_none_or(|end| end > limit) {
+            return Err(action::past_mapping(self.path(), end, limit));
+        }
+        Ok(())
+    }
+}
+
 impl File for MappedFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.plain.read_at(offset, buf)
@@ -90,15 +104,10 @@ impl File for MappedFile {
 
     #[inline]
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
-        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let limit = self.limit.load(Ordering::Relaxed);
-        let end = offset.checked_add(len);
-        if end.is_none_or(|end| end > limit) {
-            return Err(action::past_mapping(self.path(), end, limit));
-        }
+        self.check_limit(offset, parts)?;
         let mut place = offset as usize;
         for part in parts {
-            // SAFETY: [offset, end) is within the mapping and within the file (M1), so the target is mapped,
+            // SAFETY: [offset, the parts' end) is within the mapping and within the file (M1), so the target is mapped,
             // writable and backed by allocated blocks. The source is a borrowed slice; it cannot overlap, because
             // no reference into the mapping is ever made. Threads write disjoint ranges (contract of `File`).
             unsafe {
@@ -114,12 +123,7 @@ impl File for MappedFile {
     }
 
     fn write_for_sync(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<()> {
-        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let limit = self.limit.load(Ordering::Relaxed);
-        let end = offset.checked_add(len);
-        if end.is_none_or(|end| end > limit) {
-            return Err(action::past_mapping(self.path(), end, limit));
-        }
+        self.check_limit(offset, parts)?;
         // The mapping and the descriptor show the same page cache.
         self.plain.write_at(offset, parts)
     }

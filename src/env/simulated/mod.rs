@@ -82,6 +82,14 @@ impl SimEnv {
         Arc::new(SimEnv::with_state(DeviceState::empty(), seed, 0))
     }
 
+    /// As `new`, a machine that cannot map files.
+    #[cfg(test)]
+    pub(crate) fn without_mapping(seed: u64) -> Arc<SimEnv> {
+        let env = SimEnv::new(seed);
+        env.refuse_mapping(true);
+        env
+    }
+
     fn with_state(state: DeviceState, seed: u64, clock_nanos: u64) -> SimEnv {
         SimEnv {
             shared: Arc::new(Shared {
