@@ -100,10 +100,12 @@ impl Engine {
             return None;
         }
         let survey = self.survey(&state.garbage);
-        if survey.space.passing + survey.space.leaving >= self.garbage.bound.segment {
-            // Copies would come on top of segments that running jobs are about to let go of, or whose files are being
-            // removed: whoever does that looks again. Nobody may be about to.
-            return self.value_log.has_obsolete().then_some(Job::Remove);
+        // Nobody may be about to remove what is leaving.
+        let remove = || self.value_log.has_obsolete().then_some(Job::Remove);
+        // Copies would come on top of segments that running jobs are about to let go of, or whose files are being
+        // removed: whoever does that looks again.
+        if survey.space.going() >= self.garbage.bound.segment {
+            return remove();
         }
         let asked_for = state.garbage.asked_for;
         let victims = self.choose_victims(&survey.space, &survey.candidates, asked_for);
@@ -111,6 +113,9 @@ impl Engine {
             state.garbage.look = false;
             state.garbage.asked_for = None;
             return None;
+        }
+        if !self.garbage.bound.has_room_beside_what_goes(&survey.space, &victims) {
+            return remove();
         }
         state.garbage.copying = true;
         state.garbage.copies_from = self.next_file_number.load(Ordering::Acquire);

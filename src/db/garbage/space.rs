@@ -76,6 +76,11 @@ impl Space {
         self.tables as f64 / self.referenced.max(1) as f64
     }
 
+    /// Bytes that are still there, or still to come, for moments only.
+    pub(in crate::db) fn going(&self) -> u64 {
+        self.passing.saturating_add(self.leaving)
+    }
+
     /// Total to live bytes; 1 if there are none.
     pub(in crate::db) fn ratio(&self) -> f64 {
         if self.total == 0 { 1.0 } else { self.total as f64 / self.live().max(1) as f64 }
@@ -102,9 +107,17 @@ impl Bound {
 
     /// Live bytes that the next relocation may copy: as many as there is room for, but for a segment.
     pub(in crate::db) fn room(&self, space: &Space) -> u64 {
-        let taken = space.total.saturating_add(space.passing).saturating_add(space.leaving);
+        let taken = space.total.saturating_add(space.going());
         let free = self.most(space).saturating_sub(self.segment).saturating_sub(taken);
         free.min(self.most_copied(space))
+    }
+
+    /// Whether copies of `victims` stay within the bound although there are segments that go soon. Where there are none
+    /// they do: writers are stopped early enough for one victim, and more are chosen only where there is room.
+    pub(in crate::db) fn has_room_beside_what_goes(&self, space: &Space, victims: &[Candidate]) -> bool {
+        let copies: u64 = victims.iter().map(|victim| victim.live).sum();
+        let then = space.total.saturating_add(space.going()).saturating_add(copies);
+        space.going() == 0 || then <= self.most(space).saturating_sub(self.segment / 2)
     }
 
     /// Live bytes that one relocation copies, at most: the more, the fewer times tables are rewritten for it, and the
@@ -148,9 +161,8 @@ impl Bound {
         let start = self.target(space).saturating_add((self.segment as f64 * SLOW_FROM) as u64);
         // What no work can reclaim is no reason to wait.
         let late = space.hidden.saturating_sub(hidden.saturating_mul(4));
-        let passing = space.passing.saturating_add(space.leaving);
-        let reclaimable = space.reclaimable.saturating_add(late).saturating_add(passing);
-        let debt = space.total.saturating_add(passing).saturating_sub(start).min(reclaimable);
+        let reclaimable = space.reclaimable.saturating_add(late).saturating_add(space.going());
+        let debt = space.total.saturating_add(space.going()).saturating_sub(start).min(reclaimable);
         let range = (self.segment as f64 * (STOP_AT - SLOW_FROM)).max(1.0);
         (debt as f64 / range).min(1.0)
     }
@@ -272,6 +284,24 @@ mod tests {
         // One where rewriting them is cheap, an eighth of all at most.
         let small = |tables| half.most_copied(&Space { tables, ..space(12_000, 8000, 0) });
         assert_eq!((small(0), small(1), small(4000)), (100, 100, 1000));
+    }
+
+    #[test]
+    fn copies_wait_for_segments_that_go_where_there_is_no_room_for_both() {
+        let victims = [Candidate { segment: 1, bytes: 100, live: 80, age: 1 }];
+        let has_room = |total, going| {
+            let parts = [
+                Space { passing: going, ..space(total, 1000, 0) },
+                Space { leaving: going, ..space(total, 1000, 0) },
+            ];
+            parts.map(|space| BOUND.has_room_beside_what_goes(&space, &victims))
+        };
+        // The bound is 1800.
+        assert_eq!(has_room(1570, 99), [true; 2]);
+        assert_eq!(has_room(1572, 99), [false; 2]);
+        assert_eq!(has_room(1669, 1), [true; 2]);
+        assert_eq!(has_room(1670, 1), [false; 2]);
+        assert_eq!(has_room(1799, 0), [true; 2]);
     }
 
     #[test]
