@@ -160,7 +160,7 @@ impl Bound {
     fn slow(&self, space: &Space, hidden: u64) -> f64 {
         let start = self.target(space).saturating_add((self.segment as f64 * SLOW_FROM) as u64);
         // What no work can reclaim is no reason to wait.
-        let late = space.hidden.saturating_sub(hidden.saturating_mul(4));
+        let late = space.hidden.saturating_sub(hidden);
         let reclaimable = space.reclaimable.saturating_add(late).saturating_add(space.going());
         let debt = space.total.saturating_add(space.going()).saturating_sub(start).min(reclaimable);
         let range = (self.segment as f64 * (STOP_AT - SLOW_FROM)).max(1.0);
