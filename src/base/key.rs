@@ -45,6 +45,7 @@ impl EntryKind {
     pub const SEEK: EntryKind = EntryKind::ExpiringPointer;
 
     /// The kind with this tag.
+    #[inline]
     pub fn from_tag(tag: u8) -> Option<EntryKind> {
         Some(match tag {
             0x0 => EntryKind::Delete,
@@ -61,6 +62,7 @@ impl EntryKind {
     }
 
     /// True for kinds that carry a value or a pointer to one.
+    #[inline]
     pub fn is_value(self) -> bool {
         matches!(self.lasting(), EntryKind::Put | EntryKind::Pointer)
     }
@@ -99,6 +101,7 @@ impl EntryKind {
 }
 
 /// Packs a sequence number and a kind.
+#[inline]
 pub fn trailer(sequence: SequenceNumber, kind: EntryKind) -> u64 {
     debug_assert!(sequence <= MAX_SEQUENCE);
     sequence << 8 | kind as u64
@@ -111,16 +114,19 @@ pub fn append_internal_key(out: &mut Vec<u8>, user_key: &[u8], sequence: Sequenc
 }
 
 /// The user key of an internal key. `key` must be at least a trailer long; tables check that when they decode.
+#[inline]
 pub fn user_key(key: &[u8]) -> &[u8] {
     &key[..key.len() - TRAILER_LEN]
 }
 
 /// The trailer of an internal key.
+#[inline]
 pub fn key_trailer(key: &[u8]) -> u64 {
     u64::from_le_bytes(key[key.len() - TRAILER_LEN..].try_into().expect("eight bytes"))
 }
 
 /// The sequence number of an internal key.
+#[inline]
 pub fn key_sequence(key: &[u8]) -> SequenceNumber {
     key_trailer(key) >> 8
 }
@@ -138,6 +144,7 @@ pub struct ParsedKey<'a> {
 
 impl<'a> ParsedKey<'a> {
     /// Takes an internal key apart; `None` if it is too short or the kind is unknown.
+    #[inline]
     pub fn parse(key: &'a [u8]) -> Option<ParsedKey<'a>> {
         let split = key.len().checked_sub(TRAILER_LEN)?;
         let packed = u64::from_le_bytes(key[split..].try_into().ok()?);

@@ -72,6 +72,12 @@ impl BloomBuilder {
         usable.then_some(BloomBuilder { bits_per_key, hashes: Vec::new(), last_key: None, last_prefix: None })
     }
 
+    /// Gathers hashes in this memory. Before the first key.
+    pub fn set_memory(&mut self, hashes: Vec<u64>) {
+        debug_assert!(self.hashes.is_empty() && hashes.is_empty());
+        self.hashes = hashes;
+    }
+
     /// Adds a whole user key. Repeats in a row are counted once.
     #[inline]
     pub fn add_key(&mut self, user_key: &[u8]) {
@@ -105,8 +111,9 @@ impl BloomBuilder {
         self.lines() * LINE_LEN + TAIL_LEN
     }
 
-    /// Appends the filter's contents. The flags say which of the two kinds were offered to the filter at all.
-    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) {
+    /// Appends the filter's contents. The flags say which of the two kinds were offered to the filter at all. Gives the
+    /// memory it used, for another one.
+    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) -> Vec<u64> {
         let count = self.lines();
         let mut lines = vec![Line::default(); count];
         let probes = probes_for(self.bits_per_key);
@@ -124,6 +131,7 @@ impl BloomBuilder {
         out.push(probes);
         let flags = [(whole_keys, FLAG_WHOLE_KEYS), (prefixes, FLAG_PREFIXES)];
         out.push(flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum());
+        self.hashes
     }
 }
 
