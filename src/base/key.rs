@@ -40,6 +40,28 @@ pub enum EntryKind {
 /// Set in the tags of kinds that have an expiry, and in no other.
 const EXPIRING: u8 = 0x40;
 
+/// The kind of each tag: one load where a choice between the tags would be a jump.
+static KINDS: [Option<EntryKind>; 256] = {
+    let all = [
+        EntryKind::Delete,
+        EntryKind::Put,
+        EntryKind::Merge,
+        EntryKind::SingleDelete,
+        EntryKind::RangeDelete,
+        EntryKind::Pointer,
+        EntryKind::ExpiringPut,
+        EntryKind::ExpiringMerge,
+        EntryKind::ExpiringPointer,
+    ];
+    let mut kinds = [None; 256];
+    let mut at = 0;
+    while at < all.len() {
+        kinds[all[at] as usize] = Some(all[at]);
+        at += 1;
+    }
+    kinds
+};
+
 impl EntryKind {
     /// The largest tag: a lookup key built with it sorts before every entry of the same key and sequence.
     pub const SEEK: EntryKind = EntryKind::ExpiringPointer;
@@ -47,18 +69,7 @@ impl EntryKind {
     /// The kind with this tag.
     #[inline]
     pub fn from_tag(tag: u8) -> Option<EntryKind> {
-        Some(match tag {
-            0x0 => EntryKind::Delete,
-            0x1 => EntryKind::Put,
-            0x2 => EntryKind::Merge,
-            0x7 => EntryKind::SingleDelete,
-            0xf => EntryKind::RangeDelete,
-            0x11 => EntryKind::Pointer,
-            0x41 => EntryKind::ExpiringPut,
-            0x42 => EntryKind::ExpiringMerge,
-            0x51 => EntryKind::ExpiringPointer,
-            _ => return None,
-        })
+        KINDS[usize::from(tag)]
     }
 
     /// True for kinds that carry a value or a pointer to one.
@@ -198,6 +209,9 @@ mod tests {
             let parsed = ParsedKey::parse(key.as_bytes()).unwrap();
             assert_eq!((parsed.user_key, parsed.sequence, parsed.kind), (&b"k"[..], 77, kind));
         }
+        let known = (0..=u8::MAX).filter_map(|tag| EntryKind::from_tag(tag).map(|kind| (tag, kind as u8)));
+        assert_eq!(known.clone().count(), 9);
+        assert!(known.into_iter().all(|(tag, kind)| tag == kind));
         assert!(ParsedKey::parse(b"short").is_none());
         assert!(ParsedKey::parse(&[9; 8]).is_none());
     }
