@@ -100,12 +100,10 @@ impl Engine {
             return None;
         }
         let survey = self.survey(&state.garbage);
-        // Nobody may be about to remove what is leaving.
-        let remove = || self.value_log.has_obsolete().then_some(Job::Remove);
         // Copies would come on top of segments that running jobs are about to let go of, or whose files are being
         // removed: whoever does that looks again.
         if survey.space.going() >= self.garbage.bound.segment {
-            return remove();
+            return self.remove_first(state, &survey.space);
         }
         let asked_for = state.garbage.asked_for;
         let victims = self.choose_victims(&survey.space, &survey.candidates, asked_for);
@@ -115,8 +113,9 @@ impl Engine {
             return None;
         }
         if !self.garbage.bound.has_room_beside_what_goes(&survey.space, &victims) {
-            return remove();
+            return self.remove_first(state, &survey.space);
         }
+        state.garbage.removes_first = false;
         state.garbage.copying = true;
         state.garbage.copies_from = self.next_file_number.load(Ordering::Acquire);
         self.expect_copies(state, &victims);
@@ -124,6 +123,13 @@ impl Engine {
         let versions = views.iter().map(|(family, view)| (Arc::clone(family), Arc::clone(&view.version)));
         let versions = versions.collect();
         Some(Job::Copy(CopyWork { victims, space, candidates, asked_for, versions }))
+    }
+
+    /// Nobody may be about to remove what is leaving. Who has just let go of it may not have said so yet.
+    fn remove_first(&self, state: &mut BackgroundState, space: &Space) -> Option<Job> {
+        let job = self.value_log.has_obsolete().then_some(Job::Remove);
+        state.garbage.removes_first = job.is_none() && space.leaving > 0;
+        job
     }
 
     /// Writers leave room for the copies.
