@@ -113,7 +113,7 @@ impl<T: Copy> Paged<T> {
 }
 
 /// Zeros, or `MAP_FAILED`.
-fn map(bytes: usize) -> *mut libc::c_void {
+pub(super) fn map(bytes: usize) -> *mut libc::c_void {
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping at a place that the system chooses touches nothing that exists.
     unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) }
