@@ -162,6 +162,8 @@ static void options(void) {
   ZERO(auradb_options_get_max_write_buffer_number(NULL));
   auradb_options_set_max_total_wal_size(NULL, 0);
   ZERO(auradb_options_get_max_total_wal_size(NULL));
+  auradb_options_set_wal_file_size(NULL, 0);
+  ZERO(auradb_options_get_wal_file_size(NULL));
   auradb_options_set_recycle_log_file_num(NULL, 0);
   ZERO(auradb_options_get_recycle_log_file_num(NULL));
   auradb_options_set_wal_recovery_mode(NULL, 0);

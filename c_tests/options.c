@@ -72,6 +72,8 @@ static void round_trips(void) {
   ROUND_TRIP(o, options, db_write_buffer_size, (size_t)5 << 32, 100000);
   ROUND_TRIP(o, options, max_open_files, 21, -1);
   ROUND_TRIP(o, options, max_total_wal_size, (uint64_t)5 << 32, 100000);
+  CHECK(auradb_options_get_wal_file_size(o) == 64 << 20);
+  ROUND_TRIP(o, options, wal_file_size, (uint64_t)1 << 33, 1 << 20);
   ROUND_TRIP(o, options, recycle_log_file_num, (size_t)5 << 32, 3);
   ROUND_TRIP(o, options, num_levels, 9, 3);
   ROUND_TRIP(o, options, level0_file_num_compaction_trigger, 9, 2);

@@ -1507,10 +1507,19 @@ void auradb_options_set_max_total_wal_size(auradb_options_t *options, uint64_t v
 // What `auradb_options_set_max_total_wal_size` set.
 uint64_t auradb_options_get_max_total_wal_size(const auradb_options_t *options);
 
+// Bytes of a log file, at which a new one starts; a longer batch has a file of its own length. A mapped log takes them
+// on the device from its beginning, and so do the file made ahead of time and those kept for later logs
+// (`auradb_options_set_recycle_log_file_num`). Synced values are kept in the log only up to this length
+// (`auradb_options_set_synced_separation_threshold`). 4 KiB to 1 TiB. Default 64 MiB.
+void auradb_options_set_wal_file_size(auradb_options_t *options, uint64_t v);
+
+// What `auradb_options_set_wal_file_size` set.
+uint64_t auradb_options_get_wal_file_size(const auradb_options_t *options);
+
 // Log files that are kept when nothing in them is needed any more, to hold the next logs; 0 = each log has a new file.
-// A kept file takes as much space as a full log (64 MiB) and saves the system the work of allocating and zeroing one.
-// Only mapped logs (`auradb_options_set_memory_mapped_wal`) are kept, 1024 at most, and none after close. Every
-// recovery mode is as safe as without. Default 1 (RocksDB's: 0).
+// A kept file takes as much space as a full log (`auradb_options_set_wal_file_size`) and saves the system the work of
+// allocating and zeroing one. Only mapped logs (`auradb_options_set_memory_mapped_wal`) are kept, 1024 at most, and
+// none after close. Every recovery mode is as safe as without. Default 1 (RocksDB's: 0).
 void auradb_options_set_recycle_log_file_num(auradb_options_t *options, size_t v);
 
 // What `auradb_options_set_recycle_log_file_num` set.

@@ -109,6 +109,7 @@ impl Engine {
             .expiry_due
             .map(|due| Duration::from_secs(due.saturating_sub(self.clock.now()).clamp(1, LONGEST_SLEEP)));
         let held = state.garbage.wait_for_jobs(self.env.now()).map(|wait| wait + MILLISECOND);
-        retry.into_iter().chain(expiry).chain(held).min()
+        let removed = (state.garbage.look && state.garbage.removes_first).then_some(MILLISECOND);
+        retry.into_iter().chain(expiry).chain(held).chain(removed).min()
     }
 }

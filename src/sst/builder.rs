@@ -304,7 +304,7 @@ impl TableBuilder {
         }
         let mut key_codes = self.key_codes.take();
         let model = key_codes.as_mut().and_then(LearnedIndex::learn);
-        memory.heads = key_codes.map_or(Vec::new(), KeyCodeBuilder::into_memory);
+        memory.heads = key_codes.map(KeyCodeBuilder::into_memory).unwrap_or_default();
         if let Some(spare) = self.key_memory.take() {
             spare.give(memory);
         }

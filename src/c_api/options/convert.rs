@@ -116,6 +116,7 @@ impl auradb_options_t {
         let mut config = Config::default();
         config.wal.sync_policy = self.sync_policy;
         config.wal.async_writes = self.async_writes;
+        config.wal.max_file_size = self.wal_file_size;
         config.wal.recycled_files = self.recycle_log_file_num.min(1024);
         config.wal.wal_path = (!self.wal_dir.is_empty()).then(|| self.wal_path());
         config.performance.memory_mapped = self.memory_mapped_wal;

@@ -63,6 +63,7 @@ pub struct auradb_options_t {
     max_write_buffer_number: c_int,
 
     max_total_wal_size: u64,
+    wal_file_size: u64,
     recycle_log_file_num: usize,
     wal_dir: CString,
     wal_recovery_mode: c_int,
@@ -134,6 +135,7 @@ impl Default for auradb_options_t {
             write_buffer_manager: None,
             max_write_buffer_number: 2,
             max_total_wal_size: 0,
+            wal_file_size: config.wal.max_file_size,
             recycle_log_file_num: config.wal.recycled_files,
             wal_dir: CString::default(),
             wal_recovery_mode: 2,

@@ -43,6 +43,7 @@ impl auradb_options_t {
             "db_write_buffer_size" => self.db_write_buffer_size = size(name, value)? as usize,
             "bytes_per_sync" => self.bytes_per_sync = size(name, value)?,
             "max_total_wal_size" => self.max_total_wal_size = size(name, value)?,
+            "wal_file_size" => self.wal_file_size = size(name, value)?,
             "recycle_log_file_num" => self.recycle_log_file_num = size(name, value)? as usize,
             "target_file_size_base" => self.target_file_size = size(name, value)?,
             "max_bytes_for_level_base" => self.level1_bytes = size(name, value)?,

@@ -18,10 +18,25 @@ pub extern "C" fn auradb_options_get_max_total_wal_size(options: Option<&auradb_
     look(options, |options| options.max_total_wal_size)
 }
 
+/// Bytes of a log file, at which a new one starts; a longer batch has a file of its own length. A mapped log takes them
+/// on the device from its beginning, and so do the file made ahead of time and those kept for later logs
+/// (`auradb_options_set_recycle_log_file_num`). Synced values are kept in the log only up to this length
+/// (`auradb_options_set_synced_separation_threshold`). 4 KiB to 1 TiB. Default 64 MiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_set_wal_file_size(options: Option<&mut auradb_options_t>, v: u64) {
+    change(options, |options| options.wal_file_size = v);
+}
+
+/// What `auradb_options_set_wal_file_size` set.
+#[unsafe(no_mangle)]
+pub extern "C" fn auradb_options_get_wal_file_size(options: Option<&auradb_options_t>) -> u64 {
+    look(options, |options| options.wal_file_size)
+}
+
 /// Log files that are kept when nothing in them is needed any more, to hold the next logs; 0 = each log has a new file.
-/// A kept file takes as much space as a full log (64 MiB) and saves the system the work of allocating and zeroing one.
-/// Only mapped logs (`auradb_options_set_memory_mapped_wal`) are kept, 1024 at most, and none after close. Every
-/// recovery mode is as safe as without. Default 1 (RocksDB's: 0).
+/// A kept file takes as much space as a full log (`auradb_options_set_wal_file_size`) and saves the system the work of
+/// allocating and zeroing one. Only mapped logs (`auradb_options_set_memory_mapped_wal`) are kept, 1024 at most, and
+/// none after close. Every recovery mode is as safe as without. Default 1 (RocksDB's: 0).
 #[unsafe(no_mangle)]
 pub extern "C" fn auradb_options_set_recycle_log_file_num(options: Option<&mut auradb_options_t>, v: size_t) {
     change(options, |options| options.recycle_log_file_num = v);

@@ -110,6 +110,8 @@ pub(super) enum Look {
 pub(super) struct GarbageWork {
     /// Something has changed since nothing was worth doing.
     pub(super) look: bool,
+    /// Segments that are leaving go before anything is copied.
+    pub(super) removes_first: bool,
     /// Values are being copied.
     pub(super) copying: bool,
     /// What `copied_bytes` of the value log will be when they are.

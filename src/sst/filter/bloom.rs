@@ -12,6 +12,7 @@
 //! word of the line. Invariant B1: a key that was added is always found.
 
 use crate::base::checksum::hash64;
+use crate::env::paged::Paged;
 
 /// Seed of the hash of whole user keys.
 const WHOLE_KEY_SEED: u64 = 0;
@@ -59,7 +60,7 @@ fn line_of(hash: u64, lines: usize) -> usize {
 /// Collects hashes; the filter is built when their number is known.
 pub struct BloomBuilder {
     bits_per_key: f64,
-    hashes: Vec<u64>,
+    hashes: Paged<u64>,
     last_key: Option<u64>,
     last_prefix: Option<u64>,
 }
@@ -69,11 +70,16 @@ impl BloomBuilder {
     pub fn new(bits_per_key: f64) -> Option<BloomBuilder> {
         let usable = bits_per_key.is_finite() && bits_per_key > 0.0;
         let bits_per_key = bits_per_key.clamp(1.0, 100.0);
-        usable.then_some(BloomBuilder { bits_per_key, hashes: Vec::new(), last_key: None, last_prefix: None })
+        usable.then_some(BloomBuilder {
+            bits_per_key,
+            hashes: Paged::new(),
+            last_key: None,
+            last_prefix: None,
+        })
     }
 
     /// Gathers hashes in this memory. Before the first key.
-    pub fn set_memory(&mut self, hashes: Vec<u64>) {
+    pub fn set_memory(&mut self, hashes: Paged<u64>) {
         debug_assert!(self.hashes.is_empty() && hashes.is_empty());
         self.hashes = hashes;
     }
@@ -113,7 +119,7 @@ impl BloomBuilder {
 
     /// Appends the filter's contents. The flags say which of the two kinds were offered to the filter at all. Gives the
     /// memory it used, for another one.
-    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) -> Vec<u64> {
+    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) -> Paged<u64> {
         let count = self.lines();
         let probes = probes_for(self.bits_per_key);
         let start = out.len();
@@ -121,7 +127,7 @@ impl BloomBuilder {
         out.resize(start + count * LINE_LEN, 0);
         let (words, _) = out[start..].as_chunks_mut::<8>();
         let (lines, _) = words.as_chunks_mut::<8>();
-        for &hash in &self.hashes {
+        for &hash in &*self.hashes {
             let line = &mut lines[line_of(hash, count)];
             probe_all(hash, probes, |word, bit| {
                 line[word] = (u64::from_le_bytes(line[word]) | bit).to_le_bytes();

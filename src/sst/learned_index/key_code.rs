@@ -10,6 +10,7 @@
 //! A missing byte counts as zero. Invariant K1: codes never decrease with keys, whether the keys are in the
 //! table or not; bytes outside of what occurs go to the nearest code on the right side.
 
+use crate::env::paged::Paged;
 use std::cmp::Ordering;
 
 /// Byte positions looked at after the shared prefix.
@@ -210,7 +211,7 @@ impl KeyCode {
 pub struct KeyCodeBuilder {
     first: Vec<u8>,
     prefix_len: usize,
-    heads: Vec<u128>,
+    heads: Paged<u128>,
     /// (first key, prefix length) of each epoch.
     epochs: Vec<(usize, usize)>,
 }
@@ -260,7 +261,7 @@ impl Codes<'_> {
 
 impl KeyCodeBuilder {
     /// Gathers keys in this memory. Before the first key.
-    pub fn set_memory(&mut self, heads: Vec<u128>) {
+    pub fn set_memory(&mut self, heads: Paged<u128>) {
         debug_assert!(self.heads.is_empty() && heads.is_empty());
         self.heads = heads;
     }
@@ -295,7 +296,7 @@ impl KeyCodeBuilder {
     }
 
     /// The memory it used, for another one.
-    pub fn into_memory(self) -> Vec<u128> {
+    pub fn into_memory(self) -> Paged<u128> {
         self.heads
     }
 
