@@ -4,8 +4,8 @@
 //! very often, in another order of steps each time, from fixed seeds; a failure prints its schedule. All orderings are
 //! obeyed as if sequentially consistent: what is explored is every order of operations.
 //!
-//! Writers sleep and are woken as `Durability` does it, so a move of `visible` that nobody is told of ends in a deadlock,
-//! which the scheduler reports.
+//! Writers sleep and are woken as `Durability` does it, so a move of `visible` that nobody is told of ends in a
+//! deadlock, which the scheduler reports.
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::sync::atomic::{AtomicUsize, Ordering::SeqCst};
