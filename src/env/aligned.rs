@@ -3,6 +3,7 @@
 //! Whoever reads wants some bytes from anywhere. `read_around` reads the blocks that these lie in and says where in the
 //! buffer they are, so nothing is copied. For an ordinary file, whose blocks are of one byte, that is an ordinary read.
 
+use super::paged::map;
 use super::{File, ends_early};
 use crate::base::Result;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -88,11 +89,24 @@ impl AlignedBuffer {
         // First, so that there are never both.
         *self = AlignedBuffer::new();
         let layout = Layout::from_size_align(capacity, alignment).expect("no more than memory can hold");
-        // SAFETY: the layout is of at least a page.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        let start = if is_mapped(capacity, alignment) {
+            let start = map(capacity);
+            NonNull::new(start.cast::<u8>()).filter(|_| start != libc::MAP_FAILED)
+        } else {
+            // SAFETY: the layout is of at least a page.
+            NonNull::new(unsafe { alloc_zeroed(layout) })
+        };
+        let Some(start) = start else { handle_alloc_error(layout) };
         *self = AlignedBuffer { start, capacity, alignment };
     }
+}
+
+/// Whether so much memory is a mapping of its own: what is read ahead of a scan or a compaction, which the C library's
+/// allocator would keep (`paged`). Longer buffers are of single values, and come and go with each read.
+const fn is_mapped(capacity: usize, alignment: usize) -> bool {
+    const FROM: usize = 512 << 10;
+    const TO: usize = (2 << 20) + 2 * PAGE;
+    FROM <= capacity && capacity <= TO && alignment <= PAGE
 }
 
 impl Default for AlignedBuffer {
@@ -105,8 +119,13 @@ impl Drop for AlignedBuffer {
     fn drop(&mut self) {
         if self.capacity > 0 {
             let layout = Layout::from_size_align(self.capacity, self.alignment).expect("as it was allocated");
-            // SAFETY: `start` was allocated with this layout, and is freed once.
-            unsafe { dealloc(self.start.as_ptr(), layout) };
+            // SAFETY: `start` was mapped, or allocated with this layout, and is given back once.
+            unsafe {
+                match is_mapped(self.capacity, self.alignment) {
+                    true => _ = libc::munmap(self.start.as_ptr().cast(), self.capacity),
+                    false => dealloc(self.start.as_ptr(), layout),
+                }
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod buffers;
 pub mod direct;
 pub mod faulty;
 pub mod memory;
+pub mod paged;
 pub mod posix;
 mod random;
 pub mod read_only;

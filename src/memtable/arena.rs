@@ -15,7 +15,7 @@
 //! address.
 
 use crate::base::memory::allocation;
-use crate::env::memory::{HUGE_PAGE, prefer_huge_pages};
+use crate::env::memory::{HUGE_PAGE, map_huge_page, prefer_huge_pages, unmap_huge_page};
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -50,16 +50,14 @@ impl SpareChunk {
     };
 
     fn new() -> SpareChunk {
-        // SAFETY: the size is not zero.
-        let bytes = unsafe { alloc(SpareChunk::LAYOUT) };
-        let Some(bytes) = NonNull::new(bytes) else { handle_alloc_error(SpareChunk::LAYOUT) };
+        let Some(bytes) = map_huge_page() else { handle_alloc_error(SpareChunk::LAYOUT) };
         prefer_huge_pages(bytes, LARGEST_CHUNK);
         SpareChunk(bytes)
     }
 
     fn free(self) {
-        // SAFETY: allocated in `new` with the same layout, and nobody else has it.
-        unsafe { dealloc(self.0.as_ptr(), SpareChunk::LAYOUT) }
+        // SAFETY: mapped in `new`, and nobody else has it.
+        unsafe { unmap_huge_page(self.0) }
     }
 }
 

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The end of the file that the device is not told of before the sync.
 const KEPT_BACK: u64 = 1 << 20;
+/// How far the block that makes a write full goes past it, as a rule.
+const FULL_BY: usize = 16 << 10;
 
 /// The end of a table that is being written.
 pub(super) struct SectionWriter {
@@ -45,7 +47,8 @@ impl SectionWriter {
             io_buffer_size,
             bytes_per_sync: 0,
             begun: 0,
-            out: Vec::with_capacity(io_buffer_size.min(4 << 20)),
+            // With room for the block that makes it full.
+            out: Vec::with_capacity(io_buffer_size.min(4 << 20) + FULL_BY),
             written: 0,
             compressor: Compressor::default(),
             scratch: Vec::new(),

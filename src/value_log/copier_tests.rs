@@ -29,14 +29,16 @@ fn copies_read_as_their_originals_also_after_these_are_gone() {
         pointers.extend((at as u64 * 60..(at as u64 + 1) * 60).map(|n| (n, append(&log, n))));
     }
     log.seal_open_segments();
-    let mut pairs = Vec::new();
+    let victims = pointers.iter().map(|(_, (pointer, _))| pointer.segment).collect();
+    let mut moves = Moves::out_of(victims);
     for (n, (pointer, _)) in &pointers {
-        pairs.push((*pointer, moved(copier.copy(&log, pointer, 7, &key(*n)).unwrap())));
+        moves.push(pointer, &moved(copier.copy(&log, pointer, 7, &key(*n)).unwrap()));
     }
     let holds = copier.finish(&log).unwrap();
-    let victims = pointers.iter().map(|(_, (pointer, _))| pointer.segment).collect();
     let left = ValuePointer { offset: 1 << 20, ..pointers[0].1.0 };
-    let relocation = Relocation::new(victims, pairs, [(left, 9)], [500].into(), holds);
+    moves.push_hidden(&left, 9);
+    moves.has_expired(500);
+    let relocation = Relocation::new(moves, holds);
     assert!(relocation.has_emptied(left.segment) && relocation.has_emptied(500));
     assert!(!relocation.has_emptied(501));
     let fate = |pointer: &ValuePointer, sequence| relocation.fate(&pointer.to_bytes(), sequence);

@@ -53,7 +53,7 @@ pub use format::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
 pub use group::ValueGroup;
 pub(crate) use lifetimes::Lifetimes;
 pub use read_ahead::ReadAhead;
-pub use relocation::{Fate, Relocation};
+pub use relocation::{Fate, Moves, Relocation};
 pub use segments::{SegmentHandle, SegmentRef, database_of};
 pub use verify_ahead::{LogPlace, VerifyAhead};
 

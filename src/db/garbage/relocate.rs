@@ -21,7 +21,7 @@ use crate::db::background::Job;
 use crate::db::family::Family;
 use crate::db::state::{BackgroundState, Engine};
 use crate::sst::TableRead;
-use crate::value_log::{Copied, Copier, Relocation};
+use crate::value_log::{Copied, Copier, Moves, Relocation};
 use crate::version::{FileMeta, Version};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -70,10 +70,7 @@ enum Is {
 /// Pointers copied so far.
 struct Copying<'a> {
     copier: &'a mut Copier,
-    moved: Vec<(ValuePointer, ValuePointer)>,
-    hidden: Vec<(ValuePointer, SequenceNumber)>,
-    /// Segments with values that have expired.
-    expired: BTreeSet<u64>,
+    moves: Moves,
     damaged: BTreeSet<u64>,
     bytes: u64,
     unpaced: u64,
@@ -244,15 +241,13 @@ impl Engine {
         let mut copier = self.garbage.copier.lock();
         let mut copying = Copying {
             copier: &mut copier,
-            moved: Vec::new(),
-            hidden: Vec::new(),
-            expired: BTreeSet::new(),
+            moves: Moves::out_of(victims.clone()),
             damaged: BTreeSet::new(),
             bytes: 0,
             unpaced: 0,
         };
         let outcome = self.copy_all(work, &readers, &victims, &mut copying);
-        let Copying { moved, hidden, expired, damaged, bytes, .. } = copying;
+        let Copying { moves, damaged, bytes, .. } = copying;
         let holds = match outcome.and_then(|()| copier.finish(&self.value_log)) {
             Ok(holds) => holds,
             Err(error) => {
@@ -265,11 +260,10 @@ impl Engine {
         self.garbage.no_room.store(false, Ordering::Relaxed);
         let stats = &self.garbage.stats;
         stats.relocations.fetch_add(1, Ordering::Relaxed);
-        stats.values.fetch_add(moved.len() as u64, Ordering::Relaxed);
+        stats.values.fetch_add(moves.values(), Ordering::Relaxed);
         stats.copied.fetch_add(bytes, Ordering::Relaxed);
-        let left: u64 = hidden.iter().map(|(pointer, _)| u64::from(pointer.record_len)).sum();
-        stats.left_behind.fetch_add(left, Ordering::Relaxed);
-        let relocation = Arc::new(Relocation::new(victims, moved, hidden, expired, holds));
+        stats.left_behind.fetch_add(moves.hidden_bytes(), Ordering::Relaxed);
+        let relocation = Arc::new(Relocation::new(moves, holds));
         let mut state = self.state.lock();
         state.garbage.left_alone.extend(damaged);
         state.garbage.relocation = Some(relocation);
@@ -311,14 +305,15 @@ impl Engine {
         for (family, version) in &work.versions {
             self.find_values(family, version, readers, victims, &mut |found| {
                 match found.is {
-                    Is::Hidden if copying.hidden.len() < MOST_HIDDEN => {
-                        copying.hidden.push((found.pointer, found.sequence));
+                    _ if copying.moves.is_full() => {}
+                    Is::Hidden if copying.moves.hidden() < MOST_HIDDEN => {
+                        copying.moves.push_hidden(&found.pointer, found.sequence);
                     }
                     // What would take too much memory to remember is copied.
                     Is::Alive | Is::Hidden => {
                         self.copy_one(family, &found.pointer, found.user_key, copying)?;
                     }
-                    Is::Expired => _ = copying.expired.insert(found.pointer.segment),
+                    Is::Expired => copying.moves.has_expired(found.pointer.segment),
                 }
                 Ok(())
             })?;
@@ -381,7 +376,7 @@ impl Engine {
         copying: &mut Copying<'_>,
     ) -> Result<()> {
         match copying.copier.copy(&self.value_log, pointer, family.id, key)? {
-            Copied::To(new) => copying.moved.push((*pointer, new)),
+            Copied::To(new) => copying.moves.push(pointer, &new),
             Copied::Damaged(what) => {
                 if copying.damaged.insert(pointer.segment) {
                     self.log(

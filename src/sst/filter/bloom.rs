@@ -12,6 +12,7 @@
 //! word of the line. Invariant B1: a key that was added is always found.
 
 use crate::base::checksum::hash64;
+use crate::env::paged::Paged;
 
 /// Seed of the hash of whole user keys.
 const WHOLE_KEY_SEED: u64 = 0;
@@ -59,7 +60,7 @@ fn line_of(hash: u64, lines: usize) -> usize {
 /// Collects hashes; the filter is built when their number is known.
 pub struct BloomBuilder {
     bits_per_key: f64,
-    hashes: Vec<u64>,
+    hashes: Paged<u64>,
     last_key: Option<u64>,
     last_prefix: Option<u64>,
 }
@@ -69,7 +70,12 @@ impl BloomBuilder {
     pub fn new(bits_per_key: f64) -> Option<BloomBuilder> {
         let usable = bits_per_key.is_finite() && bits_per_key > 0.0;
         let bits_per_key = bits_per_key.clamp(1.0, 100.0);
-        usable.then_some(BloomBuilder { bits_per_key, hashes: Vec::new(), last_key: None, last_prefix: None })
+        usable.then_some(BloomBuilder {
+            bits_per_key,
+            hashes: Paged::new(),
+            last_key: None,
+            last_prefix: None,
+        })
     }
 
     /// Adds a whole user key. Repeats in a row are counted once.
@@ -110,7 +116,7 @@ impl BloomBuilder {
         let count = self.lines();
         let mut lines = vec![Line::default(); count];
         let probes = probes_for(self.bits_per_key);
-        for &hash in &self.hashes {
+        for &hash in &*self.hashes {
             let line = &mut lines[line_of(hash, count)].0;
             probe_all(hash, probes, |word, bit| {
                 line[word] |= bit;

@@ -10,6 +10,7 @@
 //! A missing byte counts as zero. Invariant K1: codes never decrease with keys, whether the keys are in the
 //! table or not; bytes outside of what occurs go to the nearest code on the right side.
 
+use crate::env::paged::Paged;
 use std::cmp::Ordering;
 
 /// Byte positions looked at after the shared prefix.
@@ -164,7 +165,7 @@ impl KeyCode {
     }
 
     /// The codes of ascending heads. What a head has in common with the one before is not looked at again.
-    fn codes_of(&self, heads: &[u128]) -> Vec<u64> {
+    fn codes_of(&self, heads: &[u128]) -> Paged<u64> {
         let count = self.positions.len();
         // The code of the bytes before each position, and how many positions the last code is made of.
         let mut sums = [0u64; MAX_POSITIONS + 1];
@@ -205,7 +206,7 @@ impl KeyCode {
 pub struct KeyCodeBuilder {
     first: Vec<u8>,
     prefix_len: usize,
-    heads: Vec<u128>,
+    heads: Paged<u128>,
     /// (first key, prefix length) of each epoch.
     epochs: Vec<(usize, usize)>,
 }
@@ -247,7 +248,7 @@ impl KeyCodeBuilder {
     }
 
     /// The numbering, and the code of every key in order. `None` if no key was added.
-    pub fn finish(mut self) -> Option<(KeyCode, Vec<u64>)> {
+    pub fn finish(mut self) -> Option<(KeyCode, Paged<u64>)> {
         self.move_to_last_epoch();
         let prefix = self.first.get(..self.prefix_len)?.to_vec();
         let (alphabet, positions) = choose_positions(&self.heads)?;

@@ -56,7 +56,7 @@ fn codes_keep_the_order_of_all_keys() {
         let mut random = Random(seed);
         let keys = random_keys(&mut random, 60);
         let (code, codes) = builder_of(&keys).finish().unwrap();
-        for (key, &expected) in keys.iter().zip(&codes) {
+        for (key, &expected) in keys.iter().zip(&codes[..]) {
             assert_eq!(code.code(key), Ok(expected), "seed {seed}: stored code of {key:?}");
         }
         let mut all = keys;
