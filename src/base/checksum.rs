@@ -55,13 +55,26 @@ pub fn hash64(bytes: &[u8], seed: u64) -> u64 {
     }
     let rest = chunks.remainder();
     if !rest.is_empty() {
-        let mut word = [0u8; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        hash = (hash ^ mix(u64::from_le_bytes(word))).wrapping_mul(K).rotate_left(29);
+        hash = (hash ^ mix(short_word(bytes, rest))).wrapping_mul(K).rotate_left(29);
     }
     mix(hash)
 }
 
+/// The up to seven bytes that `bytes` end with, `rest`, as a number. Read straight into a register where there are
+/// eight: what is copied together first has to be waited for.
+#[inline]
+fn short_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    match bytes.last_chunk::<8>() {
+        Some(end) => u64::from_le_bytes(*end) >> (8 * (8 - rest.len())),
+        None => {
+            let mut word = [0u8; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            u64::from_le_bytes(word)
+        }
+    }
+}
+
+#[inline]
 fn mix(mut word: u64) -> u64 {
     word ^= word >> 32;
     word = word.wrapping_mul(0xd6e8_feb8_6659_fd93);

@@ -12,6 +12,7 @@ pub fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Appends a varint: seven bits a byte, low bits first.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -21,6 +22,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a varint length and the bytes.
+#[inline]
 pub fn put_slice(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -61,12 +63,14 @@ impl<'a> Decoder<'a> {
         self.rest.is_empty()
     }
     /// The next byte.
+    #[inline]
     pub fn u8(&mut self) -> Option<u8> {
         let (&first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
     /// The next `len` bytes.
+    #[inline]
     pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         if len > self.rest.len() {
             return None;
@@ -84,7 +88,19 @@ impl<'a> Decoder<'a> {
         get_u64(self.bytes(8)?, 0)
     }
     /// The next varint; more than ten bytes or a value above 64 bits is malformed.
+    #[inline]
     pub fn varint(&mut self) -> Option<u64> {
+        match self.rest.split_first() {
+            // Most lengths are one byte.
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.rest = rest;
+                Some(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -98,7 +114,9 @@ impl<'a> Decoder<'a> {
         }
         None
     }
+
     /// The next varint, which must fit 32 bits.
+    #[inline]
     pub fn varint32(&mut self) -> Option<u32> {
         u32::try_from(self.varint()?).ok()
     }

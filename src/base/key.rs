@@ -40,27 +40,40 @@ pub enum EntryKind {
 /// Set in the tags of kinds that have an expiry, and in no other.
 const EXPIRING: u8 = 0x40;
 
+/// The kind of each tag: one load where a choice between the tags would be a jump.
+static KINDS: [Option<EntryKind>; 256] = {
+    let all = [
+        EntryKind::Delete,
+        EntryKind::Put,
+        EntryKind::Merge,
+        EntryKind::SingleDelete,
+        EntryKind::RangeDelete,
+        EntryKind::Pointer,
+        EntryKind::ExpiringPut,
+        EntryKind::ExpiringMerge,
+        EntryKind::ExpiringPointer,
+    ];
+    let mut kinds = [None; 256];
+    let mut at = 0;
+    while at < all.len() {
+        kinds[all[at] as usize] = Some(all[at]);
+        at += 1;
+    }
+    kinds
+};
+
 impl EntryKind {
     /// The largest tag: a lookup key built with it sorts before every entry of the same key and sequence.
     pub const SEEK: EntryKind = EntryKind::ExpiringPointer;
 
     /// The kind with this tag.
+    #[inline]
     pub fn from_tag(tag: u8) -> Option<EntryKind> {
-        Some(match tag {
-            0x0 => EntryKind::Delete,
-            0x1 => EntryKind::Put,
-            0x2 => EntryKind::Merge,
-            0x7 => EntryKind::SingleDelete,
-            0xf => EntryKind::RangeDelete,
-            0x11 => EntryKind::Pointer,
-            0x41 => EntryKind::ExpiringPut,
-            0x42 => EntryKind::ExpiringMerge,
-            0x51 => EntryKind::ExpiringPointer,
-            _ => return None,
-        })
+        KINDS[usize::from(tag)]
     }
 
     /// True for kinds that carry a value or a pointer to one.
+    #[inline]
     pub fn is_value(self) -> bool {
         matches!(self.lasting(), EntryKind::Put | EntryKind::Pointer)
     }
@@ -99,6 +112,7 @@ impl EntryKind {
 }
 
 /// Packs a sequence number and a kind.
+#[inline]
 pub fn trailer(sequence: SequenceNumber, kind: EntryKind) -> u64 {
     debug_assert!(sequence <= MAX_SEQUENCE);
     sequence << 8 | kind as u64
@@ -111,16 +125,19 @@ pub fn append_internal_key(out: &mut Vec<u8>, user_key: &[u8], sequence: Sequenc
 }
 
 /// The user key of an internal key. `key` must be at least a trailer long; tables check that when they decode.
+#[inline]
 pub fn user_key(key: &[u8]) -> &[u8] {
     &key[..key.len() - TRAILER_LEN]
 }
 
 /// The trailer of an internal key.
+#[inline]
 pub fn key_trailer(key: &[u8]) -> u64 {
     u64::from_le_bytes(key[key.len() - TRAILER_LEN..].try_into().expect("eight bytes"))
 }
 
 /// The sequence number of an internal key.
+#[inline]
 pub fn key_sequence(key: &[u8]) -> SequenceNumber {
     key_trailer(key) >> 8
 }
@@ -138,6 +155,7 @@ pub struct ParsedKey<'a> {
 
 impl<'a> ParsedKey<'a> {
     /// Takes an internal key apart; `None` if it is too short or the kind is unknown.
+    #[inline]
     pub fn parse(key: &'a [u8]) -> Option<ParsedKey<'a>> {
         let split = key.len().checked_sub(TRAILER_LEN)?;
         let packed = u64::from_le_bytes(key[split..].try_into().ok()?);
@@ -191,6 +209,9 @@ mod tests {
             let parsed = ParsedKey::parse(key.as_bytes()).unwrap();
             assert_eq!((parsed.user_key, parsed.sequence, parsed.kind), (&b"k"[..], 77, kind));
         }
+        let known = (0..=u8::MAX).filter_map(|tag| EntryKind::from_tag(tag).map(|kind| (tag, kind as u8)));
+        assert_eq!(known.clone().count(), 9);
+        assert!(known.into_iter().all(|(tag, kind)| tag == kind));
         assert!(ParsedKey::parse(b"short").is_none());
         assert!(ParsedKey::parse(&[9; 8]).is_none());
     }

@@ -338,18 +338,20 @@ impl<'a> BatchIter<'a> {
         self.total_len - self.rest.rest().len()
     }
 
-    #[cold]
-    fn fail(&mut self, offset: usize, what: impl std::fmt::Display) -> Option<Result<Record<'a>>> {
-        self.rest = Decoder::new(&[]);
-        Some(Err(malformed(format!("{what} at byte {offset} of {}", self.total_len))))
-    }
-}
-
-impl<'a> Iterator for BatchIter<'a> {
-    type Item = Result<Record<'a>>;
-
+    /// The next record if it is what most are, a put into the default column family: small enough to stand where the
+    /// records are gone through, so that none passes through memory.
     #[inline]
-    fn next(&mut self) -> Option<Result<Record<'a>>> {
+    fn next_put(&mut self) -> Option<Record<'a>> {
+        let mut rest = self.rest.clone();
+        if rest.u8()? != PUT {
+            return None;
+        }
+        let (key, value) = (slice(&mut rest).ok()?, slice(&mut rest).ok()?);
+        self.rest = rest;
+        Some(Record::Put { column_family: 0, key, value })
+    }
+
+    fn next_of_any(&mut self) -> Option<Result<Record<'a>>> {
         loop {
             let offset = self.offset();
             let tag = self.rest.u8()?;
@@ -363,6 +365,24 @@ impl<'a> Iterator for BatchIter<'a> {
                     self.fail(offset, format_args!("record of tag 0x{tag:x} with a bad or cut-short field"))
                 }
             };
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, offset: usize, what: impl std::fmt::Display) -> Option<Result<Record<'a>>> {
+        self.rest = Decoder::new(&[]);
+        Some(Err(malformed(format!("{what} at byte {offset} of {}", self.total_len))))
+    }
+}
+
+impl<'a> Iterator for BatchIter<'a> {
+    type Item = Result<Record<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<Record<'a>>> {
+        match self.next_put() {
+            Some(put) => Some(Ok(put)),
+            None => self.next_of_any(),
         }
     }
 }

@@ -174,15 +174,21 @@ fn null_handle<T>() -> Error {
 ///
 /// # Safety
 /// C1 for `(start, len)`.
+#[inline]
 pub unsafe fn bytes<'a>(start: *const c_char, len: usize) -> Result<&'a [u8]> {
     if len == 0 {
         return Ok(&[]);
     }
     if start.is_null() || len > isize::MAX as usize {
-        return Err(Error::invalid_argument(format!("{start:?} cannot be the start of {len} bytes")));
+        return Err(no_bytes(start, len));
     }
     // SAFETY: not NULL, not too long; readable by C1.
     Ok(unsafe { slice::from_raw_parts(start.cast(), len) })
+}
+
+#[cold]
+fn no_bytes(start: *const c_char, len: usize) -> Error {
+    Error::invalid_argument(format!("{start:?} cannot be the start of {len} bytes"))
 }
 
 /// As `bytes`, where NULL means that there are none.

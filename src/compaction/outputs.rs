@@ -55,6 +55,11 @@ impl Cuts {
         }
     }
 
+    /// False for `none`.
+    fn are_possible(&self) -> bool {
+        self.target_size < u64::MAX || self.max_grandparent_bytes < u64::MAX
+    }
+
     /// Whether to cut before `key`, the current table being `size` bytes.
     fn before(&mut self, key: &[u8], size: u64, order: &InternalComparator) -> bool {
         while let Some(file) = self.grandparents.get(self.next_grandparent) {
@@ -73,6 +78,8 @@ struct Current {
     builder: TableBuilder,
     /// Bytes that the rate limiter knows of.
     charged: u64,
+    /// Bytes that were added when the table's size was last looked at.
+    looked: u64,
 }
 
 /// Writes tables; see the module's text.
@@ -150,8 +157,9 @@ impl<'a> Outputs<'a> {
         builder.set_bytes_per_sync(context.bytes_per_sync);
         if self.priority == Priority::Flush {
             builder.set_apart(Arc::clone(&context.env));
+            builder.set_key_memory(Arc::clone(&context.key_memory));
         }
-        self.current = Some(Current { number, builder, charged: 0 });
+        self.current = Some(Current { number, builder, charged: 0, looked: 0 });
         Ok(())
     }
 
@@ -207,6 +215,11 @@ impl Keeper for Outputs<'_> {
             self.context.check_cancel()?;
         }
         let Some(current) = &mut self.current else { return self.open() };
+        let added = current.builder.added_bytes();
+        if !self.cuts.are_possible() && added - current.looked < PACE_BYTES / 2 {
+            return Ok(());
+        }
+        current.looked = added;
         let size = current.builder.estimated_size();
         let unpaced = size.saturating_sub(current.charged);
         if unpaced >= PACE_BYTES {

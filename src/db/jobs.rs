@@ -45,6 +45,7 @@ impl Engine {
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             direct: Arc::clone(&self.direct),
+            key_memory: Arc::clone(&self.key_memory),
             bytes_per_sync: self.options.bytes_per_sync,
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),

@@ -152,6 +152,7 @@ impl Engine {
         );
         let spare = crate::memtable::spare_bytes();
         let _ = writeln!(text, "kept for later memtables of any database of the process: {spare} bytes");
+        let _ = writeln!(text, "kept for the keys of later flushes: {} bytes", self.key_memory.bytes());
         text
     }
 }

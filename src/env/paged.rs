@@ -67,6 +67,16 @@ impl<T: Copy> Paged<T> {
         self.len += 1;
     }
 
+    /// Forgets the values, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Values that there is room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Makes room for `least` values, which are more than there is room for.
     #[cold]
     fn grow(&mut self, least: usize) {

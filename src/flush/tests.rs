@@ -46,6 +46,7 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         table_options: table_options(),
         io_buffer_size: 4096,
         direct: DirectIo::new(true, true),
+        key_memory: Arc::default(),
         bytes_per_sync: 8192,
         snapshots: snapshots.to_vec(),
         merge_operator: Some(Arc::new(Joining)),

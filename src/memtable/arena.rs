@@ -4,8 +4,9 @@
 //! 2. When the chunk is full, one thread makes the next one under a lock. Chunks grow with the arena, from
 //!    `SMALLEST_CHUNK` to `LARGEST_CHUNK`, so a tiny memtable stays tiny and a big one makes few system calls.
 //! 3. Chunks of the largest size are huge pages where the system has them: a search in a big memtable is otherwise a
-//!    TLB miss at each step. When an arena goes they are kept for the next one, up to `MAX_SPARE`, for as long as any
-//!    arena lives: fresh memory would cost a page fault and its clearing.
+//!    TLB miss at each step. When an arena goes they are kept for the next one, up to `MAX_SPARE` or as many as living
+//!    arenas have, for as long as any arena lives: fresh memory would cost a page fault and its clearing. A flush frees
+//!    several memtables at once while writers fill others, which are freed next.
 //!    Once an arena is past `FIRST_BORROWED`, its smaller chunks are cut from such spare ones too, if there are any.
 //! 4. A piece that would take more than a quarter of the next chunk gets a chunk of its own, so little is left over.
 //!
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 const SMALLEST_CHUNK: usize = 4 << 10;
 /// No shared chunk is larger: a huge page.
 const LARGEST_CHUNK: usize = HUGE_PAGE;
-/// Chunks of the largest size kept for later arenas: together 64 MiB.
+/// Chunks of the largest size kept for later arenas even if living ones have fewer: together 64 MiB.
 const MAX_SPARE: usize = 32;
 /// From so many bytes on, chunks are cut from spare ones. What is smaller does not take a whole one from others.
 const FIRST_BORROWED: usize = LARGEST_CHUNK / 2;
@@ -64,10 +65,20 @@ impl SpareChunk {
 /// What arenas leave to each other.
 struct Spare {
     chunks: Vec<SpareChunk>,
+    /// Chunks of the same size that living arenas have.
+    used: usize,
     arenas: usize,
 }
 
-static SPARE: Mutex<Spare> = Mutex::new(Spare { chunks: Vec::new(), arenas: 0 });
+impl Spare {
+    /// The chunks that are too many.
+    fn surplus(&mut self) -> Vec<SpareChunk> {
+        let kept = if self.arenas == 0 { 0 } else { self.used.max(MAX_SPARE) };
+        self.chunks.split_off(kept.min(self.chunks.len()))
+    }
+}
+
+static SPARE: Mutex<Spare> = Mutex::new(Spare { chunks: Vec::new(), used: 0, arenas: 0 });
 
 /// Bytes of spare chunks that arenas have borrowed and not cut yet.
 static UNCUT: AtomicUsize = AtomicUsize::new(0);
@@ -79,17 +90,28 @@ pub fn spare_bytes() -> usize {
 
 /// Memory of the largest size that another arena left, with anything in it.
 fn take_spare() -> Option<SpareChunk> {
-    SPARE.lock().chunks.pop()
+    let mut spare = SPARE.lock();
+    let chunk = spare.chunks.pop();
+    spare.used += usize::from(chunk.is_some());
+    chunk
 }
 
-/// Keeps the memory for a later arena, or frees it.
+/// As `take_spare`, or new memory.
+fn take_spare_or_new() -> SpareChunk {
+    take_spare().unwrap_or_else(|| {
+        SPARE.lock().used += 1;
+        SpareChunk::new()
+    })
+}
+
+/// Keeps the memory for a later arena, and frees what is too much now.
 fn give_spare(chunk: SpareChunk) {
     let mut spare = SPARE.lock();
-    if spare.chunks.len() < MAX_SPARE {
-        return spare.chunks.push(chunk);
-    }
+    spare.used -= 1;
+    spare.chunks.push(chunk);
+    let surplus = spare.surplus();
     drop(spare);
-    chunk.free();
+    surplus.into_iter().for_each(SpareChunk::free);
 }
 
 /// Whose memory a chunk is.
@@ -118,7 +140,7 @@ impl Chunk {
     /// With memory of its own.
     fn new(capacity: usize, used: usize, before: usize) -> Box<Chunk> {
         if capacity == LARGEST_CHUNK {
-            let bytes = take_spare().unwrap_or_else(SpareChunk::new).0;
+            let bytes = take_spare_or_new().0;
             return Chunk::over(bytes, Memory::Spare, capacity, used, before);
         }
         let layout = Chunk::layout(capacity);
@@ -311,9 +333,9 @@ impl Drop for Arena {
         borrowed.chunks.drain(..).for_each(give_spare);
         let mut spare = SPARE.lock();
         spare.arenas -= 1;
-        let unused = if spare.arenas == 0 { std::mem::take(&mut spare.chunks) } else { Vec::new() };
+        let surplus = spare.surplus();
         drop(spare);
-        unused.into_iter().for_each(SpareChunk::free);
+        surplus.into_iter().for_each(SpareChunk::free);
     }
 }
 
@@ -413,7 +435,10 @@ mod tests {
         assert!(used.len() > 5 && used.iter().all(|address| address % LARGEST_CHUNK == 0));
         drop(first);
         // Other tests take and give chunks meanwhile, but never more than there are.
-        assert!(SPARE.lock().chunks.len() <= MAX_SPARE);
+        {
+            let spare = SPARE.lock();
+            assert!(spare.chunks.len() <= spare.used.max(MAX_SPARE));
+        }
         let pieces: Vec<_> =
             (0..400).map(|round| (fill(&living, 100 << 10, round as u8), round as u8)).collect();
         let second = fill_large();

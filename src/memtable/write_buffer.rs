@@ -69,8 +69,15 @@ impl WriteBuffer {
 
     /// Adds a point entry.
     pub fn insert(&self, sequence: SequenceNumber, kind: EntryKind, user_key: &[u8], value: &[u8]) {
-        self.table.insert(sequence, kind, user_key, value);
+        self.insert_of_run(sequence, kind, user_key, value);
         self.span(sequence);
+    }
+
+    /// Adds a point entry of a run of them with ascending sequence numbers. `span` is to be told of the first and the
+    /// last, and of some in between.
+    #[inline]
+    pub fn insert_of_run(&self, sequence: SequenceNumber, kind: EntryKind, user_key: &[u8], value: &[u8]) {
+        self.table.insert(sequence, kind, user_key, value);
         match kind {
             EntryKind::Pointer | EntryKind::ExpiringPointer => {
                 let bytes = decoded_pointer(kind, value).map_or(0, |pointer| pointer.record_len.into());
@@ -137,7 +144,8 @@ impl WriteBuffer {
             || self.hidden_bytes() >= self.value_limit.load(Ordering::Relaxed)
     }
 
-    fn span(&self, sequence: SequenceNumber) {
+    /// Takes note of an entry that was added, and of the memory that was needed up to now.
+    pub fn span(&self, sequence: SequenceNumber) {
         if self.first_sequence.load(Ordering::Relaxed) > sequence {
             self.first_sequence.fetch_min(sequence, Ordering::Relaxed);
         }

@@ -12,6 +12,7 @@ use super::block_writer::{Appended, BlockWriter};
 use super::fence_index::FenceBuilder;
 use super::filter::BloomBuilder;
 use super::format::{FOOTER_LEN, Footer, SECTION_TRAILER_LEN, encode_tombstones};
+use super::key_memory::{KeyMemory, SpareKeyMemory};
 use super::learned_index::{KeyCodeBuilder, LearnedIndex};
 use super::properties::{self, SegmentCounter, TableNames, TableProperties};
 use super::section_writer::SectionWriter;
@@ -46,6 +47,8 @@ pub struct TableBuilder {
     /// Bytes of the filter of all keys up to the current block.
     filter_len: usize,
     key_codes: Option<KeyCodeBuilder>,
+    /// Where the memory of the two comes from and goes to.
+    key_memory: Option<Arc<SpareKeyMemory>>,
     tombstones: Vec<RangeTombstone>,
     tombstone_bytes: u64,
     segments: SegmentCounter,
@@ -76,6 +79,7 @@ impl TableBuilder {
             filter_len: bloom.as_ref().map_or(0, BloomBuilder::contents_len),
             bloom,
             key_codes: (options.learned_index && bytewise).then(KeyCodeBuilder::default),
+            key_memory: None,
             tombstones: Vec::new(),
             tombstone_bytes: 0,
             segments: SegmentCounter::default(),
@@ -89,6 +93,19 @@ impl TableBuilder {
     /// Has a thread of `env`, if it has threads, compress and write what is more than one write: somebody waits.
     pub fn set_apart(&mut self, env: Arc<dyn Env>) {
         self.blocks.set_apart(env);
+    }
+
+    /// Takes memory for what is gathered of every key from `spare`, and leaves it there at the end. Before the first
+    /// entry.
+    pub fn set_key_memory(&mut self, spare: Arc<SpareKeyMemory>) {
+        let KeyMemory { hashes, heads } = spare.take();
+        if let Some(bloom) = &mut self.bloom {
+            bloom.set_memory(hashes);
+        }
+        if let Some(key_codes) = &mut self.key_codes {
+            key_codes.set_memory(heads);
+        }
+        self.key_memory = Some(spare);
     }
 
     /// Has the device begin with what is written whenever it is so many bytes; 0, as at first: when the system likes.
@@ -204,6 +221,12 @@ impl TableBuilder {
         self.blocks.position() + sections as u64 + self.tombstone_bytes + PROPERTIES_ESTIMATE
     }
 
+    /// Bytes of all keys and values added, as they came.
+    #[inline]
+    pub fn added_bytes(&self) -> u64 {
+        self.properties.raw_key_bytes + self.properties.raw_value_bytes
+    }
+
     /// Point entries and tombstones added.
     pub fn entries(&self) -> u64 {
         self.properties.entries + self.tombstones.len() as u64
@@ -229,8 +252,7 @@ impl TableBuilder {
             self.finish_block()?;
         }
         // Beside the thread that still writes blocks, if there is one.
-        let filter = self.encode_filter();
-        let model = self.key_codes.take().and_then(LearnedIndex::learn);
+        let (filter, model) = self.finish_keys();
         let writer = self.blocks.end(&mut note_block(&mut self.properties, &mut self.fence))?;
         let mut writer = writer.lock();
         let mut handles = Footer::default();
@@ -273,14 +295,20 @@ impl TableBuilder {
         }
     }
 
-    /// The filter's contents; empty if there is none.
-    fn encode_filter(&mut self) -> Vec<u8> {
-        let mut contents = Vec::new();
+    /// The filter's contents, empty if there is none, and the learned index.
+    fn finish_keys(&mut self) -> (Vec<u8>, Option<LearnedIndex>) {
+        let (mut filter, mut memory) = (Vec::new(), KeyMemory::default());
         if let Some(bloom) = self.bloom.take().filter(|bloom| !bloom.is_empty()) {
             let prefixes = self.options.prefix_extractor.is_some();
-            bloom.finish(self.options.whole_key_filtering, prefixes, &mut contents);
+            memory.hashes = bloom.finish(self.options.whole_key_filtering, prefixes, &mut filter);
         }
-        contents
+        let mut key_codes = self.key_codes.take();
+        let model = key_codes.as_mut().and_then(LearnedIndex::learn);
+        memory.heads = key_codes.map(KeyCodeBuilder::into_memory).unwrap_or_default();
+        if let Some(spare) = self.key_memory.take() {
+            spare.give(memory);
+        }
+        (filter, model)
     }
 
     /// Fills in bounds, tombstones and segments.

@@ -30,6 +30,7 @@ pub mod fence_index;
 pub mod filter;
 pub mod format;
 pub mod iterator;
+mod key_memory;
 pub mod learned_index;
 mod model_stats;
 pub mod properties;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use builder::TableBuilder;
 pub use iterator::TableIterator;
+pub use key_memory::SpareKeyMemory;
 pub use model_stats::ModelStats;
 pub use properties::{SegmentUse, TableProperties};
 pub use reader::{EntryVisitor, Table};

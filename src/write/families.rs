@@ -5,10 +5,13 @@
 
 use super::few::Few;
 use super::separate::{Prepared, unknown_family};
-use crate::base::{InternalComparator, Result, SequenceNumber};
+use crate::base::{EntryKind, InternalComparator, Result, SequenceNumber};
 use crate::batch::{Applied, BatchIter};
 use crate::memtable::write_buffer::WriteBuffer;
 use std::sync::Arc;
+
+/// A memtable hears at least of every so many entries.
+const TOLD_EVERY: SequenceNumber = 32;
 
 /// Where a column family's writes go.
 pub struct FamilyTarget {
@@ -111,11 +114,18 @@ impl Targets {
     #[inline]
     pub(super) fn insert(&self, bytes: &[u8], first: SequenceNumber) -> Result<()> {
         let mut sequence = first;
+        let mut run: Option<Run<'_>> = None;
         for record in BatchIter::over(bytes)? {
             match record?.applied()? {
-                Applied::Entry(family, kind, key, stored) => {
-                    self.get(family)?.insert(sequence, kind, key, stored);
-                }
+                Applied::Entry(family, kind, key, stored) => match &mut run {
+                    Some(run) if run.family == family => run.insert(sequence, kind, key, stored),
+                    _ => {
+                        let buffer = self.get(family)?;
+                        buffer.insert(sequence, kind, key, stored);
+                        let ended = run.replace(Run { family, buffer, last: sequence });
+                        ended.into_iter().for_each(Run::end);
+                    }
+                },
                 Applied::RangeDelete(family, start, end) => {
                     self.get(family)?.delete_range(sequence, start, end);
                 }
@@ -123,6 +133,31 @@ impl Targets {
             }
             sequence += 1;
         }
+        run.into_iter().for_each(Run::end);
         Ok(())
+    }
+}
+
+/// Entries of one family that follow each other in a batch. Their memtable is told of the first and the last one, and
+/// of some in between, for it takes note of how it has grown then.
+struct Run<'a> {
+    family: u32,
+    buffer: &'a WriteBuffer,
+    last: SequenceNumber,
+}
+
+impl Run<'_> {
+    #[inline]
+    fn insert(&mut self, sequence: SequenceNumber, kind: EntryKind, key: &[u8], stored: &[u8]) {
+        self.buffer.insert_of_run(sequence, kind, key, stored);
+        self.last = sequence;
+        if sequence.is_multiple_of(TOLD_EVERY) {
+            self.buffer.span(sequence);
+        }
+    }
+
+    #[inline]
+    fn end(self) {
+        self.buffer.span(self.last);
     }
 }

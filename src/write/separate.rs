@@ -100,7 +100,10 @@ impl Separator {
         let mut records = BatchIter::over(batch.data())?;
         let mut start = records.offset();
         while let Some(record) = records.next() {
-            if let Some(change) = touched.admit(&record?)? {
+            let record = record?;
+            if !touched.is_logged_as_is(&record)
+                && let Some(change) = touched.admit(&record)?
+            {
                 separation.take(start..records.offset(), Some(change), &mut log)?;
             }
             start = records.offset();
@@ -167,6 +170,17 @@ struct Touched<'f> {
 impl<'f> Touched<'f> {
     fn new(families: &'f dyn FamilyRules, big_values: BigValues) -> Touched<'f> {
         Touched { families, big_values, seen: Few::None, last: None, now: None }
+    }
+
+    /// True for most records, puts of short values into the family of the record before: `admit` would give nothing.
+    #[inline]
+    fn is_logged_as_is(&self, record: &Record<'_>) -> bool {
+        match (record, self.last) {
+            (Record::Put { column_family, value, .. }, Some((last, rules))) => {
+                last == *column_family && rules.ttl == 0 && (value.len() as u64) < rules.separate_from
+            }
+            _ => false,
+        }
     }
 
     /// Refuses a record that its family does not take. Gives what takes the place of one that is not logged as it is.

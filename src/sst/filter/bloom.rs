@@ -78,6 +78,12 @@ impl BloomBuilder {
         })
     }
 
+    /// Gathers hashes in this memory. Before the first key.
+    pub fn set_memory(&mut self, hashes: Paged<u64>) {
+        debug_assert!(self.hashes.is_empty() && hashes.is_empty());
+        self.hashes = hashes;
+    }
+
     /// Adds a whole user key. Repeats in a row are counted once.
     #[inline]
     pub fn add_key(&mut self, user_key: &[u8]) {
@@ -111,25 +117,27 @@ impl BloomBuilder {
         self.lines() * LINE_LEN + TAIL_LEN
     }
 
-    /// Appends the filter's contents. The flags say which of the two kinds were offered to the filter at all.
-    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) {
+    /// Appends the filter's contents. The flags say which of the two kinds were offered to the filter at all. Gives the
+    /// memory it used, for another one.
+    pub fn finish(self, whole_keys: bool, prefixes: bool, out: &mut Vec<u8>) -> Paged<u64> {
         let count = self.lines();
-        let mut lines = vec![Line::default(); count];
         let probes = probes_for(self.bits_per_key);
+        let start = out.len();
+        out.reserve_exact(count * LINE_LEN + TAIL_LEN);
+        out.resize(start + count * LINE_LEN, 0);
+        let (words, _) = out[start..].as_chunks_mut::<8>();
+        let (lines, _) = words.as_chunks_mut::<8>();
         for &hash in &*self.hashes {
-            let line = &mut lines[line_of(hash, count)].0;
+            let line = &mut lines[line_of(hash, count)];
             probe_all(hash, probes, |word, bit| {
-                line[word] |= bit;
+                line[word] = (u64::from_le_bytes(line[word]) | bit).to_le_bytes();
                 true
             });
-        }
-        out.reserve(lines.len() * LINE_LEN + TAIL_LEN);
-        for word in lines.iter().flat_map(|line| line.0) {
-            out.extend_from_slice(&word.to_le_bytes());
         }
         out.push(probes);
         let flags = [(whole_keys, FLAG_WHOLE_KEYS), (prefixes, FLAG_PREFIXES)];
         out.push(flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum());
+        self.hashes
     }
 }
 

@@ -164,13 +164,16 @@ impl KeyCode {
         }
     }
 
-    /// The codes of ascending heads. What a head has in common with the one before is not looked at again.
-    fn codes_of(&self, heads: &[u128]) -> Paged<u64> {
+    /// Puts their codes in the places of ascending heads, and gives how many different ones there are. What a head has
+    /// in common with the one before is not looked at again.
+    fn encode(&self, heads: &mut [u128]) -> u64 {
         let count = self.positions.len();
         // The code of the bytes before each position, and how many positions the last code is made of.
         let mut sums = [0u64; MAX_POSITIONS + 1];
         let (mut last, mut used) = (heads.first().map_or(0, |head| !head), count);
-        let code_of = |&head: &u128| {
+        let (mut last_code, mut different) = (None, 0);
+        for place in heads {
+            let head = *place;
             let from = ((head ^ last).leading_zeros() / 8) as usize;
             last = head;
             // A byte that differs only behind the end of the last code changes nothing.
@@ -186,9 +189,11 @@ impl KeyCode {
                     }
                 }
             }
-            sums[used]
-        };
-        heads.iter().map(code_of).collect()
+            let code = sums[used];
+            different += u64::from(last_code.replace(code) != Some(code));
+            *place = code.into();
+        }
+        different
     }
 
     /// Bytes held.
@@ -212,14 +217,18 @@ pub struct KeyCodeBuilder {
 }
 
 /// The bytes of `key` from `from` on as a big-endian number, with zeros after its end.
+#[inline]
 fn head_at(key: &[u8], from: usize) -> u128 {
     let rest = &key[from..];
-    // Halves are read from the key straight into registers.
-    match (rest.first_chunk::<8>(), rest.get(8..).and_then(<[u8]>::first_chunk::<8>)) {
-        (Some(high), Some(low)) => {
-            u128::from(u64::from_be_bytes(*high)) << 64 | u128::from(u64::from_be_bytes(*low))
+    // Read from the key straight into registers: what is copied together first has to be waited for.
+    match (rest.first_chunk::<MAX_POSITIONS>(), key.last_chunk::<MAX_POSITIONS>()) {
+        (Some(head), _) => u128::from_be_bytes(*head),
+        // Fewer bytes, and enough before them: those are shifted out.
+        (None, Some(end)) => {
+            let before = 8 * (MAX_POSITIONS - rest.len()) as u32;
+            u128::from_be_bytes(*end).checked_shl(before).unwrap_or(0)
         }
-        _ => {
+        (None, None) => {
             let mut bytes = [0; MAX_POSITIONS];
             bytes[..rest.len()].copy_from_slice(rest);
             u128::from_be_bytes(bytes)
@@ -227,7 +236,36 @@ fn head_at(key: &[u8], from: usize) -> u128 {
     }
 }
 
+/// The codes of all keys of a table.
+pub struct Codes<'a> {
+    /// In the order of the keys. They stand where the heads stood.
+    codes: &'a [u128],
+    /// How many of them differ from the one before.
+    pub different: u64,
+}
+
+impl Codes<'_> {
+    /// How many keys there are.
+    pub fn len(&self) -> u64 {
+        self.codes.len() as u64
+    }
+
+    /// Every code, with the ordinal of the first key that has it.
+    pub fn points(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut last = None;
+        self.codes.iter().enumerate().filter_map(move |(ordinal, &code)| {
+            (last.replace(code) != Some(code)).then_some((code as u64, ordinal as u64))
+        })
+    }
+}
+
 impl KeyCodeBuilder {
+    /// Gathers keys in this memory. Before the first key.
+    pub fn set_memory(&mut self, heads: Paged<u128>) {
+        debug_assert!(self.heads.is_empty() && heads.is_empty());
+        self.heads = heads;
+    }
+
     /// Adds the next user key in byte order; repeats are welcome.
     #[inline]
     pub fn add(&mut self, user_key: &[u8]) {
@@ -247,14 +285,19 @@ impl KeyCodeBuilder {
         self.heads.len() as u64
     }
 
-    /// The numbering, and the code of every key in order. `None` if no key was added.
-    pub fn finish(mut self) -> Option<(KeyCode, Paged<u64>)> {
+    /// The numbering, and the codes of all keys. `None` if no key was added.
+    pub fn finish(&mut self) -> Option<(KeyCode, Codes<'_>)> {
         self.move_to_last_epoch();
         let prefix = self.first.get(..self.prefix_len)?.to_vec();
         let (alphabet, positions) = choose_positions(&self.heads)?;
         let code = KeyCode::new(prefix, alphabet, positions)?;
-        let codes = code.codes_of(&self.heads);
-        Some((code, codes))
+        let different = code.encode(&mut self.heads);
+        Some((code, Codes { codes: &self.heads, different }))
+    }
+
+    /// The memory it used, for another one.
+    pub fn into_memory(self) -> Paged<u128> {
+        self.heads
     }
 
     fn move_to_last_epoch(&mut self) {

@@ -54,26 +54,18 @@ pub struct LearnedIndex {
 
 impl LearnedIndex {
     /// Learns from all keys of a table; `None` where a model does not pay.
-    pub fn learn(keys: KeyCodeBuilder) -> Option<LearnedIndex> {
+    pub fn learn(keys: &mut KeyCodeBuilder) -> Option<LearnedIndex> {
         if keys.count() < MIN_ENTRIES {
             return None;
         }
         let (code, codes) = keys.finish()?;
-        let entries = codes.len() as u64;
-        let points = || {
-            let new = |index: usize| index == 0 || codes[index - 1] != codes[index];
-            codes
-                .iter()
-                .enumerate()
-                .filter(move |(index, _)| new(*index))
-                .map(|(index, &code)| (code, index as u64))
-        };
-        if points().count() as u64 * MAX_ENTRIES_PER_CODE < entries {
+        let entries = codes.len();
+        if codes.different * MAX_ENTRIES_PER_CODE < entries {
             return None;
         }
         let mut chosen = None;
         for bound in ERROR_BOUNDS {
-            let lines = PiecewiseLinear::fit(points(), bound, entries);
+            let lines = PiecewiseLinear::fit(codes.points(), bound, entries);
             let segments = lines.segments() as u64;
             if segments * MIN_ENTRIES_PER_SEGMENT <= entries {
                 chosen = Some(lines);
@@ -83,7 +75,7 @@ impl LearnedIndex {
             }
         }
         let lines = chosen?;
-        let (under, over) = lines.errors(points());
+        let (under, over) = lines.errors(codes.points());
         (under.max(over) <= MAX_ERROR).then_some(LearnedIndex { code, lines, under, over })
     }
 

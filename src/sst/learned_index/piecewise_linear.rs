@@ -48,9 +48,10 @@ impl PiecewiseLinear {
         for (code, ordinal) in points {
             if let Some((start, first, low, high)) = &mut open {
                 let (run, rise) = ((code - *start) as f64, (ordinal - *first) as f64);
-                let once = 1.0 / run;
-                let narrowed_low = low.max((rise - bound) * once);
-                let narrowed_high = high.min((rise + bound) * once);
+                let (lowest, highest) = (rise - bound, rise + bound);
+                // Few points narrow the cone once it is narrow; the others cost no division.
+                let narrowed_low = if lowest > *low * run { lowest / run } else { *low };
+                let narrowed_high = if highest < *high * run { highest / run } else { *high };
                 if narrowed_low <= narrowed_high {
                     (*low, *high) = (narrowed_low, narrowed_high);
                     continue;

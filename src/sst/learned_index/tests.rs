@@ -55,10 +55,13 @@ fn codes_keep_the_order_of_all_keys() {
     for seed in 0..300 {
         let mut random = Random(seed);
         let keys = random_keys(&mut random, 60);
-        let (code, codes) = builder_of(&keys).finish().unwrap();
-        for (key, &expected) in keys.iter().zip(&codes[..]) {
-            assert_eq!(code.code(key), Ok(expected), "seed {seed}: stored code of {key:?}");
-        }
+        let mut builder = builder_of(&keys);
+        let (code, codes) = builder.finish().unwrap();
+        let mut expected: Vec<(u64, u64)> =
+            keys.iter().zip(0..).map(|(key, ordinal)| (code.code(key).unwrap(), ordinal)).collect();
+        expected.dedup_by_key(|(code, _)| *code);
+        assert_eq!(codes.points().collect::<Vec<_>>(), expected, "seed {seed}: stored codes of {keys:?}");
+        assert_eq!((codes.len(), codes.different), (keys.len() as u64, expected.len() as u64));
         let mut all = keys;
         all.extend(random_keys(&mut random, 60));
         for at in 0..all.len() {
@@ -84,7 +87,7 @@ fn numbers_written_as_text_become_numbers() {
     let hex: Vec<Vec<u8>> = (0..20_000u64).map(|n| format!("{:016x}", n << 40).into_bytes()).collect();
     let binary: Vec<Vec<u8>> = (0..20_000u64).map(|n| n.to_be_bytes().to_vec()).collect();
     for keys in [decimal, hex, binary] {
-        let model = LearnedIndex::learn(builder_of(&keys)).unwrap();
+        let model = LearnedIndex::learn(&mut builder_of(&keys)).unwrap();
         assert!(model.segments() <= 4 && model.error() <= 32, "{} segments", model.segments());
     }
 }
@@ -98,7 +101,7 @@ fn predictions_stay_within_the_measured_error() {
         if seed % 2 == 0 {
             keys.dedup();
         }
-        let Some(model) = LearnedIndex::learn(builder_of(&keys)) else { continue };
+        let Some(model) = LearnedIndex::learn(&mut builder_of(&keys)) else { continue };
         learned += 1;
         let mut encoded = Vec::new();
         model.encode(&mut encoded);
@@ -121,22 +124,22 @@ fn predictions_stay_within_the_measured_error() {
 #[test]
 fn useless_models_are_dropped() {
     let few: Vec<Vec<u8>> = (0..200u32).map(|n| n.to_be_bytes().to_vec()).collect();
-    assert!(LearnedIndex::learn(builder_of(&few)).is_none(), "tiny table");
+    assert!(LearnedIndex::learn(&mut builder_of(&few)).is_none(), "tiny table");
     let mut ties: Vec<Vec<u8>> =
         (0..2000u32).map(|n| [&[b'a' + (n % 2) as u8; 40][..], &n.to_be_bytes()].concat()).collect();
     ties.sort();
-    assert!(LearnedIndex::learn(builder_of(&ties)).is_none(), "keys differ only far behind");
+    assert!(LearnedIndex::learn(&mut builder_of(&ties)).is_none(), "keys differ only far behind");
     let versions: Vec<Vec<u8>> = (0..5000u32).map(|n| (n / 5).to_be_bytes().to_vec()).collect();
-    assert!(LearnedIndex::learn(builder_of(&versions)).is_none(), "five versions of each key");
+    assert!(LearnedIndex::learn(&mut builder_of(&versions)).is_none(), "five versions of each key");
     let jagged: Vec<Vec<u8>> =
         (0..4096u64).map(|n| ((1u64 << (n / 70)) | (n % 70)).to_be_bytes().to_vec()).collect();
     let mut jagged = jagged;
     jagged.sort();
     jagged.dedup();
-    if let Some(model) = LearnedIndex::learn(builder_of(&jagged)) {
+    if let Some(model) = LearnedIndex::learn(&mut builder_of(&jagged)) {
         assert!(model.segments() as u64 * MIN_ENTRIES_PER_SEGMENT <= jagged.len() as u64);
     }
-    assert!(LearnedIndex::learn(KeyCodeBuilder::default()).is_none());
+    assert!(LearnedIndex::learn(&mut KeyCodeBuilder::default()).is_none());
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn damaged_models_are_none_or_harmless() {
     };
     let entries = keys.len() as u64;
     let mut encoded = Vec::new();
-    LearnedIndex::learn(builder_of(&keys)).unwrap().encode(&mut encoded);
+    LearnedIndex::learn(&mut builder_of(&keys)).unwrap().encode(&mut encoded);
     assert!(LearnedIndex::decode(&encoded, entries + 1).is_none());
     for len in 0..encoded.len() {
         assert!(LearnedIndex::decode(&encoded[..len], entries).is_none());
