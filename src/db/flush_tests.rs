@@ -162,6 +162,7 @@ fn a_value_on_its_way_when_its_segment_failed_is_refused() {
         families: Few::One(0),
         holds: Few::One((pointer.segment, segment)),
         count: 1,
+        user_bytes: batch.data().len(),
     };
     let how = CommitOptions { sync: true, disable_wal: false };
     let error = db.engine().committer.commit(&prepared, how, &**db.engine()).unwrap_err();

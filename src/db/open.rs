@@ -460,7 +460,6 @@ fn build_engine(
         cancel: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
         stats: Arc::new(CompactionStats::default()),
-        user_bytes: AtomicU64::new(0),
         garbage: Garbage::new(&options.config.value_log),
         direct,
         key_memory: Arc::default(),

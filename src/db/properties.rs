@@ -134,7 +134,7 @@ fn own_int(engine: &Engine, name: &str) -> Option<u64> {
         "flush-value-bytes-separated" => Some(engine.value_log.stats().flushed_bytes),
         "compaction-values-inlined" => relaxed(&engine.stats.inlined_values),
         "compaction-value-bytes-separated" => Some(engine.value_log.stats().separated_bytes),
-        "user-bytes-written" => relaxed(&engine.user_bytes),
+        "user-bytes-written" => relaxed(&engine.committer.stats.user_bytes),
         "write-stops" => relaxed(&engine.throttle.stats.stops),
         "write-delays" => relaxed(&engine.throttle.stats.delays),
         "write-stall-micros" => relaxed(&engine.throttle.stats.micros),
@@ -325,7 +325,7 @@ fn cache_text(engine: &Engine) -> String {
 
 fn amplification_text(engine: &Engine) -> String {
     let stats = &engine.stats;
-    let user = engine.user_bytes.load(Ordering::Relaxed);
+    let user = engine.committer.stats.user_bytes.load(Ordering::Relaxed);
     let wal = engine.committer.stats.batch_bytes.load(Ordering::Relaxed);
     let values = engine.value_log.stats().bytes_written;
     let flushed = stats.flush_bytes.load(Ordering::Relaxed);

@@ -139,7 +139,6 @@ pub(super) struct Engine {
     pub(super) cancel: Arc<AtomicBool>,
     pub(super) closed: AtomicBool,
     pub(super) stats: Arc<CompactionStats>,
-    pub(super) user_bytes: AtomicU64,
     pub(super) garbage: Garbage,
     pub(super) direct: Arc<DirectIo>,
     pub(super) key_memory: Arc<SpareKeyMemory>,

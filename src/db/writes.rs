@@ -46,7 +46,6 @@ impl Db {
         with_buffer(&REWRITTEN, |buffer| {
             let big_values = engine.big_values(batch.data().len(), options);
             let prepared = engine.separator.prepare(batch, buffer, &**engine, big_values)?;
-            engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
             engine.commit(prepared, options)
         })
     }
@@ -73,7 +72,6 @@ impl Db {
             engine.admit_batch(batch.data().len(), options)?;
             with_buffer(&REWRITTEN, |buffer| {
                 let prepared = engine.separator.prepare(batch, buffer, &**engine, BigValues::Separated)?;
-                engine.user_bytes.fetch_add(batch.data().len() as u64, Ordering::Relaxed);
                 engine.guard(|| engine.committer.commit_asynchronously(&prepared, &**engine, callback))
             })?;
         }
@@ -105,7 +103,6 @@ impl Db {
             let operations = PackedOperations::new(data, &id_at);
             let big_values = engine.big_values(data.len(), options);
             let prepared = engine.separator.prepare_packed(&operations, batch, &**engine, big_values)?;
-            engine.user_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
             engine.commit(prepared, options)
         })
     }
@@ -143,9 +140,8 @@ impl Db {
             return Err(unknown_family(id));
         }
         let (pointer, segment) = engine.value_log.append(id, key, value)?;
-        engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let hold: Hold = segment;
-        self.commit_one(family, Few::One((pointer.segment, hold)), options, |batch| {
+        self.commit_one(family, bytes, Few::One((pointer.segment, hold)), options, |batch| {
             batch.put_entry(id, EntryKind::Pointer, key, expiry, &pointer.to_bytes())
         })
     }
@@ -211,13 +207,13 @@ impl Db {
         let engine = self.engine();
         engine.check_writes()?;
         engine.admit(bytes, value_bytes, options)?;
-        engine.user_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.commit_one(family, Few::None, options, build)
+        self.commit_one(family, bytes, Few::None, options, build)
     }
 
     fn commit_one(
         &self,
         family: &ColumnFamily,
+        user_bytes: usize,
         holds: Few<(u64, Hold)>,
         options: &WriteOptions,
         build: impl FnOnce(&mut WriteBatch) -> Result<()>,
@@ -226,7 +222,7 @@ impl Db {
             batch.clear();
             build(batch)?;
             let families = Few::One(family.family.id);
-            let prepared = Prepared { bytes: batch.data(), families, holds, count: 1 };
+            let prepared = Prepared { bytes: batch.data(), families, holds, count: 1, user_bytes };
             self.engine().commit(prepared, options)
         })
     }

@@ -19,6 +19,7 @@ use super::families::{Families, Targets};
 use super::log_ahead::LogAhead;
 use super::publish::Ticket;
 use super::separate::{Prepared, unknown_family};
+use super::stats::CommitStats;
 use crate::base::error::Subcode;
 use crate::base::{Error, ErrorKind, Result, SequenceNumber};
 use crate::config::SyncPolicy;
@@ -115,19 +116,6 @@ pub struct CommitOptions {
     pub sync: bool,
     /// Not logged.
     pub disable_wal: bool,
-}
-
-/// Counts since open.
-#[derive(Debug, Default)]
-pub struct CommitStats {
-    /// Batches committed.
-    pub batches: AtomicU64,
-    /// Entries committed.
-    pub entries: AtomicU64,
-    /// Bytes of batches as logged.
-    pub batch_bytes: AtomicU64,
-    /// Log files made of ones that were not needed any more.
-    pub recycled_logs: AtomicU64,
 }
 
 /// A batch that is in the log and has its place in the order of publication.
@@ -278,12 +266,8 @@ impl Committer {
             state.writes_since_sync = 0;
             self.durability.request(first, last);
         }
-        self.durability.logged(last);
         let ticket = self.durability.ticket(last);
-        drop(guard);
-        self.stats.batches.fetch_add(1, Ordering::Relaxed);
-        self.stats.entries.fetch_add(prepared.count.into(), Ordering::Relaxed);
-        self.stats.batch_bytes.fetch_add(prepared.bytes.len() as u64, Ordering::Relaxed);
+        self.stats.count(prepared);
         Ok(Logged { first, last, ticket, targets, sync, wants_help })
     }
 

@@ -67,6 +67,7 @@ fn prepared(batch: &WriteBatch) -> Prepared<'_> {
         families: crate::write::Few::One(0),
         holds: Default::default(),
         count: batch.count(),
+        user_bytes: batch.data().len(),
     }
 }
 

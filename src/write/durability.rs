@@ -74,8 +74,6 @@ pub struct Durability {
     wanted: Condvar,
     /// The log thread sleeps until the first unsynced write.
     sleeps_until_write: AtomicBool,
-    /// Everything up to here is in the log.
-    logged: AtomicU64,
     /// There is a failure: nothing more is logged.
     failed: AtomicBool,
     durable: AtomicU64,
@@ -97,7 +95,6 @@ impl Durability {
             waiting: AtomicUsize::new(0),
             wanted: Condvar::new(),
             sleeps_until_write: AtomicBool::new(false),
-            logged: AtomicU64::new(last),
             failed: AtomicBool::new(false),
             durable: AtomicU64::new(last),
             marks: AtomicU64::new(0),
@@ -191,16 +188,23 @@ impl Durability {
         CALLING.get() == std::ptr::from_ref(self).addr()
     }
 
-    /// Everything up to `last` is in the log. Under the commit lock.
+    /// Everything up to here is in the log.
     #[inline]
-    pub(super) fn logged(&self, last: SequenceNumber) {
-        self.logged.store(last, Ordering::SeqCst);
+    fn logged(&self) -> SequenceNumber {
+        self.publisher.ticketed()
+    }
+
+    /// Everything up to `last` is in the log: a place in the order of publication. Under the commit lock.
+    #[inline]
+    pub(super) fn ticket(&self, last: SequenceNumber) -> Ticket {
+        let ticket = self.publisher.ticket(last);
         if self.sleeps_until_write.load(Ordering::SeqCst) {
             // The first unsynced write: the interval begins.
             let _state = self.state.lock();
             self.sleeps_until_write.store(false, Ordering::SeqCst);
             self.wanted.notify_one();
         }
+        ticket
     }
 
     /// The write `first..=last` is not to be seen before it is durable. Under the commit lock, before its ticket.
@@ -213,20 +217,12 @@ impl Durability {
         }
     }
 
-    /// A place in the order of publication for a group up to `last`. Under the commit lock.
-    #[inline]
-    pub(super) fn ticket(&self, last: SequenceNumber) -> Ticket {
-        self.publisher.ticket(last)
-    }
-
     /// The group is in the memtables. Returns whether it is visible; if not, `wait` for it.
     #[inline]
     pub(super) fn inserted(&self, ticket: Ticket) -> bool {
-        let visible = self.publisher.done(ticket);
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.wake();
-        }
-        visible
+        let done = self.publisher.done(ticket);
+        self.wake_if(done.moved);
+        done.visible
     }
 
     /// A group is half inserted and stays so.
@@ -243,12 +239,20 @@ impl Durability {
 
     /// Waits until everything up to `last`, which has a ticket, is in the memtables.
     pub(super) fn wait_until_inserted(&self, last: SequenceNumber) {
-        self.publisher.wait_until_inserted(last);
+        self.wake_if(self.publisher.wait_until_inserted(last));
     }
 
     /// Waits until no group is half inserted. Under the commit lock.
     pub fn drain(&self) {
-        self.publisher.drain();
+        self.wake_if(self.publisher.drain());
+    }
+
+    /// This thread moved `visible`, perhaps over what others wait for.
+    #[inline]
+    fn wake_if(&self, moved: bool) {
+        if moved && self.waiting.load(Ordering::SeqCst) > 0 {
+            self.wake();
+        }
     }
 
     #[cold]
@@ -283,7 +287,7 @@ impl Durability {
         match self.failure() {
             Some(failure) => Err(failure),
             // Nobody is made to wait for writers here: this thread may hold the commit lock, which they need.
-            None => self.share_sync(self.logged.load(Ordering::SeqCst), &self.pipelined, false),
+            None => self.share_sync(self.logged(), &self.pipelined, false),
         }
     }
 
@@ -341,7 +345,7 @@ impl Durability {
         state.syncing = true;
         let epoch = state.epoch;
         // In this order: a log is added before anything in it is logged.
-        let logged = self.logged.load(Ordering::SeqCst);
+        let logged = self.logged();
         let logs = state.logs.clone();
         drop(state);
         let began = self.env.now();
@@ -439,7 +443,6 @@ impl Durability {
         let mut state = self.state.lock();
         state.durable = last;
         self.publisher.reset(last);
-        self.logged.store(last, Ordering::SeqCst);
         self.durable.store(last, Ordering::Release);
     }
 
@@ -458,7 +461,7 @@ impl Durability {
 
     /// Calls `callback` in the log thread once everything logged by now is durable.
     pub fn call_when_logged_is_durable(&self, callback: Callback) {
-        self.call_when_durable(self.logged.load(Ordering::SeqCst), callback);
+        self.call_when_durable(self.logged(), callback);
     }
 
     /// Does the log thread's work of the moment, where there is none. The callbacks are told of a failure too.
@@ -524,7 +527,7 @@ impl Durability {
                     self.wanted.wait_for(&mut state, wait);
                 }
                 None => {
-                    let target = self.logged.load(Ordering::SeqCst);
+                    let target = self.logged();
                     MutexGuard::unlocked(&mut state, || {
                         if let Err(error) = self.share_sync(target, &AtomicBool::new(false), true) {
                             failed(&error);
@@ -547,7 +550,7 @@ impl Durability {
             return NextSync::Never;
         }
         // Those who wait for what is durable by now only need to be let run.
-        let dirty = self.logged.load(Ordering::SeqCst) > state.durable;
+        let dirty = self.logged() > state.durable;
         let waited_for = dirty && state.sync_waiters > 0 && self.pipelined.load(Ordering::Relaxed);
         if !state.callbacks.is_empty() || waited_for {
             return NextSync::Now;
@@ -564,7 +567,7 @@ impl Durability {
     fn sleep_until_wanted(&self, state: &mut MutexGuard<'_, State>, for_writes: bool) {
         if for_writes {
             self.sleeps_until_write.store(true, Ordering::SeqCst);
-            if self.logged.load(Ordering::SeqCst) > state.durable && state.failure.is_none() {
+            if self.logged() > state.durable && state.failure.is_none() {
                 self.sleeps_until_write.store(false, Ordering::SeqCst);
                 return;
             }

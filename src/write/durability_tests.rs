@@ -16,7 +16,7 @@ fn who_leaves_a_sync_to_the_log_thread_wakes_it() {
     for round in 0..20 {
         let durability = durability();
         durability.pipelined.store(true, Ordering::Relaxed);
-        durability.logged(1);
+        durability.ticket(1);
         durability.state.lock().syncing = true;
         let (sender, ended) = std::sync::mpsc::channel();
         let writer = Arc::clone(&durability);

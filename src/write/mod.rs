@@ -22,7 +22,13 @@ pub mod few;
 mod gather;
 mod log_ahead;
 mod publish;
+#[cfg(test)]
+mod publish_tests;
 pub mod separate;
+pub mod stats;
+mod sync;
+#[cfg(test)]
+mod systematic;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

@@ -1,21 +1,26 @@
 //! Publication: which writes readers see, kept in the order of sequence numbers without a lock.
 //!
-//! 1. Under the commit lock a group takes a ticket: its place in a ring, with its last sequence number.
-//! 2. It goes into the memtables outside the lock, beside others, and is then marked done.
-//! 3. Whoever marks one done moves `inserted` over all that are done from the oldest on.
+//! 1. Under the commit lock a group takes a ticket: its place in a ring.
+//! 2. It goes into the memtables outside the lock, beside others, and is then done. If it is the oldest (with one
+//!    writer it always is) it moves the head over itself; nobody else could. If not, it is marked in its place, with
+//!    its last sequence number.
+//! 3. Whoever is done moves `inserted` over all that are done from the oldest on.
 //! 4. `visible` follows `inserted` up to the barrier: the oldest write that asked for durability and has it not yet.
+//!
+//! What one thread writes and another then needs takes as long as a miss of all caches. So what changes under the
+//! commit lock is together (`Tail`), what changes outside it is (`Front`), and a place is touched only where a younger
+//! group is done before an older one.
 //!
 //! Invariants:
 //! - P1 `inserted` never passes a batch that is not wholly in the memtables: batches are seen whole or not at all.
 //! - P2 `visible` never passes the barrier (W4), and neither ever moves back.
 //! - P3 once every ticket is done, `inserted` and `visible` say so without anybody coming by again: marks and moves
 //!   are sequentially consistent, so of two threads at least one sees the other's.
+//! - P4 whoever moves `visible` is told so, each move to one thread: it wakes those who wait.
 
+use super::sync::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, PLACES, spin_loop, yield_now};
 use crate::base::SequenceNumber;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-/// Groups between their ticket and the end of their insertion; one a thread, so more than enough.
-const PLACES: usize = 256;
 /// No write waits for durability.
 const NO_BARRIER: u64 = u64::MAX;
 /// The ticket of a group that came after one was given up.
@@ -37,19 +42,45 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     number: u64,
-    last: SequenceNumber,
+    /// The last sequence number of the group.
+    pub(super) last: SequenceNumber,
 }
 
-/// The order of publication.
-pub(super) struct Publisher {
-    places: Box<[Place]>,
-    /// The next ticket. Changed under the commit lock only.
+/// How a group's end was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    /// The group is visible.
+    pub(super) visible: bool,
+    /// This thread moved `visible`, over this group or others.
+    pub(super) moved: bool,
+}
+
+/// What is changed under the commit lock only.
+#[repr(align(64))]
+struct Tail {
+    /// The next ticket.
     next: AtomicU64,
+    /// Everything up to here has a ticket.
+    last: AtomicU64,
+    /// Where the head was when it was last looked at: a look at it for each ticket would be a miss.
+    seen_head: AtomicU64,
+}
+
+/// What every group that is done changes.
+#[repr(align(64))]
+struct Front {
     /// The oldest ticket that is not done, or `next`.
     head: AtomicU64,
     inserted: AtomicU64,
     barrier: AtomicU64,
     visible: AtomicU64,
+}
+
+/// The order of publication.
+pub(super) struct Publisher {
+    places: Box<[Place]>,
+    tail: Tail,
+    front: Front,
     /// A group was given up half inserted: nothing after it is ever published.
     broken: AtomicBool,
 }
@@ -59,11 +90,13 @@ impl Publisher {
     pub(super) fn new(last: SequenceNumber) -> Publisher {
         Publisher {
             places: (0..PLACES).map(|_| Place::default()).collect(),
-            next: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            inserted: AtomicU64::new(last),
-            barrier: AtomicU64::new(NO_BARRIER),
-            visible: AtomicU64::new(last),
+            tail: Tail { next: AtomicU64::new(0), last: AtomicU64::new(last), seen_head: AtomicU64::new(0) },
+            front: Front {
+                head: AtomicU64::new(0),
+                inserted: AtomicU64::new(last),
+                barrier: AtomicU64::new(NO_BARRIER),
+                visible: AtomicU64::new(last),
+            },
             broken: AtomicBool::new(false),
         }
     }
@@ -71,58 +104,83 @@ impl Publisher {
     /// What readers see: everything up to here.
     #[inline]
     pub(super) fn visible(&self) -> SequenceNumber {
-        self.visible.load(SeqCst)
+        self.front.visible.load(SeqCst)
     }
 
     /// Everything up to here is in the memtables.
     #[inline]
     pub(super) fn inserted(&self) -> SequenceNumber {
-        self.inserted.load(SeqCst)
+        self.front.inserted.load(SeqCst)
+    }
+
+    /// Everything up to here has a ticket, and was logged before.
+    #[inline]
+    pub(super) fn ticketed(&self) -> SequenceNumber {
+        self.tail.last.load(SeqCst)
     }
 
     /// Takes the next place for a group up to `last`. Under the commit lock.
     #[inline]
     pub(super) fn ticket(&self, last: SequenceNumber) -> Ticket {
-        let number = self.next.load(SeqCst);
-        if number - self.head.load(SeqCst) >= PLACES as u64
-            && !self.wait_for(|| number - self.head.load(SeqCst) < PLACES as u64)
-        {
+        let number = self.tail.next.load(Relaxed);
+        self.tail.last.store(last, SeqCst);
+        if number - self.tail.seen_head.load(Relaxed) >= PLACES as u64 && !self.wait_for_place(number) {
             // The place is still another group's: this one gets none, and is never seen.
             return Ticket { number: NO_PLACE, last };
         }
-        self.place(number).last.store(last, SeqCst);
-        self.next.store(number + 1, SeqCst);
+        self.tail.next.store(number + 1, Relaxed);
         Ticket { number, last }
+    }
+
+    /// False if a group was given up and the place does not become free.
+    #[cold]
+    fn wait_for_place(&self, number: u64) -> bool {
+        self.wait_for(|| {
+            let head = self.front.head.load(SeqCst);
+            self.tail.seen_head.store(head, Relaxed);
+            number - head < PLACES as u64
+        })
     }
 
     fn place(&self, number: u64) -> &Place {
         &self.places[number as usize % PLACES]
     }
 
-    /// The group is in the memtables. Returns whether it is visible.
+    /// The group is in the memtables.
     #[inline]
-    pub(super) fn done(&self, ticket: Ticket) -> bool {
+    pub(super) fn done(&self, ticket: Ticket) -> Done {
         if ticket.number == NO_PLACE {
-            return false;
+            return Done { visible: false, moved: false };
         }
-        self.place(ticket.number).done.store(ticket.number + 1, SeqCst);
+        let front = &self.front;
+        let is_oldest = front.head.load(SeqCst) == ticket.number;
+        if is_oldest {
+            // Its place says nothing of it, so nobody else moves the head.
+            front.head.store(ticket.number + 1, SeqCst);
+            front.inserted.fetch_max(ticket.last, SeqCst);
+        } else {
+            let place = self.place(ticket.number);
+            place.last.store(ticket.last, Relaxed);
+            place.done.store(ticket.number + 1, SeqCst);
+        }
         loop {
-            let head = self.head.load(SeqCst);
+            let head = front.head.load(SeqCst);
             let place = self.place(head);
             if place.done.load(SeqCst) != head + 1 {
-                if head > ticket.number {
+                if !is_oldest && head > ticket.number {
                     // Whoever moved the head over this group may not have come to say so.
-                    self.inserted.fetch_max(ticket.last, SeqCst);
+                    front.inserted.fetch_max(ticket.last, SeqCst);
                 }
                 break;
             }
-            let last = place.last.load(SeqCst);
+            let last = place.last.load(Relaxed);
             // A place is used again only after the head has left it, so `last` is of `head` if this succeeds.
-            if self.head.compare_exchange(head, head + 1, SeqCst, SeqCst).is_ok() {
-                self.inserted.fetch_max(last, SeqCst);
+            if front.head.compare_exchange(head, head + 1, SeqCst, SeqCst).is_ok() {
+                front.inserted.fetch_max(last, SeqCst);
             }
         }
-        self.republish() >= ticket.last
+        let moved = self.republish();
+        Done { visible: self.visible() >= ticket.last, moved }
     }
 
     /// The group will never be whole: nothing from it on becomes visible.
@@ -137,33 +195,31 @@ impl Publisher {
     }
 
     /// Waits until no group is half inserted, and `inserted` says so. Under the commit lock, so that none begins.
-    pub(super) fn drain(&self) {
-        let next = self.next.load(SeqCst);
-        if self.head.load(SeqCst) != next && !self.wait_for(|| self.head.load(SeqCst) == next) {
-            return;
+    /// Returns whether this moved `visible`.
+    pub(super) fn drain(&self) -> bool {
+        let (next, head) = (self.tail.next.load(Relaxed), &self.front.head);
+        if head.load(SeqCst) != next && !self.wait_for(|| head.load(SeqCst) == next) {
+            return false;
         }
-        if next > 0 {
-            // Whoever moved the head may not have come to say so.
-            let last = self.place(next - 1).last.load(SeqCst);
-            if self.inserted.fetch_max(last, SeqCst) < last {
-                self.republish();
-            }
-        }
+        // Whoever moved the head may not have come to say so. Without a ticket that is not done, all have a place.
+        let last = self.ticketed();
+        self.front.inserted.fetch_max(last, SeqCst) < last && self.republish()
     }
 
-    /// Waits until everything up to `last`, which has a ticket, is in the memtables; or a group was given up.
-    pub(super) fn wait_until_inserted(&self, last: SequenceNumber) {
+    /// Waits until everything up to `last`, which has a ticket, is in the memtables; or a group was given up. Returns
+    /// whether this moved `visible`.
+    pub(super) fn wait_until_inserted(&self, last: SequenceNumber) -> bool {
         if self.inserted() < last {
             self.wait_for(|| self.inserted() >= last);
         }
         // Whoever moved `inserted` may not have come to publish it.
-        self.republish();
+        self.republish()
     }
 
     /// Waits a short while for `last` to become visible; false if it did not.
     pub(super) fn spin_until_visible(&self, last: SequenceNumber) -> bool {
         (0..SPINS).any(|_| {
-            std::hint::spin_loop();
+            spin_loop();
             self.visible() >= last
         })
     }
@@ -178,10 +234,10 @@ impl Publisher {
             }
             looks += 1;
             if looks < SPINS {
-                std::hint::spin_loop();
+                spin_loop();
             } else {
                 // The thread that inserts lost its processor.
-                std::thread::yield_now();
+                yield_now();
             }
         }
         true
@@ -189,117 +245,22 @@ impl Publisher {
 
     /// Nothing from `first` on becomes visible until the barrier is moved. Before the ticket of that write is done.
     pub(super) fn set_barrier(&self, first: Option<SequenceNumber>) {
-        self.barrier.store(first.unwrap_or(NO_BARRIER), SeqCst);
+        self.front.barrier.store(first.unwrap_or(NO_BARRIER), SeqCst);
     }
 
-    /// Moves `visible` to where it may be, and gives it.
+    /// Moves `visible` to where it may be. Returns whether it was not there.
     #[inline]
-    pub(super) fn republish(&self) -> SequenceNumber {
+    pub(super) fn republish(&self) -> bool {
         // In this order: a write behind `inserted` had set its barrier before.
-        let inserted = self.inserted.load(SeqCst);
-        let may_be = inserted.min(self.barrier.load(SeqCst) - 1);
-        self.visible.fetch_max(may_be, SeqCst).max(may_be)
+        let inserted = self.front.inserted.load(SeqCst);
+        let may_be = inserted.min(self.front.barrier.load(SeqCst) - 1);
+        self.front.visible.fetch_max(may_be, SeqCst) < may_be
     }
 
     /// Everything up to `last` is in tables (after replay).
     pub(super) fn reset(&self, last: SequenceNumber) {
-        self.inserted.store(last, SeqCst);
-        self.visible.store(last, SeqCst);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    #[test]
-    fn groups_become_visible_in_order() {
-        let publisher = Publisher::new(10);
-        let (first, second, third) = (publisher.ticket(11), publisher.ticket(15), publisher.ticket(15));
-        assert!(!publisher.done(third));
-        assert!(!publisher.done(second));
-        assert_eq!((publisher.inserted(), publisher.visible()), (10, 10));
-        assert!(publisher.done(first));
-        assert_eq!((publisher.inserted(), publisher.visible()), (15, 15));
-    }
-
-    #[test]
-    fn a_barrier_holds_back_what_follows_it() {
-        let publisher = Publisher::new(0);
-        let before = publisher.ticket(1);
-        publisher.set_barrier(Some(2));
-        let (asked, after) = (publisher.ticket(2), publisher.ticket(3));
-        assert!(!publisher.done(after) && !publisher.done(asked));
-        assert!(publisher.done(before));
-        assert_eq!((publisher.inserted(), publisher.visible()), (3, 1));
-        publisher.set_barrier(None);
-        assert_eq!(publisher.republish(), 3);
-    }
-
-    /// P1 and P3 with more threads than places are used for: each writer's group is visible when all before are.
-    #[test]
-    fn threads_publish_everything() {
-        let publisher = &Publisher::new(0);
-        let commit = &Mutex::new(0u64);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(move || {
-                    for round in 0..3000u64 {
-                        let ticket = {
-                            let mut last = commit.lock().unwrap();
-                            *last += 1 + round % 3;
-                            publisher.ticket(*last)
-                        };
-                        if round % 7 == 0 {
-                            std::thread::yield_now();
-                        }
-                        if !publisher.done(ticket) {
-                            while publisher.visible() < ticket.last {
-                                std::thread::yield_now();
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        publisher.drain();
-        let last = *commit.lock().unwrap();
-        assert_eq!((publisher.inserted(), publisher.visible()), (last, last));
-    }
-
-    /// P1 with a full ring: a group that finds no place after one was given up takes nobody's.
-    #[test]
-    fn nothing_is_published_over_a_group_that_was_given_up() {
-        let publisher = Publisher::new(0);
-        let tickets: Vec<_> = (1..=PLACES as u64).map(|last| publisher.ticket(last)).collect();
-        publisher.give_up();
-        let late = publisher.ticket(1000);
-        assert!(!publisher.done(late));
-        // The second is the one given up.
-        assert!(publisher.done(tickets[0]));
-        assert!(tickets[2..].iter().all(|ticket| !publisher.done(*ticket)));
-        publisher.drain();
-        publisher.wait_until_inserted(1000);
-        assert_eq!((publisher.inserted(), publisher.visible()), (1, 1));
-    }
-
-    #[test]
-    fn whoever_waits_for_the_memtables_waits_for_older_groups_too() {
-        let publisher = &Publisher::new(0);
-        for round in 0..100 {
-            let (older, newer) = (publisher.ticket(2 * round + 1), publisher.ticket(2 * round + 2));
-            let finished = &AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(move || {
-                    publisher.done(newer);
-                    publisher.wait_until_inserted(newer.last);
-                    assert!(finished.load(SeqCst) && publisher.visible() >= newer.last);
-                });
-                std::thread::yield_now();
-                finished.store(true, SeqCst);
-                publisher.done(older);
-            });
-        }
+        self.tail.last.store(last, SeqCst);
+        self.front.inserted.store(last, SeqCst);
+        self.front.visible.store(last, SeqCst);
     }
 }

@@ -64,6 +64,8 @@ pub struct Prepared<'a> {
     pub holds: Few<(u64, Hold)>,
     /// Counted records.
     pub count: u32,
+    /// Bytes that the user wrote.
+    pub user_bytes: usize,
 }
 
 /// Separates values of batches.
@@ -107,7 +109,8 @@ impl Separator {
             start = records.offset();
         }
         let holds = separation.finish(&mut log)?;
-        Ok(Prepared { bytes: rewrite.finish(), families: touched.seen, holds, count: batch.count() })
+        let (count, user_bytes) = (batch.count(), batch.data().len());
+        Ok(Prepared { bytes: rewrite.finish(), families: touched.seen, holds, count, user_bytes })
     }
 
     /// As `prepare`, straight from the caller's packed operations; `batch` is where the batch is built. All of them are
@@ -148,8 +151,8 @@ impl Separator {
             separation.take(record, change, &mut log)?;
         }
         let holds = separation.finish(&mut log)?;
-        let count = batch.count();
-        Ok(Prepared { bytes: batch.data(), families: touched.seen, holds, count })
+        let (count, user_bytes) = (batch.count(), operations.data().len());
+        Ok(Prepared { bytes: batch.data(), families: touched.seen, holds, count, user_bytes })
     }
 }
 
