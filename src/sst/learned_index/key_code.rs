@@ -246,7 +246,7 @@ pub struct Codes<'a> {
 
 impl Codes<'_> {
     /// How many keys there are.
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.codes.len() as u64
     }
 

@@ -59,7 +59,7 @@ impl LearnedIndex {
             return None;
         }
         let (code, codes) = keys.finish()?;
-        let entries = codes.len();
+        let entries = codes.count();
         if codes.different * MAX_ENTRIES_PER_CODE < entries {
             return None;
         }
