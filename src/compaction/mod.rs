@@ -141,7 +141,7 @@ pub struct MergeContext {
     /// What is written past the page cache.
     pub direct: Arc<DirectIo>,
     /// What flushes gather keys in.
-    pub key_memory: Arc<SpareKeyMemory>,
+    pub key_memory: &'static SpareKeyMemory,
     /// How many written bytes may wait for the sync at the end of a table; 0 = all.
     pub bytes_per_sync: u64,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.

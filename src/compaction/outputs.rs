@@ -157,7 +157,7 @@ impl<'a> Outputs<'a> {
         builder.set_bytes_per_sync(context.bytes_per_sync);
         if self.priority == Priority::Flush {
             builder.set_apart(Arc::clone(&context.env));
-            builder.set_key_memory(Arc::clone(&context.key_memory));
+            builder.set_key_memory(context.key_memory);
         }
         self.current = Some(Current { number, builder, charged: 0, looked: 0 });
         Ok(())

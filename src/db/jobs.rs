@@ -19,6 +19,7 @@ use crate::flush;
 use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
+use crate::sst::SpareKeyMemory;
 use crate::value_log::Origin;
 use crate::version::{NewFile, Version, VersionEdit};
 use crate::write::CommitState;
@@ -45,7 +46,7 @@ impl Engine {
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             direct: Arc::clone(&self.direct),
-            key_memory: Arc::clone(&self.key_memory),
+            key_memory: SpareKeyMemory::of_process(),
             bytes_per_sync: self.options.bytes_per_sync,
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),

@@ -17,6 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What to do where resume is no help.
+const REOPEN: &str = "resume cannot repair this; reopen the database";
+
 impl Engine {
     /// Makes edits durable, after starting a new manifest if the last write to the old one failed. Called under the
     /// install lock.
@@ -178,9 +181,9 @@ impl Engine {
         };
         let broken = failure.subcode() == Subcode::Panic || self.durability.is_broken();
         if broken || failure.is_corruption() {
-            return Err(failure.context("resume cannot repair this; reopen the database"));
+            return Err(failure.context(REOPEN));
         }
-        self.write_everything_anew()?;
+        self.write_everything_anew(&failure)?;
         Ok(Some(failure))
     }
 
@@ -196,13 +199,17 @@ impl Engine {
         }
     }
 
-    /// Every memtable to tables, every value in doubt to a new segment, a new manifest, new logs.
-    fn write_everything_anew(&self) -> Result<()> {
+    /// Every memtable to tables, every value in doubt to a new segment, a new manifest, new logs: after `failure`.
+    fn write_everything_anew(&self, failure: &Error) -> Result<()> {
         {
             let _one = self.install.lock();
             self.versions.reset_manifest()?;
         }
         let mut commit = self.committer.lock();
+        // A writer may have given up since that was asked: half of its batch is in a memtable, all of it in a log.
+        if self.durability.is_broken() {
+            return Err(failure.clone().context(REOPEN));
+        }
         self.committer.abandon_log(&mut commit);
         for family in self.all_families() {
             self.seal(&mut commit, family.id)?;

@@ -11,6 +11,7 @@ use super::state::Engine;
 use crate::base::Result;
 use crate::memtable::budget::{Flusher, Memtables, WriteBufferManager};
 use crate::memtable::write_buffer::WriteBuffer;
+use crate::sst::SpareKeyMemory;
 use crate::write::CommitState;
 use crate::write::commit::Owner;
 use std::fmt::Write as _;
@@ -152,7 +153,11 @@ impl Engine {
         );
         let spare = crate::memtable::spare_bytes();
         let _ = writeln!(text, "kept for later memtables of any database of the process: {spare} bytes");
-        let _ = writeln!(text, "kept for the keys of later flushes: {} bytes", self.key_memory.bytes());
+        let _ = writeln!(
+            text,
+            "kept for the keys of later flushes of any database: {} bytes",
+            SpareKeyMemory::of_process().bytes()
+        );
         text
     }
 }

@@ -462,7 +462,6 @@ fn build_engine(
         stats: Arc::new(CompactionStats::default()),
         garbage: Garbage::new(&options.config.value_log),
         direct,
-        key_memory: Arc::default(),
         told_of_direct: AtomicBool::new(false),
         rate_limiter: Arc::new(RateLimiter::new(Arc::clone(&env), rate)),
         lock: Mutex::new(None),

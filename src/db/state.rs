@@ -22,7 +22,6 @@ use crate::compaction::rate_limit::RateLimiter;
 use crate::env::direct::DirectIo;
 use crate::env::{Env, FileLock, Joinable};
 use crate::memtable::budget::Memtables;
-use crate::sst::SpareKeyMemory;
 use crate::value_log::ValueLog;
 use crate::version::{VersionEdit, VersionSet};
 use crate::write::commit::{CommitState, Owner};
@@ -141,7 +140,6 @@ pub(super) struct Engine {
     pub(super) stats: Arc<CompactionStats>,
     pub(super) garbage: Garbage,
     pub(super) direct: Arc<DirectIo>,
-    pub(super) key_memory: Arc<SpareKeyMemory>,
     pub(super) told_of_direct: AtomicBool,
     pub(super) rate_limiter: Arc<RateLimiter>,
     pub(super) lock: Mutex<Option<Box<dyn FileLock>>>,

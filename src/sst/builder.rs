@@ -48,7 +48,7 @@ pub struct TableBuilder {
     filter_len: usize,
     key_codes: Option<KeyCodeBuilder>,
     /// Where the memory of the two comes from and goes to.
-    key_memory: Option<Arc<SpareKeyMemory>>,
+    key_memory: Option<&'static SpareKeyMemory>,
     tombstones: Vec<RangeTombstone>,
     tombstone_bytes: u64,
     segments: SegmentCounter,
@@ -97,7 +97,7 @@ impl TableBuilder {
 
     /// Takes memory for what is gathered of every key from `spare`, and leaves it there at the end. Before the first
     /// entry.
-    pub fn set_key_memory(&mut self, spare: Arc<SpareKeyMemory>) {
+    pub fn set_key_memory(&mut self, spare: &'static SpareKeyMemory) {
         let KeyMemory { hashes, heads } = spare.take();
         if let Some(bloom) = &mut self.bloom {
             bloom.set_memory(hashes);

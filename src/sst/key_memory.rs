@@ -1,8 +1,9 @@
 //! Memory for what a builder gathers of every key until the end of its table, handed from one table to the next.
 //!
 //! That is 24 bytes a key. Such lists are mappings (`env::paged`), which go with their table, so each page would be
-//! faulted in and cleared anew: a twentieth of the time that writing and flushing small entries takes. Only one table's
-//! memory is kept, and none above `MAX_KEPT`: enough for two memtables of 64 MiB with entries of 100 bytes.
+//! faulted in and cleared anew: a twentieth of the time that writing and flushing small entries takes. One table's
+//! memory is kept for all databases of the process, and none above `MAX_KEPT`: enough for two memtables of 64 MiB with
+//! entries of 100 bytes.
 
 use crate::env::paged::Paged;
 use parking_lot::Mutex;
@@ -20,16 +21,28 @@ pub(super) struct KeyMemory {
 }
 
 impl KeyMemory {
+    const NONE: KeyMemory = KeyMemory { hashes: Paged::new(), heads: Paged::new() };
+
     fn bytes(&self) -> usize {
         self.hashes.capacity() * size_of::<u64>() + self.heads.capacity() * size_of::<u128>()
     }
 }
 
 /// Where builders leave their memory.
-#[derive(Default)]
 pub struct SpareKeyMemory(Mutex<KeyMemory>);
 
+static OF_PROCESS: SpareKeyMemory = SpareKeyMemory::new();
+
 impl SpareKeyMemory {
+    const fn new() -> SpareKeyMemory {
+        SpareKeyMemory(Mutex::new(KeyMemory::NONE))
+    }
+
+    /// The one for all tables that are flushed.
+    pub fn of_process() -> &'static SpareKeyMemory {
+        &OF_PROCESS
+    }
+
     /// Bytes kept.
     pub fn bytes(&self) -> usize {
         self.0.lock().bytes()
@@ -61,7 +74,7 @@ mod tests {
             hashes: Paged::filled(hashes, 1),
             heads: Paged::filled(heads, 1),
         };
-        let spare = SpareKeyMemory::default();
+        let spare = SpareKeyMemory::new();
         let larger = memory(100, 70);
         let bytes = larger.bytes();
         spare.give(larger);

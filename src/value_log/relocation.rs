@@ -127,7 +127,7 @@ impl Moves {
 
     /// Whether no more can be remembered; what else there is stays where it is.
     pub fn is_full(&self) -> bool {
-        const MOST: usize = u32::MAX as usize - 1;
+        const MOST: usize = u32::MAX as usize / 2;
         self.moved.entries.len() >= MOST || self.hidden.entries.len() >= MOST
     }
 

@@ -1,5 +1,5 @@
-//! What was committed, counted under the commit lock: no counter is changed by two threads at once, so none needs a
-//! locked instruction, and all are in one cache line.
+//! What was committed, counted under the commit lock: but for `recycled_logs` no counter is changed by two threads at
+//! once, so none needs a locked instruction, and all are in one cache line.
 
 use super::separate::Prepared;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
