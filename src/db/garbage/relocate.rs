@@ -146,8 +146,8 @@ impl Engine {
             format_args!(
                 "value log: {} bytes for {} live ones is {:.3}, above {}: emptying {}",
                 space.total,
-                space.live(),
-                space.ratio(),
+                self.garbage.bound.live(space),
+                self.garbage.bound.ratio(space),
                 self.garbage.bound.factor,
                 list.join(", ")
             ),

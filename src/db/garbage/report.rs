@@ -83,8 +83,8 @@ pub(in crate::db) fn text(engine: &Engine) -> String {
         text,
         "value log space: {:.3} times the {} live bytes (bound {} and {} segments: {} bytes); {} dead, {} \
          reclaimable now, up to {} hidden, {} pinned by readers, {} coming or going; writers of values get {} bytes/s",
-        space.ratio(),
-        space.live(),
+        engine.garbage.bound.ratio(&space),
+        engine.garbage.bound.live(&space),
         engine.garbage.bound.factor,
         super::space::ALLOWED_SEGMENTS,
         engine.garbage.bound.most(&space),
