@@ -17,7 +17,7 @@ use crate::base::extension::{CompactionFilter, CompactionFilterFactory, MergeOpe
 use crate::base::{Error, ErrorKind, InternalComparator, Result, SequenceNumber};
 use crate::env::Env;
 use crate::env::direct::DirectIo;
-use crate::sst::{SpareKeyMemory, TableOptions};
+use crate::sst::TableOptions;
 use crate::value_log::{Origin, Relocation, SegmentRef, ValueLog};
 use crate::version::{FileMeta, Version, VersionEdit};
 use parking_lot::Mutex;
@@ -140,8 +140,6 @@ pub struct MergeContext {
     pub io_buffer_size: usize,
     /// What is written past the page cache.
     pub direct: Arc<DirectIo>,
-    /// What flushes gather keys in.
-    pub key_memory: &'static SpareKeyMemory,
     /// How many written bytes may wait for the sync at the end of a table; 0 = all.
     pub bytes_per_sync: u64,
     /// Sequence numbers that snapshots read at, ascending. Taken after the plan was made.

@@ -12,7 +12,7 @@ use super::{LevelOptions, MergeContext};
 use crate::base::file_name::{FileKind, path_of};
 use crate::base::range_tombstone::RangeTombstone;
 use crate::base::{InternalComparator, Result};
-use crate::sst::TableBuilder;
+use crate::sst::{SpareKeyMemory, TableBuilder};
 use crate::version::{FileMeta, NewFile};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -157,7 +157,7 @@ impl<'a> Outputs<'a> {
         builder.set_bytes_per_sync(context.bytes_per_sync);
         if self.priority == Priority::Flush {
             builder.set_apart(Arc::clone(&context.env));
-            builder.set_key_memory(context.key_memory);
+            builder.set_key_memory(SpareKeyMemory::of_process());
         }
         self.current = Some(Current { number, builder, charged: 0, looked: 0 });
         Ok(())

@@ -114,7 +114,6 @@ impl World {
             table_options: table_options(),
             io_buffer_size: 4096,
             direct: DirectIo::new(true, seed.is_multiple_of(2)),
-            key_memory: SpareKeyMemory::of_process(),
             bytes_per_sync: 8192,
             snapshots: Vec::new(),
             merge_operator: if random.one_in(8) { None } else { Some(Arc::new(Joining)) },

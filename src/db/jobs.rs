@@ -19,7 +19,6 @@ use crate::flush;
 use crate::iterator::merging;
 use crate::memtable::write_buffer::WriteBuffer;
 use crate::read::ReadView;
-use crate::sst::SpareKeyMemory;
 use crate::value_log::Origin;
 use crate::version::{NewFile, Version, VersionEdit};
 use crate::write::CommitState;
@@ -46,7 +45,6 @@ impl Engine {
             table_options: how,
             io_buffer_size: self.options.config.performance.io_buffer_size,
             direct: Arc::clone(&self.direct),
-            key_memory: SpareKeyMemory::of_process(),
             bytes_per_sync: self.options.bytes_per_sync,
             snapshots: self.snapshots.sequences(),
             now: self.clock.now(),

@@ -10,7 +10,7 @@ use crate::env::direct::DirectIo;
 use crate::env::faulty::{Failure, Fault, FaultyEnv, Selection};
 use crate::env::simulated::SimEnv;
 use crate::env::{Env, OpenMode};
-use crate::sst::{SpareKeyMemory, Table, TableOptions, TableRead};
+use crate::sst::{Table, TableOptions, TableRead};
 use crate::value_log::{ValueLog, ValueLogOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +46,6 @@ fn context(env: Arc<dyn Env>, snapshots: &[u64]) -> MergeContext {
         table_options: table_options(),
         io_buffer_size: 4096,
         direct: DirectIo::new(true, true),
-        key_memory: SpareKeyMemory::of_process(),
         bytes_per_sync: 8192,
         snapshots: snapshots.to_vec(),
         merge_operator: Some(Arc::new(Joining)),
